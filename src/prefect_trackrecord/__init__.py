@@ -1,0 +1,1 @@
+"""A track record for Prefect flows: runs, files, records, emails, and the report about them."""

@@ -1,0 +1,221 @@
+"""What happened: frozen events, one union tagged by `kind`, and their one-line JSON form.
+
+Format version 1. Its history:
+
+    1   2026-11   first
+
+A line is one JSON object with `kind` first. A reader skips kinds and fields that it does not know,
+so adding either needs no new version; changing what one means does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, ClassVar
+
+import orjson
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class WriterOpened:
+    """First line of each segment: which process writes it. `boot` and `ticks` tell a reused pid."""
+
+    kind: ClassVar[str] = "writer"
+    at: datetime
+    host: str
+    boot: str
+    pid: int
+    ticks: int
+    format: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run, or another attempt of it, began. `run` holds fields of `RunMetadata`."""
+
+    kind: ClassVar[str] = "run.started"
+    at: datetime
+    run: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunUpdated:
+    """Fields of `RunMetadata` that became known later; `None` values change nothing."""
+
+    kind: ClassVar[str] = "run.updated"
+    at: datetime
+    run: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """A run ended. `status` None leaves it to the run's items; `state` is Prefect's own name for it."""
+
+    kind: ClassVar[str] = "run.ended"
+    at: datetime
+    status: str | None = None
+    error_message: str | None = None
+    error_type: str | None = None
+    traceback: str | None = None
+    reason: str | None = None
+    state: str | None = None
+    run_count: int | None = None
+
+
+@dataclass(frozen=True)
+class FileTracked:
+    """One outcome of one file. `row` holds fields of `FileProcessingLog` (without `run_id`).
+
+    `item` says which file it is where the path alone does not (the tracked task's key and its place among
+    equal calls), `turn` which attempt of the flow made it: a later turn's outcome of the same item replaces an
+    earlier one's and keeps it among the attempts.
+    """
+
+    kind: ClassVar[str] = "file"
+    at: datetime
+    row: dict[str, Any]
+    item: str | None = None
+    turn: int = 1
+
+
+@dataclass(frozen=True)
+class EmailTracked:
+    """One email's result. `row` holds fields of `EmailResult`."""
+
+    kind: ClassVar[str] = "email"
+    at: datetime
+    row: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class MetricTracked:
+    """A number of the run, or of one of its files; the last one of a name stays."""
+
+    kind: ClassVar[str] = "metric"
+    at: datetime
+    name: str
+    value: float
+    file: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackingFailed:
+    """Tracking itself went wrong `count` times for the same `cause`."""
+
+    kind: ClassVar[str] = "tracking.failed"
+    at: datetime
+    cause: str
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class DocumentSaved:
+    """Somebody saved a document directly; a later seal keeps what it holds.
+
+    `document` is `run` (value: a RunMetadata as JSON), `files` or `emails` (value: the list of rows).
+    """
+
+    kind: ClassVar[str] = "saved"
+    at: datetime
+    document: str
+    value: Any
+
+
+@dataclass(frozen=True)
+class RecordChanged:
+    """Something happened to a business record: `op` is `created`, `trace`, `status`, `image`, `step`...
+
+    `data` is the entry as `record` defines it; `records_logs.json` is made from these alone.
+    """
+
+    kind: ClassVar[str] = "record"
+    at: datetime
+    process: str
+    key: str
+    op: str
+    data: dict[str, Any]
+
+
+Event = (
+    WriterOpened
+    | RunStarted
+    | RunUpdated
+    | RunEnded
+    | FileTracked
+    | EmailTracked
+    | MetricTracked
+    | TrackingFailed
+    | DocumentSaved
+    | RecordChanged
+)
+
+_TYPES: dict[str, type[Any]] = {
+    t.kind: t
+    for t in (
+        WriterOpened,
+        RunStarted,
+        RunUpdated,
+        RunEnded,
+        FileTracked,
+        EmailTracked,
+        MetricTracked,
+        TrackingFailed,
+        DocumentSaved,
+        RecordChanged,
+    )
+}
+_FIELDS = {kind: frozenset(f.name for f in fields(t)) for kind, t in _TYPES.items()}
+_OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
+
+
+def encode(event: Event) -> bytes:
+    """The event as one line of JSON with its newline.
+
+    Values must be plain JSON already (`journal.plain` makes them so). A lone surrogate, which JSON as
+    UTF-8 can't hold, is replaced rather than refused.
+    """
+    body = {"kind": event.kind, **event.__dict__}
+    try:
+        return orjson.dumps(body, option=_OPTIONS)
+    except (TypeError, ValueError):
+        return orjson.dumps(_mended(body), option=_OPTIONS)
+
+
+def _mended(value: Any) -> Any:
+    """`value` with what orjson refuses (lone surrogates, integers beyond 64 bit, unknown types) as text."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, dict):
+        return {_mended(str(k)): _mended(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_mended(v) for v in value]
+    if value is None or isinstance(value, bool | float | datetime):
+        return value
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**63 else str(value)
+    return _mended(repr(value))
+
+
+def decode(line: bytes) -> Event | None:
+    """The event of one line; None for a kind that this version does not know.
+
+    Raises:
+        ValueError: the line is no JSON object, or lacks a field of its kind.
+    """
+    body = orjson.loads(line)
+    if not isinstance(body, dict):
+        raise ValueError("an event must be a JSON object")
+    kind = body.pop("kind", None)
+    event_type = _TYPES.get(kind) if isinstance(kind, str) else None
+    if event_type is None:
+        return None
+    known = {k: v for k, v in body.items() if k in _FIELDS[event_type.kind]}
+    try:
+        known["at"] = datetime.fromisoformat(known["at"])
+        event: Event = event_type(**known)
+    except (KeyError, TypeError, AttributeError) as exc:
+        raise ValueError(f"an event of kind {kind} is not whole: {exc}") from None
+    return event

@@ -1,0 +1,81 @@
+"""What the environment says, read once into a frozen dataclass; no other module reads `os.environ`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The package's settings.
+
+    Attributes:
+        tracking_path: `TRACKING_PATH`, the folder or URL of the store; None where unset.
+        prefect_storage: `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, a URL or
+            `trackrecord-storage/<block name>`; None where unset. `pyproject.toml` and Prefect
+            profiles are read by `_prefect.settings`, which knows how.
+        prefect_home: Prefect's own folder, `PREFECT_HOME` or `~/.prefect`.
+        spool: where events wait on this host for a store that is a bucket or can't be written;
+            `TRACKRECORD_SPOOL`, else `<prefect_home>/trackrecord/spool`. Never the temp folder:
+            that one is emptied.
+        store_deadline: seconds that the first call to a store may take before it counts as down
+            (`TRACKRECORD_STORE_DEADLINE`, 3).
+        call_deadline: seconds that any later call to a store may take
+            (`TRACKRECORD_CALL_DEADLINE`, 30).
+        ui_url: base of links into the Prefect UI, `PREFECT_UI_URL`; None where unset.
+        quiet: `TRACKRECORD_QUIET`, leave out the one log line of each run.
+    """
+
+    tracking_path: str | None
+    prefect_storage: str | None
+    prefect_home: Path
+    spool: Path
+    store_deadline: float = 3.0
+    call_deadline: float = 30.0
+    ui_url: str | None = None
+    quiet: bool = False
+
+    @property
+    def default_path(self) -> Path:
+        """The folder that holds the history where nothing names another."""
+        return self.prefect_home / "trackrecord" / "history"
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str]) -> Settings:
+        """Read the settings from `env`; an empty variable counts as unset."""
+
+        def get(name: str) -> str | None:
+            return env.get(name, "").strip() or None
+
+        home = Path(get("PREFECT_HOME") or "~/.prefect").expanduser().absolute()
+        spool = get("TRACKRECORD_SPOOL")
+        return cls(
+            tracking_path=get("TRACKING_PATH"),
+            prefect_storage=get("PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"),
+            prefect_home=home,
+            spool=(
+                Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"
+            ),
+            store_deadline=_seconds(get("TRACKRECORD_STORE_DEADLINE"), 3.0),
+            call_deadline=_seconds(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
+            ui_url=get("PREFECT_UI_URL"),
+            quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
+        )
+
+
+def _seconds(text: str | None, default: float) -> float:
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        return default
+    return value if value > 0 else default
+
+
+@functools.lru_cache(maxsize=1)
+def current() -> Settings:
+    """The settings of this process. Tests that change the environment call `current.cache_clear()`."""
+    return Settings.from_env(os.environ)

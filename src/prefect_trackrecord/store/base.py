@@ -1,0 +1,87 @@
+"""The contract of a store: bytes at keys, with exclusive create and compare-and-swap.
+
+A key is a relative path with forward slashes, no empty, `.` or `..` parts. An etag is an opaque string that
+changes whenever the object is written. All methods are synchronous and safe to call from any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One object of a listing: its key, size in bytes, and etag (equal to that of a `get`)."""
+
+    key: str
+    size: int
+    etag: str
+
+
+@dataclass(frozen=True)
+class Blob:
+    """An object's bytes with the etag that they had."""
+
+    data: bytes
+    etag: str
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Where documents live. Raises only `StoreError`s; a driver's own errors are mapped at its edge."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, in canonical form, without credentials; for people and for comparing."""
+
+    @property
+    def local_root(self) -> Path | None:
+        """The folder on this machine, or None for a store that is no local folder."""
+
+    def get(self, key: str) -> Blob | None:
+        """The object, or None where there is none."""
+
+    def put(self, key: str, data: bytes) -> str:
+        """Write the object whole, last writer wins; a reader sees the old or the new, never a part."""
+
+    def create(self, key: str, data: bytes) -> str:
+        """Write the object if there is none; equal content counts as ours (a retried request).
+
+        Raises:
+            KeyExistsError: somebody else made it, with other content.
+        """
+
+    def replace(self, key: str, data: bytes, etag: str | None) -> str:
+        """Write the object if its etag is still `etag` (None: if there is none). Returns the new etag.
+
+        Raises:
+            ConflictError: it changed meanwhile (and does not hold `data` already).
+        """
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects whose key starts with `prefix + "/"`, at any depth, sorted by key."""
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly under `prefix` that hold objects deeper down, sorted. `prefix` may be ""."""
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None | Exception]]:
+        """Read many objects, some at a time, in the order given; a key that can't be read yields its error."""
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+
+
+@dataclass(frozen=True)
+class StoreConfig:
+    """Where a store is, as plain data that crosses processes.
+
+    Attributes:
+        url: a local path, or an fsspec URL.
+        options: fsspec's storage options (credentials); never shown (left out of `repr`).
+    """
+
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
