@@ -57,9 +57,7 @@ class Settings:
             tracking_path=get("TRACKING_PATH"),
             prefect_storage=get("PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"),
             prefect_home=home,
-            spool=(
-                Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"
-            ),
+            spool=(Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"),
             store_deadline=_seconds(get("TRACKRECORD_STORE_DEADLINE"), 3.0),
             call_deadline=_seconds(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
             ui_url=get("PREFECT_UI_URL"),

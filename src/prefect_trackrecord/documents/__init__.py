@@ -1,1 +1,1 @@
-"""TODO"""
+"""Documents: the seeds' JSON files, as a pure function of the journal; sealed, and read back."""

@@ -67,7 +67,7 @@ class Store(Protocol):
     def folders(self, prefix: str) -> list[str]:
         """The names directly under `prefix` that hold objects deeper down, sorted. `prefix` may be ""."""
 
-    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | None | Exception]]:
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
         """Read many objects, some at a time, in the order given; a key that can't be read yields its error."""
 
     def delete(self, key: str) -> None:

@@ -1,0 +1,304 @@
+"""A store with its journal and documents: the one thing that capture writes to and reading reads from.
+
+Events go to files of this host (the store's own folder, or the spool for a bucket or a folder that can't be written);
+`seal` brings them into the store and makes the documents.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents import layout, window
+from prefect_trackrecord.documents.fold import Fold
+from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
+from prefect_trackrecord.documents.seal import dump_model, dump_rows, newest_record, read_fold, seal, utc_now
+from prefect_trackrecord.errors import (
+    ConflictError,
+    DamagedDocumentError,
+    RunNotFoundError,
+    StoreError,
+)
+from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
+from prefect_trackrecord.journal.writer import JournalWriter
+from prefect_trackrecord.settings import Settings, current
+from prefect_trackrecord.store import open_store
+from prefect_trackrecord.store.base import Store, StoreConfig
+
+logger = logging.getLogger("prefect_trackrecord")
+_writers: dict[tuple[str, str], JournalWriter] = {}
+_writers_lock = threading.Lock()
+_warned: set[str] = set()
+
+
+def _fresh_lock() -> None:
+    """A lock that some thread held at the fork stays locked in the child for ever."""
+    global _writers_lock  # noqa: PLW0603
+    _writers_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
+
+
+@dataclass(frozen=True)
+class SpooledRun:
+    """A run of which this host still keeps events for a store."""
+
+    run_id: str
+    folder: Path
+
+
+class Archive:
+    """The journal and the documents of one store.
+
+    Args:
+        place: where the store is, or an opened store.
+        settings: deadlines and the spool's folder; the process's own where left out.
+    """
+
+    def __init__(self, place: StoreConfig | Store, settings: Settings | None = None) -> None:
+        self.settings = settings or current()
+        self._config = place if isinstance(place, StoreConfig) else None
+        self._store: Store | None = None if isinstance(place, StoreConfig) else place
+
+    @property
+    def config(self) -> StoreConfig:
+        """Where the store is, as plain data."""
+        return self._config or StoreConfig(self.store.url)
+
+    @property
+    def store(self) -> Store:
+        """The store, opened when it is first asked for.
+
+        Raises:
+            StorageUrlError, MissingDriverError: the URL can't be opened.
+        """
+        if self._store is None:
+            assert self._config is not None
+            self._store = open_store(self._config, settings=self.settings)
+        return self._store
+
+    # --- capture -----------------------------------------------------------------------------------------
+
+    def writer(self, run_id: str) -> JournalWriter:
+        """The journal of a run in this process; one and the same for all who ask."""
+        key = (self.store.url, run_id)
+        found = _writers.get(key)
+        if found is None:
+            with _writers_lock:
+                found = _writers.get(key) or _writers.setdefault(key, self._new_writer(run_id))
+        return found
+
+    def _new_writer(self, run_id: str) -> JournalWriter:
+        folders = [self.spool / layout.safe_part(run_id)]
+        if (root := self.store.local_root) is not None:
+            folders.insert(0, root / layout.journal_prefix(run_id))
+        return JournalWriter(folders, self._diverted)
+
+    @property
+    def spool(self) -> Path:
+        """This store's folder in the spool of this host."""
+        tag = hashlib.sha256(self.store.url.encode()).hexdigest()[:16]
+        return self.settings.spool / tag
+
+    def _diverted(self, trouble: str) -> None:
+        self.warn(
+            f"the history at {self.store.url} can't be written ({trouble}); events are kept in {self.spool}. "
+            f"Once it can be written again: trackrecord recover --storage {self.store.url}"
+        )
+
+    def warn(self, text: str) -> None:
+        """Log a warning, once per text and process."""
+        if text not in _warned:
+            _warned.add(text)
+            logger.warning(text)
+
+    def announce(self, run: RunMetadata) -> None:
+        """Write a run's document as it starts, so that it is seen while it runs; never raises.
+
+        A document that is there already stays. For a store that is no local folder this happens in the background.
+        """
+        key = layout.run_key(run.run_id, layout.day_of(run.started_at))
+        body = dump_model(run)
+
+        def write() -> None:
+            try:
+                self.store.create(key, body)
+            except StoreError as exc:
+                logger.debug("run %s is not announced: %s", run.run_id, exc)
+
+        if self.store.local_root is not None:
+            write()
+        else:
+            threading.Thread(target=write, name="trackrecord-announce", daemon=True).start()
+
+    # --- sealing -----------------------------------------------------------------------------------------
+
+    def seal(self, run_id: str, *, now: datetime | None = None, ended: ev.RunEnded | None = None) -> RunMetadata | None:
+        """Bring this host's events of a run into the store and make its documents. Idempotent.
+
+        Returns:
+            The metadata as written; None for a run that has no events.
+
+        Raises:
+            StoreError: the store can't be written now; the events stay, and calling again later is safe.
+        """
+        writer = _writers.pop((self.store.url, run_id), None)
+        closed: Path | None = None
+        if writer is not None:
+            for cause, count in writer.dropped.items():
+                writer.append(ev.TrackingFailed(at=utc_now(), cause=f"events lost: {cause}", count=count))
+            if writer.close():
+                closed = writer.path
+        self.collect(run_id, closed=closed)
+        return seal(self.store, run_id, now=now or utc_now(), ended=ended)
+
+    def collect(self, run_id: str, *, closed: Path | None = None) -> int:
+        """Bring this host's spooled segments of a run into the store; returns how many.
+
+        A segment leaves the spool once nobody writes to it any more: `closed`, or one whose process has ended.
+
+        Raises:
+            StoreError: the store can't be written now; nothing has left the spool.
+        """
+        folder = self.spool / layout.safe_part(run_id)
+        paths = segment_paths(folder)
+        for path in paths:
+            data = path.read_bytes()
+            finished = path == closed or writer_alive(data) is False
+            body = whole(data)
+            if body:
+                self.store.put(f"{layout.journal_prefix(run_id)}/{path.name}", body)
+            if finished and path.stat().st_size == len(data):
+                path.unlink(missing_ok=True)
+        if paths:
+            try:
+                folder.rmdir()
+            except OSError:
+                pass  # somebody still writes there
+        return len(paths)
+
+    def spooled(self) -> Iterator[SpooledRun]:
+        """The runs of which this host keeps events for this store."""
+        try:
+            names = sorted(os.listdir(self.spool))
+        except OSError:
+            return
+        for name in names:
+            if segment_paths(self.spool / name):
+                yield SpooledRun(name, self.spool / name)
+
+    # --- documents saved directly ------------------------------------------------------------------------
+
+    def save(self, run_id: str, document: str, value: Any, *, at: datetime | None = None) -> None:
+        """Save one document of a run directly; a later seal keeps what it holds.
+
+        Args:
+            run_id: the run.
+            document: `run`, `files` or `emails`.
+            value: the RunMetadata as JSON types, or the list of rows.
+            at: when; now where left out.
+
+        Raises:
+            StoreError: it could not be written.
+        """
+        moment = at or utc_now()
+        day = self._known_day(run_id)
+        event = ev.DocumentSaved(at=moment, document=document, value=value)
+        name = f"saved-{moment:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}"
+        self.store.put(f"{layout.journal_prefix(run_id)}/{name}.ndjson", ev.encode(event))
+        if newest_record(self.store, run_id) is not None:
+            seal(self.store, run_id, now=moment)
+            return
+        for _ in range(20):
+            fold, _ = read_fold(self.store, run_id)
+            docs = fold.documents(None)
+            day = day or layout.day_of(fold.first_start() or moment)
+            key, body = {
+                "run": (layout.run_key(run_id, day), dump_model(docs.run)),
+                "files": (layout.files_key(run_id, day), dump_rows(docs.files)),
+                "emails": (layout.emails_key(run_id, day), dump_rows(docs.emails)),
+            }[document]
+            old = self.store.get(key)
+            try:
+                self.store.replace(key, body, old.etag if old else None)
+                return
+            except ConflictError:
+                continue
+        raise StoreError(f"run {run_id}: its {document} could not be saved, others kept changing it")
+
+    def _known_day(self, run_id: str) -> str | None:
+        """The day under which a run's documents lie already; None for a run that has none."""
+        record = newest_record(self.store, run_id)
+        if record is not None:
+            return record.day
+        try:
+            fold, sizes = read_fold(self.store, run_id)
+        except StoreError:
+            fold, sizes = Fold(run_id), {}
+        if sizes and fold.started and (start := fold.first_start()):
+            return layout.day_of(start)
+        name = f"/{layout.safe_part(run_id)}.json"
+        for entry in self.store.list(layout.RUNS):
+            if entry.key.endswith(name) and (found := layout.date_of_key(entry.key)):
+                return f"{found:%Y/%m/%d}"
+        return None
+
+    # --- reading -----------------------------------------------------------------------------------------
+
+    def runs(
+        self,
+        start: window.Bound = None,
+        end: window.Bound = None,
+        command: str | None = None,
+        status: str | None = None,
+    ) -> window.WindowResult:
+        """The runs of a window and the documents that can't be read; see `window.read_window`."""
+        return window.read_window(self.store, start, end, command, status)
+
+    def run(self, run_id: str) -> RunMetadata:
+        """One run; of a run whose documents are not made yet what its journal says so far.
+
+        Raises:
+            RunNotFoundError: there is none.
+            DamagedDocumentError: its document can't be read.
+        """
+        day = self._known_day(run_id)
+        if day is not None and (blob := self.store.get(layout.run_key(run_id, day))) is not None:
+            try:
+                return RunMetadata.model_validate_json(blob.data)
+            except ValueError as exc:
+                raise DamagedDocumentError(layout.run_key(run_id, day), str(exc).splitlines()[0]) from None
+        if day is not None:
+            fold, sizes = read_fold(self.store, run_id)
+            if sizes and fold.tracked:
+                return fold.documents(fold.end()).run
+        raise RunNotFoundError(f"no run {run_id} in {self.store.url}; trackrecord runs list shows what is there")
+
+    def files(self, run: RunMetadata) -> list[FileProcessingLog]:
+        """A run's file rows.
+
+        Raises:
+            DamagedDocumentError: the document can't be read.
+        """
+        return self._rows(run, layout.files_key, window.FILE_ROWS)
+
+    def emails(self, run: RunMetadata) -> list[EmailResult]:
+        """A run's email rows.
+
+        Raises:
+            DamagedDocumentError: the document can't be read.
+        """
+        return self._rows(run, layout.emails_key, window.EMAIL_ROWS)
+
+    def _rows(self, run: RunMetadata, key: Callable[[str, str], str], adapter: Any) -> list[Any]:
+        return window.read_rows(self.store, key(run.run_id, layout.day_of(run.started_at)), adapter)

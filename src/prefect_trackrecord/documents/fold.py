@@ -1,0 +1,312 @@
+"""Events -> documents, pure: the same events always give the same documents.
+
+Last state wins, first start stays. Each outcome of a file is kept: a later one of the same file takes the earlier
+ones in as attempts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
+from prefect_trackrecord.documents.models import (
+    SCHEMA_VERSION,
+    EmailResult,
+    FileStatus,
+    RunMetadata,
+    RunStatus,
+)
+from prefect_trackrecord.documents.rollup import roll_up
+
+RECOVERED = "recovered"
+"""How the reason of an end begins that somebody else gave a run which could not give it itself."""
+
+_COUNTED = {"success": "success_count", "failed": "failed_count", "skipped": "skipped_count"}
+_SEED_FIELDS: dict[str, Any] = dict.fromkeys(
+    ("run_id", "file_path", "file_type", "agent_id", "status", "error_type", "error_message")
+    + ("processing_time_ms", "output_path")
+)
+_FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"})
+
+
+@dataclass
+class Documents:
+    """What a run's journal says, as the documents hold it. `files` and `emails` are rows ready for JSON."""
+
+    run: RunMetadata
+    files: list[dict[str, Any]]
+    emails: list[dict[str, Any]]
+
+
+@dataclass
+class Fold:
+    """Collects events in any order of segments; `documents` gives the result.
+
+    Attributes:
+        run_id: the run whose events these are.
+        first_at: when the earliest event happened.
+        ended: the end that counts (see `_end`), or None for a run that has none.
+        started: whether the run's own start is among the events.
+        tracked: whether anything but directly saved documents is among them.
+    """
+
+    run_id: str
+    first_at: datetime | None = None
+    started: bool = False
+    tracked: bool = False
+    ended: ev.RunEnded | None = None
+    run: dict[str, Any] = field(default_factory=dict)
+    _starts: list[ev.RunStarted] = field(default_factory=list)
+    _updates: list[ev.RunUpdated] = field(default_factory=list)
+    _ends: list[ev.RunEnded] = field(default_factory=list)
+    _files: dict[str, list[ev.FileTracked]] = field(default_factory=dict)
+    _emails: list[ev.EmailTracked] = field(default_factory=list)
+    _metrics: list[ev.MetricTracked] = field(default_factory=list)
+    _failures: Counter[str] = field(default_factory=Counter)
+    _saved: dict[str, list[ev.DocumentSaved]] = field(default_factory=dict)
+
+    def add(self, event: ev.Event) -> None:
+        """Take one event in."""
+        if isinstance(event, ev.WriterOpened):
+            return
+        if self.first_at is None or event.at < self.first_at:
+            self.first_at = event.at
+        if isinstance(event, ev.DocumentSaved):
+            self._saved.setdefault(event.document, []).append(event)
+            return
+        self.tracked = True
+        if isinstance(event, ev.FileTracked):
+            self._files.setdefault(item_of(event), []).append(event)
+        elif isinstance(event, ev.EmailTracked):
+            self._emails.append(event)
+        elif isinstance(event, ev.MetricTracked):
+            self._metrics.append(event)
+        elif isinstance(event, ev.RunStarted):
+            self.started = True
+            self._starts.append(event)
+        elif isinstance(event, ev.RunUpdated):
+            self._updates.append(event)
+        elif isinstance(event, ev.RunEnded):
+            self._ends.append(event)
+        elif isinstance(event, ev.TrackingFailed):
+            self._failures[event.cause] += event.count
+
+    def add_all(self, stream: Iterable[ev.Event]) -> None:
+        """Take many events in."""
+        for event in stream:
+            self.add(event)
+
+    def damaged(self, segment: str, lines: int) -> None:
+        """Note lines of a segment that could not be read."""
+        if lines:
+            self._failures[f"{lines} damaged lines in {segment}"] += 1
+
+    def first_start(self) -> datetime | None:
+        """When the run began: its own first start, else a saved document's, else its earliest event."""
+        if self._starts:
+            return min(s.at for s in self._starts)
+        for saved in self._saved.get("run", ()):
+            return RunMetadata.model_validate(saved.value).started_at
+        return self.first_at
+
+    def attempt(self) -> int:
+        """The number of the last attempt that began."""
+        return max((_count(s) for s in self._starts), default=1)
+
+    def end(self) -> ev.RunEnded | None:
+        """The end that counts: that of the last attempt, there the last one; the run's own before a recovered one.
+
+        An end of an earlier attempt counts no longer once a later attempt has begun.
+        """
+        attempt = self.attempt()
+        ends = [e for e in self._ends if (e.run_count or attempt) >= attempt]
+        return max(ends, key=lambda e: (e.run_count or 0, not is_recovered(e), e.at), default=None)
+
+    def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
+        """The documents, for a run that ended so (None: it still runs)."""
+        files = self._file_rows()
+        emails = self._email_rows()
+        run = self._run_fields()
+        if files:
+            counts = Counter(row["status"] for row in files)
+            run["total_files"] = len(files)
+            run.update({name: counts[status] for status, name in _COUNTED.items()})
+            run["rollup"] = roll_up(files)
+        if emails:
+            sums = Counter(row["status"] for row in emails)
+            run.update({f"emails_{s}": sums[s] for s in ("sent", "failed", "skipped")})
+            run["email_results"] = emails
+        errors = self._failures + Counter(run.get("tracking_errors") or {})
+        run.update(tracking_errors=dict(errors), generation=generation, schema_version=SCHEMA_VERSION)
+        if ended is not None:
+            run.update(_ending(run, ended))
+        return Documents(run=RunMetadata.model_validate(run), files=files, emails=emails)
+
+    def _run_fields(self) -> dict[str, Any]:
+        saved = self._saved.get("run")
+        run: dict[str, Any] = dict(saved[-1].value) if saved else {}
+        run["run_id"] = self.run_id
+        for start in sorted(self._starts, key=lambda s: (_count(s), s.at)):
+            for name, value in start.run.items():
+                if value is not None and not (name in _FIRST_STAYS and run.get(name)):
+                    run[name] = value
+        for update in sorted(self._updates, key=lambda u: u.at):
+            run.update({name: value for name, value in update.run.items() if value is not None})
+        run.setdefault("started_at", self.first_at)
+        if self._starts:
+            run["started_at"] = min(s.at for s in self._starts)
+            run["attempts"] = self._attempts()
+        metrics = {m.name: m.value for m in sorted(self._metrics, key=lambda m: m.at) if m.file is None}
+        if metrics:
+            run["metrics"] = {**(run.get("metrics") or {}), **metrics}
+        return run
+
+    def _attempts(self) -> list[dict[str, Any]]:
+        """The run's attempts, where there was more than one: each with its start, its end and its error."""
+        starts: dict[int, datetime] = {}
+        for start in self._starts:
+            number = _count(start)
+            starts[number] = min(starts.get(number, start.at), start.at)
+        if len(starts) < 2:
+            return []
+        ends = {e.run_count or max(starts): e for e in sorted(self._ends, key=lambda e: e.at)}
+        return [
+            {
+                "number": number,
+                "started_at": begun,
+                "ended_at": ends[number].at if number in ends else None,
+                "status": (ends[number].status or ends[number].state) if number in ends else None,
+                "error_type": ends[number].error_type if number in ends else None,
+                "error_message": ends[number].error_message if number in ends else None,
+            }
+            for number, begun in sorted(starts.items())
+        ]
+
+    def _file_rows(self) -> list[dict[str, Any]]:
+        rows = [_file_row(self.run_id, outcomes) for outcomes in self._files.values()]
+        known = {(row["file_path"], row.get("file_type"), row.get("agent_id")) for row in rows}
+        for saved in self._saved.get("files", ()):
+            for row in saved.value:
+                identity = (row.get("file_path"), row.get("file_type"), row.get("agent_id"))
+                if identity in known:
+                    continue
+                known.add(identity)
+                rows.append({**row, "run_id": self.run_id, "error_fingerprint": _fingerprint(row)})
+        metrics: dict[str, dict[str, float]] = {}
+        for m in sorted(self._metrics, key=lambda m: m.at):
+            if m.file is not None:
+                metrics.setdefault(m.file, {})[m.name] = m.value
+        for row in rows:
+            if row["file_path"] in metrics:
+                row["metrics"] = {**(row.get("metrics") or {}), **metrics[row["file_path"]]}
+        return rows
+
+    def _email_rows(self) -> list[dict[str, Any]]:
+        rows = [{"run_id": self.run_id, "at": e.at, **e.row} for e in sorted(self._emails, key=lambda e: e.at)]
+        known = {_email_identity(row) for row in rows}
+        for saved in self._saved.get("emails", ()):
+            for row in saved.value:
+                if _email_identity(row) not in known:
+                    known.add(_email_identity(row))
+                    rows.append({**row, "run_id": self.run_id})
+        return [EmailResult.model_validate(row).model_dump(mode="json") for row in rows]
+
+
+def is_recovered(ended: ev.RunEnded) -> bool:
+    """Whether somebody else ended the run in its place."""
+    return (ended.reason or "").startswith(RECOVERED)
+
+
+def _count(start: ev.RunStarted) -> int:
+    return int(start.run.get("run_count") or 1)
+
+
+def item_of(event: ev.FileTracked) -> str:
+    """Which file this outcome is of: what the capture said, else path, type and agent."""
+    if event.item is not None:
+        return event.item
+    row = event.row
+    return f"{row.get('file_path')}\0{row.get('file_type') or ''}\0{row.get('agent_id') or ''}"
+
+
+def _file_row(run_id: str, outcomes: list[ev.FileTracked]) -> dict[str, Any]:
+    """One row of a file's outcomes: the last one's state, the first one's start, all their attempts."""
+    if len(outcomes) == 1:
+        last = outcomes[0]
+        tries = last.row.get("attempts") or []
+    else:
+        outcomes = sorted(outcomes, key=lambda o: (o.turn, o.at))
+        last = outcomes[-1]
+        # A flow that is retried finds the earlier attempt's results cached: that is no new outcome.
+        done = [o for o in outcomes if o.row["status"] == FileStatus.SUCCESS.value]
+        if last.row["status"] == FileStatus.SKIPPED.value and done:
+            last = done[-1]
+        tries = [t for o in outcomes for t in (o.row.get("attempts") or [_as_attempt(o)])]
+    row = {**_SEED_FIELDS, **last.row, "run_id": run_id}
+    first = outcomes[0].row.get("started_at")
+    if first:
+        row["started_at"] = first
+    row["attempts"] = [{**t, "number": n} for n, t in enumerate(tries, 1)]
+    if row["status"] == FileStatus.FAILED.value:
+        row["error_fingerprint"] = _fingerprint(row)
+    row["schema_version"] = SCHEMA_VERSION
+    return row
+
+
+def _as_attempt(outcome: ev.FileTracked) -> dict[str, Any]:
+    row = outcome.row
+    return {
+        "started_at": row.get("started_at"),
+        "ended_at": row.get("ended_at") or outcome.at.isoformat(),
+        "status": row["status"],
+        "error_type": row.get("error_type"),
+        "error_message": row.get("error_message"),
+    }
+
+
+def _fingerprint(row: dict[str, Any]) -> str | None:
+    if row.get("status") != FileStatus.FAILED.value:
+        return None
+    known = row.get("error_fingerprint")
+    if known:
+        return str(known)
+    return error_fingerprint(row.get("error_type"), row.get("error_message"), place_of(row.get("traceback")))
+
+
+def _email_identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("agent_id", "agent_name", "email", "status", "reason", "message_id"))
+
+
+def _ending(run: dict[str, Any], ended: ev.RunEnded) -> dict[str, Any]:
+    """The fields of a run that an end gives it."""
+    started = run["started_at"]
+    begun = datetime.fromisoformat(started.replace("Z", "+00:00")) if isinstance(started, str) else started
+    fields: dict[str, Any] = {
+        "status": ended.status or status_by_items(run),
+        "completed_at": ended.at,
+        "duration_ms": max(0, round((ended.at - begun).total_seconds() * 1000)),
+        "error_message": ended.error_message,
+        "error_type": ended.error_type,
+        "traceback": ended.traceback,
+        "reason": ended.reason,
+        "state": ended.state,
+    }
+    return {name: value for name, value in fields.items() if value is not None or name not in run}
+
+
+def status_by_items(run: dict[str, Any]) -> str:
+    """The status of a run that completed: by its files and emails.
+
+    None failed: success. Files were processed and all of them failed: failed. Else: partial success.
+    """
+    failed = run.get("failed_count") or 0
+    if not failed and not (run.get("emails_failed") or 0):
+        return RunStatus.SUCCESS.value
+    if failed and failed == (run.get("total_files") or 0):
+        return RunStatus.FAILED.value
+    return RunStatus.PARTIAL_SUCCESS.value

@@ -1,0 +1,140 @@
+"""Reads a window of the history back: the runs between two dates, and what of them could not be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, time, timedelta, timezone
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
+from prefect_trackrecord.store.base import Store
+
+FILE_ROWS = TypeAdapter(list[FileProcessingLog])
+EMAIL_ROWS = TypeAdapter(list[EmailResult])
+Bound = date | datetime | str | None
+
+
+@dataclass
+class WindowResult:
+    """The runs of a window by their start, and the documents that could not be read."""
+
+    runs: list[RunMetadata] = field(default_factory=list)
+    damaged: list[DamagedDocumentError] = field(default_factory=list)
+
+
+def bounds(start: Bound, end: Bound) -> tuple[datetime | None, datetime | None]:
+    """The window as aware datetimes, its end exclusive.
+
+    A date, or an end at midnight, means the whole day, both ends included; other ends are exclusive; what has no
+    time zone is UTC. None leaves that side open.
+
+    Raises:
+        DateRangeError: a text that is no date, or an end before its start.
+    """
+    first, last = _moment(start), _moment(end)
+    if last is not None and last.timetz().replace(tzinfo=None) == time.min:
+        last += timedelta(days=1)
+    if first is not None and last is not None and last <= first:
+        raise DateRangeError(f"the range runs backwards: {start} to {end}; give the earlier date first")
+    return first, last
+
+
+def _moment(value: Bound) -> datetime | None:
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.replace("Z", "+00:00"))
+        except ValueError:
+            raise DateRangeError(f"{value!r} is no date; write it as 2026-01-31") from None
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+    return datetime.combine(value, time.min, timezone.utc) if value is not None else None
+
+
+def read_window(
+    store: Store,
+    start: Bound = None,
+    end: Bound = None,
+    command: str | None = None,
+    status: RunStatus | str | None = None,
+) -> WindowResult:
+    """The runs that started in a window, oldest first.
+
+    Args:
+        store: where the documents are.
+        start: first day or moment; None for all from the beginning.
+        end: last day or moment, see `bounds`; None for all up to now.
+        command: only runs of this command.
+        status: only runs that stand so.
+
+    Raises:
+        DateRangeError: see `bounds`.
+        StoreError: the store can't be listed. A single document that can't be read is reported in the result.
+        ValueError: `status` is no status.
+    """
+    first, last = bounds(start, end)
+    wanted = RunStatus(status) if status is not None else None
+    result = WindowResult()
+    for run in read_runs(store, _keys(store, first, last), result.damaged):
+        if (first is None or run.started_at >= first) and (last is None or run.started_at < last):
+            if (command is None or run.command == command) and (wanted is None or run.status is wanted):
+                result.runs.append(run)
+    result.runs.sort(key=lambda r: (r.started_at, r.run_id))
+    return result
+
+
+def read_runs(store: Store, keys: list[str], damaged: list[DamagedDocumentError]) -> Iterator[RunMetadata]:
+    """The runs at `keys`; a document that can't be read is added to `damaged`."""
+    for key, blob in store.get_many(keys):
+        if blob is None:  # deleted since it was listed
+            continue
+        if isinstance(blob, Exception):
+            damaged.append(DamagedDocumentError(key, str(blob)))
+            continue
+        try:
+            yield RunMetadata.model_validate_json(blob.data)
+        except ValidationError as exc:
+            damaged.append(DamagedDocumentError(key, first_line(exc)))
+
+
+def read_rows(store: Store, key: str, adapter: TypeAdapter[Any]) -> list[Any]:
+    """The rows of a list document; none where there is no such document.
+
+    Raises:
+        DamagedDocumentError: the document can't be read.
+    """
+    blob = store.get(key)
+    if blob is None:
+        return []
+    try:
+        rows: list[Any] = adapter.validate_json(blob.data)
+    except ValidationError as exc:
+        raise DamagedDocumentError(key, first_line(exc)) from None
+    return rows
+
+
+def first_line(exc: ValidationError) -> str:
+    """What is wrong with a document, in one line."""
+    error = exc.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in error["loc"])
+    return f"{place}: {error['msg']}" if place else error["msg"]
+
+
+def _keys(store: Store, first: datetime | None, last: datetime | None) -> list[str]:
+    """The keys of all run documents whose day touches the window."""
+    if first is None:
+        entries = store.list(layout.RUNS)
+        end_day = layout.day_of(last) if last else "9999"
+        return [e.key for e in entries if e.key.endswith(".json") and e.key[len(layout.RUNS) + 1 :] <= f"{end_day}~"]
+    today = datetime.now(timezone.utc) + timedelta(days=1)  # a clock may be ahead
+    day, stop = first.astimezone(timezone.utc).date(), (last or today).astimezone(timezone.utc)
+    keys: list[str] = []
+    while day <= stop.date():
+        prefix = f"{layout.RUNS}/{day:%Y/%m/%d}"
+        keys.extend(e.key for e in store.list(prefix) if e.key.endswith(".json"))
+        day += timedelta(days=1)
+    return keys

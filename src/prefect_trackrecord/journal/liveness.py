@@ -1,0 +1,66 @@
+"""Is the process that wrote something still alive? A pid alone can't tell: it is used again."""
+
+from __future__ import annotations
+
+import functools
+import os
+import socket
+from pathlib import Path
+
+
+@functools.lru_cache(maxsize=1)
+def host_name() -> str:
+    """This host's name, as events carry it."""
+    return socket.gethostname() or "localhost"
+
+
+@functools.lru_cache(maxsize=1)
+def boot_id() -> str:
+    """What tells this boot of this host from every other; "" where the system gives none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def start_ticks(pid: int) -> int:
+    """When the process started, in clock ticks since boot; 0 where unknown or gone.
+
+    Source: field 22 of /proc/<pid>/stat, proc(5); the command's name, field 2, may itself hold spaces and
+    brackets, so fields are counted from its last closing bracket.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return 0
+    rest = stat[stat.rfind(b")") + 2 :].split()
+    if rest[:1] == [b"Z"]:  # a zombie does nothing any more
+        return 0
+    return int(rest[19]) if len(rest) > 19 else 0
+
+
+def is_alive(host: str, boot: str, pid: int, ticks: int) -> bool | None:
+    """Whether that process runs: True, False, or None where this host can't tell.
+
+    Args:
+        host: the name of the host it ran on.
+        boot: that host's boot id then.
+        pid: its process id.
+        ticks: its start time as `start_ticks` gave it; 0 where that was unknown.
+    """
+    if host != host_name():
+        return None
+    if boot and boot_id() and boot != boot_id():
+        return False
+    if start_ticks(os.getpid()):  # this system tells when a process started
+        now = start_ticks(pid)
+        return now != 0 and (ticks in (0, now))
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    except OSError:
+        return None
+    return True

@@ -1,0 +1,171 @@
+"""Writes events: one file per process and run, one write(2) per event, nothing held back in memory.
+
+There is no lock: `O_APPEND` makes each write whole, the file object is only ever dropped (never closed under a
+thread that still writes), and a line torn by a full disk is told apart by the reader. So a signal handler may write
+too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+
+from prefect_trackrecord.events import Event, WriterOpened, encode
+from prefect_trackrecord.journal.liveness import boot_id, host_name, start_ticks
+
+SUFFIX = ".ndjson"
+
+
+class _Epoch:
+    """Counts forks: a child must not write through its parent's file."""
+
+    count = 0
+
+    @classmethod
+    def after_fork(cls) -> None:
+        cls.count += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_Epoch.after_fork)
+
+
+class JournalWriter:
+    """Appends one run's events from this process.
+
+    Args:
+        folders: where to write, first choice first; the next one is taken when a write fails. Folders are made
+            when the first event comes.
+        on_divert: told once why the first folder was left, or why no folder takes anything.
+
+    Attributes:
+        dropped: events that no folder took, counted by cause.
+        diverted: why the first folder was left, or None.
+    """
+
+    def __init__(self, folders: Sequence[Path], on_divert: Callable[[str], None] | None = None) -> None:
+        self._folders = tuple(folders)
+        self._on_divert = on_divert
+        self._writing: list[None] = []
+        self._choice = 0
+        self._file: io.FileIO | None = None
+        self._epoch = _Epoch.count
+        self.path: Path | None = None
+        self.dropped: Counter[str] = Counter()
+        self.diverted: str | None = None
+
+    @property
+    def spooling(self) -> bool:
+        """Whether events go to another folder than the first."""
+        return self._choice > 0
+
+    def append(self, event: Event) -> bool:
+        """Write one event; True once the kernel has it. Never raises.
+
+        After True the event survives this process. False means that no folder took it; it is counted in
+        `dropped`.
+        """
+        try:
+            return self.write(encode(event))
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
+            self.dropped[f"an event could not be written: {type(exc).__name__}: {exc}"] += 1
+            return False
+
+    def write(self, line: bytes) -> bool:
+        """Write one encoded event, with its newline. Returns as `append`; never raises `OSError`."""
+        self._writing.append(None)  # before the file is looked at: `close` waits for those who may hold it
+        try:
+            file = self._file
+            if file is None or self._epoch != _Epoch.count:
+                file = self._open()
+                if file is None:
+                    return False
+            if file.write(line) == len(line):
+                return True
+            cause = "no space left on device"
+            file.write(b"\n")  # ends the torn line, should there be room for that
+        except (OSError, ValueError) as exc:
+            cause = _cause(exc)
+        finally:
+            self._writing.pop()
+        return self._divert(cause, line)
+
+    def close(self) -> bool:
+        """Let go of the file; a later event opens a new one.
+
+        Returns:
+            True when no other thread is still writing to it, so that it may be moved away.
+        """
+        self._file = None
+        deadline = time.monotonic() + 0.2
+        while self._writing and time.monotonic() < deadline:
+            time.sleep(0.001)
+        return not self._writing
+
+    def _divert(self, cause: str, line: bytes) -> bool:
+        self._file = None
+        if not self._next_folder(cause):
+            return False
+        return self.write(line)
+
+    def _next_folder(self, cause: str) -> bool:
+        """Go on to the next folder; False, and one event counted as dropped, where there is none."""
+        folder = self._folders[self._choice]
+        if self._choice + 1 >= len(self._folders):
+            if not self.dropped:
+                self._tell(f"events can't be written, and are lost: {folder}: {cause}")
+            self.dropped[cause] += 1
+            return False
+        self.diverted = f"{folder}: {cause}"
+        self._choice += 1
+        self._tell(self.diverted)
+        return True
+
+    def _tell(self, trouble: str) -> None:
+        if self._on_divert is not None:
+            self._on_divert(trouble)
+
+    def _open(self) -> io.FileIO | None:
+        """A new segment, its first line written; None where no folder takes one."""
+        self._epoch = _Epoch.count
+        while True:
+            try:
+                self._file, self.path = _new_segment(self._folders[self._choice])
+                return self._file
+            except OSError as exc:
+                if not self._next_folder(_cause(exc)):
+                    return None
+
+
+def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
+    os.makedirs(folder, exist_ok=True)
+    path = folder / f"{_safe(host_name())}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+    # a file object, so that the descriptor's number can't be used again while a thread still writes to it
+    file = io.FileIO(path, "xb", opener=lambda p, flags: os.open(p, flags | os.O_APPEND, 0o666))
+    opened = WriterOpened(
+        at=datetime.now(timezone.utc),
+        host=host_name(),
+        boot=boot_id(),
+        pid=os.getpid(),
+        ticks=start_ticks(os.getpid()),
+    )
+    line = encode(opened)
+    if file.write(line) != len(line):
+        raise OSError(28, "No space left on device")
+    return file, path
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isalnum() or c in "_." else "_" for c in name)[:40].strip(".") or "host"
+
+
+def _cause(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror.lower()
+    return f"{type(exc).__name__}: {exc}"

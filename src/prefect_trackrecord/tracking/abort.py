@@ -1,0 +1,98 @@
+"""Completes running trackers as aborted when their process is told to stop, outside of Prefect flows.
+
+One handler serves all trackers of the process. It is installed on the main thread only, with the first tracker, and
+taken away with the last, unless somebody has put another in its place meanwhile; the handler that was there before is
+called afterwards.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from prefect_trackrecord.documents.models import RunStatus
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.tracking.run_tracker import RunTracker
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+Handler = Callable[[int, FrameType | None], Any] | int | signal.Handlers | None
+
+_watched: dict[int, RunTracker] = {}
+_before: dict[int, Handler] = {}
+_state = {"pid": os.getpid(), "pending": 0}
+
+
+def watch(tracker: RunTracker, *, signals: bool = True) -> None:
+    """See to it that `tracker` is completed as aborted should the process end before it is.
+
+    Args:
+        tracker: a running tracker.
+        signals: also when SIGINT or SIGTERM comes; only the main thread can see to that.
+    """
+    if _state["pid"] != os.getpid():  # a forked child answers for its own trackers only
+        _watched.clear()
+        _state.update(pid=os.getpid(), pending=0)
+    _watched[id(tracker)] = tracker
+    if not signals or threading.current_thread() is not threading.main_thread():
+        return
+    for number in SIGNALS:
+        there = signal.getsignal(number)
+        # None: a handler that was not set from Python can't be put back; SIG_IGN: the host wants it ignored
+        if there not in (_on_signal, signal.SIG_IGN, None):
+            _before[number] = signal.signal(number, _on_signal)
+
+
+def unwatch(tracker: RunTracker) -> None:
+    """The tracker is complete; the last one puts the host's handlers back, and a signal that waited is sent again."""
+    _watched.pop(id(tracker), None)
+    if _watched:
+        return
+    _restore()
+    if number := _state["pending"]:
+        _state["pending"] = 0
+        os.kill(os.getpid(), number)
+
+
+def _restore() -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return  # the handler calls the host's own and takes itself away when it is next called
+    for number, handler in list(_before.items()):
+        if signal.getsignal(number) is _on_signal:
+            signal.signal(number, handler)
+        _before.pop(number, None)
+
+
+def _complete_all(why: str) -> None:
+    if _state["pid"] != os.getpid():
+        return
+    for tracker in list(_watched.values()):
+        tracker.complete(RunStatus.ABORTED, why)
+    _watched.clear()
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    """Complete what runs, put the host's handlers back, and let them do what they would have done."""
+    if _state["pid"] == os.getpid() and any(t.completing for t in _watched.values()):
+        _state["pending"] = number  # the documents are being written: `unwatch` sends the signal again
+        return
+    before = _before.get(number, signal.SIG_DFL)
+    name = signal.Signals(number).name
+    _complete_all(f"Command aborted by user (signal {number}, {name})")
+    _restore()
+    if callable(before):
+        before(number, frame)
+    elif number == signal.SIGINT:
+        raise KeyboardInterrupt
+    else:
+        raise SystemExit(128 + number)
+
+
+@atexit.register
+def _on_exit() -> None:
+    _complete_all("the process ended before the run was completed")

@@ -1,0 +1,355 @@
+"""RunTracker: says what happens in a run, as it happens.
+
+Each call writes one event and returns; nothing here raises into the run that it tracks, except for a call that makes
+no sense (a `UsageError`).
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import threading
+import traceback as tb
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import Token
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.models import FileStatus, RunMetadata, RunStatus
+from prefect_trackrecord.errors import StoreError, TrackRecordError, UsageError
+from prefect_trackrecord.journal.context import RunContext, current_run, inside_flow, reset_current, set_current
+from prefect_trackrecord.journal.liveness import host_name
+from prefect_trackrecord.journal.plain import clean, plain
+from prefect_trackrecord.tracking import abort
+from prefect_trackrecord.tracking.emails import email_rows
+from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+MAX_TEXT = 10_000
+MAX_PARAMETER = 1_000
+MAX_ITEMS = 100
+TRACEBACK_TAIL = 4_000
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _new_id() -> str:
+    return str(uuid.uuid4())
+
+
+class RunTracker:
+    """Tracks one run: its files, its emails, its numbers and how it ended.
+
+    Use it as a context manager, or call `start` and `complete`. It may be used from any thread, and in a forked child.
+
+    Args:
+        command: what runs (`transcribe`, `report`...).
+        subcommand, config_path, target_date: more of the command line, kept as they are.
+        storage: a `TrackingStorage`, a URL or a folder; where left out `TRACKING_PATH` says it, then the setting
+            `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under the Prefect home is taken.
+        parameters: kept with secrets masked.
+        tags: kept as they are.
+        role: `report` for a run that only reports on others, which reports leave out.
+        parent_run_id: the run inside which this one runs; the current one where left out.
+        now, new_id: where time and ids come from.
+
+    Attributes:
+        run_id: set by `start`.
+    """
+
+    run_id: str
+
+    def __init__(
+        self,
+        command: str,
+        subcommand: str | None = None,
+        config_path: str | Path | None = None,
+        storage: TrackingStorage | str | Path | None = None,
+        target_date: Any = None,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        tags: Sequence[str] = (),
+        role: str | None = None,
+        parent_run_id: str | None = None,
+        now: Callable[[], datetime] = _now,
+        new_id: Callable[[], str] = _new_id,
+    ) -> None:
+        self.command = command
+        self.subcommand = subcommand
+        self.config_path = config_path
+        self.target_date = target_date
+        self.storage = resolve_storage(storage)
+        self._parameters, self._tags, self._role, self._parent = parameters, tuple(tags), role, parent_run_id
+        self._now, self._new_id = now, new_id
+        self._lock = threading.RLock()  # a signal handler may come in the middle of `complete`
+        self.completing = False
+        self._state = "new"
+        self._token: Token[RunContext | None] | None = None
+
+    # --- life --------------------------------------------------------------------------------------------
+
+    def start(self) -> Self:
+        """Begin the run: gives it its `run_id`, writes its document as running, makes it the current run.
+
+        Outside a Prefect flow, and on the main thread, it also sees to it that SIGINT, SIGTERM and the end of the
+        process complete the run as aborted; handlers that were there are called afterwards and put back later.
+
+        Raises:
+            UsageError: it was started before.
+        """
+        with self._lock:
+            if self._state != "new":
+                raise UsageError("this tracker was started before; make a new RunTracker for each run")
+            self._state = "running"
+        self.run_id = self._new_id()
+        outer = current_run()
+        moment = self._now()
+        fields = self._start_fields(self._parent or (outer.run_id if outer else None), moment)
+        self._emit(ev.RunStarted(at=moment, run=fields))
+        self.archive.announce(RunMetadata.model_validate({**fields, "run_id": self.run_id}))
+        self._token = set_current(RunContext(self.run_id, self.archive, self, self.command))
+        abort.watch(self, signals=not inside_flow())
+        return self
+
+    def _start_fields(self, parent: str | None, moment: datetime) -> dict[str, Any]:
+        return {
+            "command": clean(str(self.command)),
+            "subcommand": _text(self.subcommand),
+            "config_path": _text(self.config_path),
+            "target_date": _text(self.target_date),
+            "started_at": moment,
+            "role": self._role,
+            "parent_run_id": parent,
+            "parameters": plain(dict(self._parameters or {}), max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
+            "tags": [clean(str(t)) for t in self._tags],
+            "host": host_name(),
+            "pid": os.getpid(),
+            "versions": versions(),
+        }
+
+    def complete(
+        self, status: RunStatus | str | None = None, error_message: str | None = None, **more: Any
+    ) -> RunMetadata | None:
+        """End the run and make its documents.
+
+        Args:
+            status: how it ended; where left out its items say it: none failed (files and emails), success; all files
+                failed, failed; else partial success.
+            error_message: why it failed, if it did.
+            **more: `error_type`, `traceback`, `reason`.
+
+        Returns:
+            The run's metadata as stored; None when the store can't be written now (a warning says so; the events are
+            kept on this host, and `trackrecord recover` stores them later), and on a second call.
+
+        Raises:
+            UsageError: it was never started.
+            ValueError: `status` is no status.
+        """
+        value = RunStatus(status).value if status is not None else None
+        with self._lock:
+            if self._state == "new":
+                raise UsageError("complete() before start(); call start() first, or use `with RunTracker(...)`")
+            if self._state == "completed":
+                return None
+            self._state, self.completing = "completed", True
+        try:
+            ended = ev.RunEnded(at=self._now(), status=value, error_message=_text(error_message, MAX_TEXT), **more)
+            self._emit(ended)
+            if self._token is not None:
+                reset_current(self._token)
+                self._token = None
+            return self._seal(ended)
+        finally:
+            self.completing = False
+            abort.unwatch(self)
+
+    def _seal(self, ended: ev.RunEnded | None) -> RunMetadata | None:
+        try:
+            return self.archive.seal(self.run_id, now=self._now(), ended=ended)
+        except (TrackRecordError, OSError) as exc:
+            self.archive.warn(
+                f"the history at {self.storage.url} can't be written ({exc}); the events of run {self.run_id} are "
+                f"kept on this host. Once it can be written again: trackrecord recover --storage {self.storage.url}"
+            )
+            return None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if exc is None or (isinstance(exc, SystemExit) and exc.code in (None, 0)):
+            self.complete()
+            return
+        status = RunStatus.FAILED if isinstance(exc, Exception | SystemExit) else RunStatus.ABORTED
+        self.complete(status, describe(exc), error_type=type(exc).__name__, traceback=traceback_tail(exc))
+
+    # --- what happens ------------------------------------------------------------------------------------
+
+    @property
+    def archive(self) -> Archive:
+        """The journal and documents that this tracker writes."""
+        return self.storage.archive
+
+    def track_file(
+        self,
+        file_path: str | os.PathLike[str],
+        status: FileStatus | str = FileStatus.SUCCESS,
+        *,
+        error_type: str | None = None,
+        error_message: str | None = None,
+        output_path: str | os.PathLike[str] | None = None,
+        file_type: str | None = None,
+        agent_id: str | None = None,
+        processing_time_ms: float | None = None,
+        reason: str | None = None,
+        traceback: str | None = None,
+        started_at: datetime | None = None,
+        metrics: Mapping[str, float] | None = None,
+    ) -> bool:
+        """Say what became of one file. Said again of the same path, type and agent, it is another attempt.
+
+        Args:
+            file_path: which file; any text.
+            status: success, failed or skipped.
+            error_type, error_message, traceback: what it failed with.
+            output_path: what was made of it.
+            file_type: audio, transcript, report...
+            agent_id: whose it is.
+            processing_time_ms: how long it took, in milliseconds.
+            reason: why it was skipped.
+            started_at: when its processing began.
+            metrics: numbers of it, by name.
+
+        Returns:
+            Whether the event is stored or spooled: True survives this process.
+
+        Raises:
+            UsageError: the tracker was not started.
+            ValueError: `status` is no status.
+        """
+        now = self._now()
+        row: dict[str, Any] = {"file_path": clean(os.fspath(file_path)), "status": FileStatus(status).value}
+        given = (
+            ("file_type", file_type),
+            ("agent_id", agent_id),
+            ("error_type", error_type),
+            ("error_message", error_message),
+            ("output_path", output_path),
+            ("reason", reason),
+        )
+        for name, value in given:
+            if value is not None:
+                row[name] = _text(value, MAX_TEXT)
+        if traceback:
+            row["traceback"] = clean(traceback[-TRACEBACK_TAIL:])
+        if processing_time_ms is not None:
+            row["processing_time_ms"] = round(processing_time_ms)
+        if started_at is not None:
+            row["started_at"] = started_at
+        row["ended_at"] = now
+        if metrics:
+            row["metrics"] = {str(name): float(value) for name, value in metrics.items()}
+        return self._emit(ev.FileTracked(at=now, row=row))
+
+    def record_email_results(self, results: Mapping[str, Any] | Sequence[Any]) -> bool:
+        """Say what became of emails.
+
+        Args:
+            results: `{"sent": [...], "failed": [...], "skipped": [...]}`, each entry a dict with any of `agent_id`,
+                `agent_name`, `email`, `reason` (or `error`); or a list of `EmailResult`.
+
+        Returns:
+            Whether all of them are stored or spooled.
+
+        Raises:
+            UsageError: the tracker was not started.
+        """
+        now = self._now()
+        return all([self._emit(ev.EmailTracked(at=now, row=row)) for row in email_rows(results)])
+
+    def metric(self, name: str, value: float, file: str | os.PathLike[str] | None = None) -> bool:
+        """Note a number of the run, or of one of its files, for reports to compare; the last one of a name stays.
+
+        Raises:
+            UsageError: the tracker was not started.
+            TypeError, ValueError: `value` is no number.
+        """
+        path = None if file is None else clean(os.fspath(file))
+        return self._emit(ev.MetricTracked(at=self._now(), name=clean(str(name)), value=float(value), file=path))
+
+    def tracking_failed(self, cause: str, count: int = 1) -> None:
+        """Count something that tracking itself could not do; it is shown in the run's metadata."""
+        self._emit(ev.TrackingFailed(at=self._now(), cause=clean(cause)[:300], count=count))
+
+    def _emit(self, event: ev.Event) -> bool:
+        if self._state == "new":
+            raise UsageError("the tracker is not started; call start() first, or use `with RunTracker(...)`")
+        try:
+            return self.archive.writer(self.run_id).append(event)
+        except (StoreError, OSError) as exc:
+            self.archive.warn(f"an event of run {self.run_id} is lost: {exc}")
+            return False
+
+
+def current_tracker() -> RunTracker:
+    """The tracker of the run that surrounds this code, in any thread, task or process of it.
+
+    Raises:
+        UsageError: no tracked run surrounds it.
+    """
+    run = current_run()
+    if run is None or run.tracker is None:
+        raise UsageError(
+            "no tracked run surrounds this code; put @track above @flow, or use it inside `with RunTracker(...)`"
+        )
+    tracker: RunTracker = run.tracker
+    return tracker
+
+
+def versions() -> dict[str, str]:
+    """The versions that a run's metadata names."""
+    found = {"python": platform.python_version()}
+    for name in ("prefect-trackrecord", "prefect"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def describe(exc: BaseException) -> str:
+    """An exception's message; its type's name where it has none."""
+    try:
+        text = str(exc)
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
+        text = ""
+    return clean(text)[:MAX_TEXT] or type(exc).__name__
+
+
+def traceback_tail(exc: BaseException) -> str:
+    """The end of an exception's formatted traceback, at most `TRACEBACK_TAIL` characters."""
+    try:
+        text = "".join(tb.format_exception(type(exc), exc, exc.__traceback__))
+    except Exception:  # noqa: BLE001 - formatting calls the exception's own methods
+        return type(exc).__name__
+    return clean(text[-TRACEBACK_TAIL:])
+
+
+def _text(value: Any, limit: int = MAX_PARAMETER) -> str | None:
+    if value is None:
+        return None
+    text = clean(value if isinstance(value, str) else str(value))
+    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
