@@ -126,15 +126,17 @@ class DocumentSaved:
 
 @dataclass(frozen=True)
 class RecordChanged:
-    """Something happened to a business record: `op` is `created`, `trace`, `status`, `image`, `step`...
+    """Something happened to a business record; `records_logs.json` is made from these alone.
 
-    `data` is the entry as `record` defines it; `records_logs.json` is made from these alone.
+    `op` says what, and with it what `data` holds (see `record.state`): `created`, `trace`, `status`, `field`,
+    `step`. A record is named by its id and type together; `process` is the name under which the run keeps it.
     """
 
     kind: ClassVar[str] = "record"
     at: datetime
     process: str
-    key: str
+    record_id: str
+    record_type: str
     op: str
     data: dict[str, Any]
 

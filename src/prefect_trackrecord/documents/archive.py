@@ -6,6 +6,7 @@ Events go to files of this host (the store's own folder, or the spool for a buck
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -181,10 +182,8 @@ class Archive:
             if finished and path.stat().st_size == len(data):
                 path.unlink(missing_ok=True)
         if paths:
-            try:
+            with contextlib.suppress(OSError):  # somebody still writes there
                 folder.rmdir()
-            except OSError:
-                pass  # somebody still writes there
         return len(paths)
 
     def spooled(self) -> Iterator[SpooledRun]:

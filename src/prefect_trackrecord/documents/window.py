@@ -80,9 +80,9 @@ def read_window(
     wanted = RunStatus(status) if status is not None else None
     result = WindowResult()
     for run in read_runs(store, _keys(store, first, last), result.damaged):
-        if (first is None or run.started_at >= first) and (last is None or run.started_at < last):
-            if (command is None or run.command == command) and (wanted is None or run.status is wanted):
-                result.runs.append(run)
+        inside = (first is None or run.started_at >= first) and (last is None or run.started_at < last)
+        if inside and command in (None, run.command) and wanted in (None, run.status):
+            result.runs.append(run)
     result.runs.sort(key=lambda r: (r.started_at, r.run_id))
     return result
 

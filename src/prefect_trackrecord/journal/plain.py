@@ -7,6 +7,7 @@ was a dict to begin with.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 from collections.abc import Mapping
@@ -26,6 +27,18 @@ MAX_DEPTH = 32
 MAX_REPR = 500
 
 _SECRET_WORDS = frozenset(
+    (
+        *("password", "passwd", "pwd", "passphrase", "secret", "secrets", "token", "tokens", "apikey", "sas"),
+        *("credential", "credentials", "authorization", "auth", "cookie", "cookies", "bearer"),
+    )
+)
+_SECRET_PAIRS = frozenset(
+    (
+        *("api_key", "access_key", "secret_key", "private_key", "account_key", "session_key", "signing_key"),
+        *("encryption_key", "shared_key", "connection_string", "conn_str"),
+    )
+)
+_WORDS = frozenset(
     [
         "password",
         "passwd",
@@ -60,7 +73,7 @@ def is_secret_name(name: str) -> bool:
     words = [w.lower() for w in _WORDS.findall(name)]
     if any(w in _SECRET_WORDS for w in words):
         return True
-    return any(f"{a}_{b}" in _SECRET_PAIRS for a, b in zip(words, words[1:], strict=False))
+    return any(f"{a}_{b}" in _SECRET_PAIRS for a, b in itertools.pairwise(words))
 
 
 def mask_text(text: str) -> str:

@@ -278,7 +278,8 @@ class RunTracker:
             UsageError: the tracker was not started.
         """
         now = self._now()
-        return all([self._emit(ev.EmailTracked(at=now, row=row)) for row in email_rows(results)])
+        stored = [self._emit(ev.EmailTracked(at=now, row=row)) for row in email_rows(results)]
+        return all(stored)
 
     def metric(self, name: str, value: float, file: str | os.PathLike[str] | None = None) -> bool:
         """Note a number of the run, or of one of its files, for reports to compare; the last one of a name stays.
