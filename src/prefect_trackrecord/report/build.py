@@ -1,0 +1,255 @@
+"""Runs in, report out: a pure function, which reads no store and no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
+from typing import TypeVar
+
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+from prefect_trackrecord.errors import DamagedDocumentError
+from prefect_trackrecord.history import (
+    Counts,
+    ItemChanges,
+    Numbers,
+    compare,
+    flow_key,
+    ungrouped,
+)
+from prefect_trackrecord.report import lines
+from prefect_trackrecord.report.model import (
+    Day,
+    Figure,
+    FileLine,
+    Filters,
+    FlowLine,
+    GroupLine,
+    Listing,
+    Report,
+    TrackingError,
+    Undelivered,
+    Unread,
+)
+from prefect_trackrecord.report.period import Period
+from prefect_trackrecord.report.verdict import judge
+
+T = TypeVar("T")
+REPORT_ROLE = "report"
+STALE_AFTER = timedelta(hours=24)
+"""A run that still runs this long after its start counts as never finished."""
+
+MAX_RUNS = 500
+MAX_LINES = 200
+
+_STATES = ("recurring", "new", "fixed", "gone")
+_FILE_STATES = ("new", "fixed", "again", "unseen")
+
+
+def build_report(
+    runs: Sequence[RunMetadata],
+    previous_runs: Sequence[RunMetadata] = (),
+    *,
+    period: Period,
+    now: datetime,
+    name: str = "delivery-report",
+    title: str = "Delivery report",
+    filters: Filters | None = None,
+    damaged: Sequence[DamagedDocumentError] = (),
+    items: ItemChanges | None = None,
+    store: str | None = None,
+    ui_url: str | None = None,
+    include_reports: bool = False,
+) -> Report:
+    """The report about the runs that started in `period`.
+
+    Args:
+        runs: runs of the period; those that started outside of it are left out.
+        previous_runs: runs of the equal period before, which the changes are against.
+        period: the days.
+        now: the present: the report's own time, and what "still running" is measured by.
+        name: short and stable, for file names and message ids.
+        title: for people.
+        filters: which runs it is about; the others are left out here.
+        damaged: documents that could not be read.
+        items: how files stand against earlier runs (`history.item_changes`); it proves what is fixed.
+        store: where the documents are, for people.
+        ui_url: base of links into the Prefect UI.
+        include_reports: whether delivery reports' own runs count too.
+    """
+    filters = filters or Filters()
+    items = items or ItemChanges()
+    before = period.previous()
+    inside = [run for run in runs if run.started_at in period and filters.matches(run)]
+    now_runs = chosen(inside, filters, include_reports)
+    before_runs = [r for r in chosen(previous_runs, filters, include_reports) if r.started_at in before]
+    link = lines.linker(ui_url)
+    numbers, numbers_before = Numbers.total(now_runs), Numbers.total(before_runs)
+    unfinished = _unfinished(now_runs, now)
+    running = numbers.runs[RunStatus.RUNNING] - sum(r.status is RunStatus.RUNNING for r in unfinished)
+    groups = _groups(now_runs, before_runs, items, link)
+    groups_by = _tally((g.state for g in groups), _STATES)
+    unread = {error.key: Unread(key=error.key, cause=error.cause) for error in damaged}
+    return Report(
+        name=name,
+        title=title,
+        period=period,
+        previous_period=before,
+        generated_at=now,
+        filters=filters,
+        store=store,
+        verdict=judge(
+            numbers,
+            period=str(period),
+            never_finished=sum(r.status is RunStatus.RUNNING for r in unfinished),
+            still_running=running,
+            groups_by=groups_by,
+            unread=len(unread),
+        ),
+        figures=figures(numbers, numbers_before, bool(before_runs)),
+        runs_by=_all(numbers.runs, [s.value for s in RunStatus]),
+        files_by=_all(numbers.files, ["success", "failed", "skipped"]),
+        emails_by=_all(numbers.emails, ["sent", "failed", "skipped"]),
+        days=_days(now_runs, period),
+        groups=_listing(groups, MAX_LINES),
+        groups_by=groups_by,
+        ungrouped=ungrouped(now_runs),
+        files=_files(items, {r.run_id: r for r in (*before_runs, *now_runs)}, link),
+        files_changed_by=_tally((c.state.value for c in items.changes), _FILE_STATES),
+        compared_whole=items.complete,
+        flows=_flows(now_runs, link),
+        undelivered=_undelivered(now_runs, link),
+        unfinished=_listing([lines.run_line(r, link) for r in unfinished], MAX_LINES),
+        still_running=running,
+        runs=_listing([lines.run_line(r, link) for r in reversed(_by_start(now_runs))], MAX_RUNS),
+        unread=_listing([unread[key] for key in sorted(unread)], MAX_LINES),
+        tracking_errors=_tracking_errors(now_runs),
+        reports_left_out=len(inside) - len(now_runs),
+    )
+
+
+def chosen(runs: Iterable[RunMetadata], filters: Filters, include_reports: bool = False) -> list[RunMetadata]:
+    """The runs that a report with these filters counts."""
+    return [r for r in runs if filters.matches(r) and (include_reports or r.role != REPORT_ROLE)]
+
+
+def figures(now: Numbers, before: Numbers, compared: bool) -> tuple[Figure, ...]:
+    """The totals, each with that of the previous period where anything ran then."""
+
+    def figure(key: str, label: str, get: str, **options: object) -> Figure:
+        value, previous = _measure(now, get), _measure(before, get) if compared else None
+        return Figure.model_validate({"key": key, "label": label, "value": value, "previous": previous, **options})
+
+    has_files = bool(now.files.total or before.files.total)
+    has_emails = bool(now.emails.total or before.emails.total)
+    return (
+        figure("runs", "Runs", "runs"),
+        figure("runs_succeeded", "Runs succeeded", "runs:success", shown=False, better="up"),
+        figure("runs_partial", "Runs in part", "runs:partial_success", shown=False, better="down"),
+        figure("runs_failed", "Runs failed", "runs:failed", shown=False, better="down"),
+        figure("runs_aborted", "Runs aborted", "runs:aborted", shown=False, better="down"),
+        figure("run_success_rate", "Runs without failure", "run_rate", kind="share", better="up"),
+        figure("files", "Files", "files", shown=has_files),
+        figure("files_succeeded", "Files succeeded", "files:success", shown=False, better="up"),
+        figure("files_failed", "Files failed", "files:failed", better="down", shown=has_files),
+        figure("files_skipped", "Files skipped", "files:skipped", shown=False),
+        figure("file_success_rate", "Files without failure", "file_rate", kind="share", better="up", shown=False),
+        figure("emails_sent", "Emails sent", "emails:sent", shown=has_emails),
+        figure("emails_failed", "Emails failed", "emails:failed", better="down", shown=has_emails),
+        figure("emails_skipped", "Emails skipped", "emails:skipped", shown=False),
+        figure("run_p50", "Run time, median", "p50", kind="duration", better="down"),
+        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down"),
+    )
+
+
+def _measure(numbers: Numbers, get: str) -> float | None:
+    rates = {"run_rate": numbers.success_rate, "file_rate": numbers.file_success_rate}
+    if get in rates:
+        return rates[get]
+    if get in {"p50", "p95"}:
+        return numbers.durations.p50 if get == "p50" else numbers.durations.p95
+    kind, _, status = get.partition(":")
+    counts: Counts = getattr(numbers, kind)
+    return counts[status] if status else counts.total
+
+
+def _days(runs: Sequence[RunMetadata], period: Period) -> tuple[Day, ...]:
+    by_day: dict[date, list[RunMetadata]] = {day: [] for day in period.days()}
+    for run in runs:
+        by_day[period.day_of(run.started_at)].append(run)
+    totals = {day: Numbers.total(found) for day, found in by_day.items()}
+    return tuple(Day(day=day, hours=period.hours(day), runs=n.runs.by, files=n.files.by) for day, n in totals.items())
+
+
+def _groups(
+    runs: Sequence[RunMetadata],
+    previous: Sequence[RunMetadata],
+    items: ItemChanges,
+    link: lines.Link,
+) -> list[GroupLine]:
+    by_id = {run.run_id: run for run in (*previous, *runs)}
+    found = [lines.group_line(change, by_id, link, MAX_LINES) for change in compare(runs, previous, items.came_through)]
+    return sorted(found, key=lambda g: (_STATES.index(g.state), -g.count, -g.previous, g.fingerprint))
+
+
+def _files(items: ItemChanges, by_id: dict[str, RunMetadata], link: lines.Link) -> Listing[FileLine]:
+    ordered = sorted(items.changes, key=lambda c: (_FILE_STATES.index(c.state.value), c.flow, c.path))
+    known = [c for c in ordered if c.state.value != "unseen"]
+    return _listing([lines.file_line(c, by_id, link) for c in known], MAX_LINES)
+
+
+def _flows(runs: Sequence[RunMetadata], link: lines.Link) -> Listing[FlowLine]:
+    """The flows, worst first: by runs that broke, then by files that failed, then by partial runs."""
+    by_flow: dict[str, list[RunMetadata]] = {}
+    for run in _by_start(runs):
+        by_flow.setdefault(flow_key(run), []).append(run)
+    found = [lines.flow_line(name, of, link) for name, of in by_flow.items()]
+    worst = sorted(found, key=lambda f: (-(f.failed + f.aborted), -f.files_failed, -f.partial, f.name))
+    return _listing(worst, MAX_LINES)
+
+
+def _undelivered(runs: Sequence[RunMetadata], link: lines.Link) -> Listing[Undelivered]:
+    found = [
+        lines.undelivered(run, result, link)
+        for run in _by_start(runs)
+        for result in run.email_results
+        if result.status != "sent"
+    ]
+    return _listing(sorted(found, key=lambda u: u.status != "failed"), MAX_LINES)
+
+
+def _unfinished(runs: Sequence[RunMetadata], now: datetime) -> list[RunMetadata]:
+    """Runs that were aborted (recovered ones too), and runs that ought to have ended long ago."""
+    return [
+        run
+        for run in _by_start(runs)
+        if run.status is RunStatus.ABORTED or (run.status is RunStatus.RUNNING and now - run.started_at > STALE_AFTER)
+    ]
+
+
+def _tracking_errors(runs: Sequence[RunMetadata]) -> Listing[TrackingError]:
+    causes: dict[str, list[int]] = {}
+    for run in runs:
+        for cause, count in run.tracking_errors.items():
+            causes.setdefault(cause, []).append(count)
+    found = [TrackingError(cause=c, count=sum(n), runs=len(n)) for c, n in sorted(causes.items())]
+    return _listing(sorted(found, key=lambda e: -e.count), MAX_LINES)
+
+
+def _by_start(runs: Iterable[RunMetadata]) -> list[RunMetadata]:
+    return sorted(runs, key=lambda run: (run.started_at, run.run_id))
+
+
+def _listing(found: Sequence[T], limit: int) -> Listing[T]:
+    return Listing[T](items=tuple(found[:limit]), total=len(found))
+
+
+def _tally(states: Iterable[str], names: Iterable[str]) -> dict[str, int]:
+    counts = dict.fromkeys(names, 0)
+    for state in states:
+        counts[state] += 1
+    return counts
+
+
+def _all(counts: Counts, names: Iterable[str]) -> dict[str, int]:
+    """The counts with a 0 for names that are absent."""
+    return {**dict.fromkeys(names, 0), **counts.by}
