@@ -1,1 +1,67 @@
-"""A track record for Prefect flows: runs, files, records, emails, and the report about them."""
+"""A track record for Prefect flows: what became of every run, file, record and email, and a report that says so.
+
+The public names are loaded when they are first used, so that importing the package imports neither Prefect nor a
+storage driver.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from prefect_trackrecord._prefect.blocks import TrackRecordStorage as TrackRecordStorage
+    from prefect_trackrecord._prefect.hooks import hooks as hooks
+    from prefect_trackrecord._prefect.track import param as param, track as track
+    from prefect_trackrecord.callbacks import track_command as track_command
+    from prefect_trackrecord.errors import TrackRecordError as TrackRecordError
+    from prefect_trackrecord.tracking import (
+        EmailResult as EmailResult,
+        FileProcessingLog as FileProcessingLog,
+        FileStatus as FileStatus,
+        RunMetadata as RunMetadata,
+        RunStatus as RunStatus,
+        RunTracker as RunTracker,
+        TrackingStorage as TrackingStorage,
+        current_tracker as current_tracker,
+        recover as recover,
+    )
+
+_HOMES = {
+    "track": "_prefect.track",
+    "param": "_prefect.track",
+    "hooks": "_prefect.hooks",
+    "TrackRecordStorage": "_prefect.blocks",
+    "track_command": "callbacks",
+    "TrackRecordError": "errors",
+    "EmailResult": "tracking",
+    "FileProcessingLog": "tracking",
+    "FileStatus": "tracking",
+    "RunMetadata": "tracking",
+    "RunStatus": "tracking",
+    "RunTracker": "tracking",
+    "TrackingStorage": "tracking",
+    "current_tracker": "tracking",
+    "recover": "tracking",
+}
+
+try:
+    __version__ = version("prefect-trackrecord")
+except PackageNotFoundError:  # run from a source tree that was never installed
+    __version__ = "0.0.0"
+
+__all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - the list is made of the homes, so that it can't drift
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

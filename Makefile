@@ -1,0 +1,52 @@
+# The package's own commands; `make help` lists them. Each sets up the virtual environment it needs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check -q
+WORKERS ?= 2
+
+.PHONY: help demo test check format bench constraints clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/.package: pyproject.toml constraints.txt
+	@echo "setting up $(VENV) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install 'pip>=25.1'
+	@$(PIP) install -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.package
+	@echo "adding what tests and checks need ..."
+	@$(PIP) install -c constraints.txt -e '.[email,s3]' --group dev
+	@touch $@
+
+demo: $(VENV)/.package ## track a real flow, keep its history, write its report; everything under demo-output/
+	@$(BIN)/python flows/demo.py
+
+test: $(VENV)/.dev ## run the tests
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+
+check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## measure what tracking costs a flow
+	@$(BIN)/python tests/benchmarks/overhead.py
+
+constraints: ## make constraints.txt anew (needs uv)
+	@head -3 constraints.txt > .constraints.new
+	@printf 'prefect==3.8.8\nfastapi<0.151\nsqlalchemy<2.1\n' > .constraints.in
+	@uv pip compile -q --universal -p 3.10 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
+		--all-extras --group dev -c .constraints.in pyproject.toml >> .constraints.new
+	@mv .constraints.new constraints.txt && rm .constraints.in
+
+clean: ## remove what these commands made
+	rm -rf $(VENV) demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
