@@ -1,7 +1,8 @@
 """The contract of a store: bytes at keys, with exclusive create and compare-and-swap.
 
-A key is a relative path with forward slashes, no empty, `.` or `..` parts. An etag is an opaque string that
-changes whenever the object is written. All methods are synchronous and safe to call from any thread.
+A key is a relative path with forward slashes, without control characters and empty parts; no part starts with
+a dot. Any other key is a ValueError. An etag is an opaque string that
+changes whenever the object gets other content. All methods are synchronous and safe to call from any thread.
 """
 
 from __future__ import annotations
@@ -57,12 +58,12 @@ class Store(Protocol):
     def replace(self, key: str, data: bytes, etag: str | None) -> str:
         """Write the object if its etag is still `etag` (None: if there is none). Returns the new etag.
 
+        Where the object holds `data` already, that counts as ours: a retried request must not lose against
+        itself. So two writers must not write equal bytes for different deeds; name the writer in them.
+
         Raises:
             ConflictError: it changed meanwhile (and does not hold `data` already).
         """
-
-    def list(self, prefix: str) -> list[Entry]:
-        """All objects whose key starts with `prefix + "/"`, at any depth, sorted by key."""
 
     def folders(self, prefix: str) -> list[str]:
         """The names directly under `prefix` that hold objects deeper down, sorted. `prefix` may be ""."""
@@ -72,6 +73,9 @@ class Store(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects whose key starts with `prefix + "/"`, at any depth, sorted by key."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,120 @@
+"""Deadlines around calls to a store, and the memory that it is down, so that it costs a flow little."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from prefect_trackrecord.errors import StoreUnavailableError
+
+T = TypeVar("T")
+
+_FIRST_PAUSE = 15.0
+_LONGEST_PAUSE = 120.0
+
+
+class Health:
+    """Whether a store answers, and how long the next call to it may take.
+
+    The first call has `first` seconds, and every call after one that was answered has `later`. After a
+    failure the store counts as down: calls fail at once for 15 s, doubled at each failure in a row; then one
+    more is tried, with half of `first`. So a flow that announces itself at its start and seals at its end
+    loses one and a half times `first` to a store that is down.
+    """
+
+    def __init__(self, first: float, later: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._first, self._later, self._clock = first, later, clock
+        self._failures = 0
+        self._down_until = 0.0
+        self._cause = ""
+        self.proven = False
+
+    def seconds(self) -> float:
+        """How long the next call may take.
+
+        Raises:
+            StoreUnavailableError: the store is down, as seen a moment ago.
+        """
+        if self._failures and self._clock() < self._down_until:
+            raise StoreUnavailableError(self._cause)
+        if self.proven:
+            return self._later
+        return self._first / 2 if self._failures else self._first
+
+    def succeeded(self) -> None:
+        """The store answered, be it with an error."""
+        self.proven, self._failures = True, 0
+
+    def failed(self, cause: str) -> None:
+        """The store did not answer."""
+        pause = min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE)
+        self._cause, self._down_until = cause, self._clock() + pause
+        self._failures = min(self._failures + 1, 10)
+        self.proven = False
+
+
+def in_thread(work: Callable[[], T], seconds: float) -> T:
+    """Run `work` in a daemon thread; the thread is left behind when it takes longer.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as exc:  # noqa: BLE001 - handed to the caller
+            future.set_exception(exc)
+
+    threading.Thread(target=run, name="trackrecord-store", daemon=True).start()
+    return wait_for(future, seconds)
+
+
+def on_loop(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """Run a coroutine on the driver's event loop, in another thread; it is cancelled when it takes longer.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    return wait_for(submit(loop, work), seconds)
+
+
+def submit(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+    """Start a coroutine on the driver's event loop."""
+    try:
+        return asyncio.run_coroutine_threadsafe(work, loop)
+    except BaseException:
+        work.close()
+        raise
+
+
+def straight(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    work.close()
+    raise RuntimeError("a serial driver must not wait")
+
+
+def wait_for(future: concurrent.futures.Future[T], seconds: float) -> T:
+    """The future's result; it is cancelled when it takes longer.
+
+    Raises:
+        TimeoutError: it took longer than `seconds`.
+    """
+    try:
+        return future.result(seconds)
+    except concurrent.futures.TimeoutError:
+        if future.done():  # the work's own timeout, not ours
+            raise
+        raise TimeoutError(f"no answer within {seconds:.3g} s") from None
+    finally:
+        future.cancel()

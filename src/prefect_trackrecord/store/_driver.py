@@ -1,0 +1,46 @@
+"""What a driver does for `FsspecStore`: one service's own way to read, write on a condition, and list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prefect_trackrecord.store.base import Blob, Entry
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an error: the condition did not hold
+    """A conditional write was refused: the object is there, is gone, or has another etag."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a listing; `token` asks for the next one."""
+
+    entries: list[Entry] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    token: str | None = None
+
+
+class Driver(Protocol):
+    """One service. Keys are the store's; the driver puts its root in front of them.
+
+    Its coroutines raise `Refused`, or whatever the service's library raises. Where `serial` is set they
+    never wait: the library below is synchronous, not known to be safe for threads, and one call at a time
+    is made. Where `conditional` is not set, a condition is looked at before the write, not with it.
+    """
+
+    fs: Any
+    serial: bool
+    conditional: bool
+
+    async def get(self, key: str) -> Blob | None:
+        """The object with the etag of these bytes."""
+
+    async def put(self, key: str, data: bytes, *, etag: str | None = None, absent: bool = False) -> str:
+        """Write it, if its etag is still `etag`, or if it is `absent`, where one of them is given."""
+
+    async def page(self, prefix: str, token: str | None, *, deep: bool) -> Page:
+        """A page of what starts with `prefix`: all objects (`deep`), or those and folders one level down."""
+
+    async def delete(self, key: str) -> None:
+        """Remove it, if it is there."""

@@ -1,0 +1,267 @@
+"""A store behind an fsspec URL or filesystem; the only module that imports fsspec.
+
+Every call has a deadline, runs on the driver's event loop or in a thread of its own, and ends in one of our
+errors. After a fork the child makes an instance of its own: a driver's sockets and loop can't be shared.
+"""
+
+from __future__ import annotations
+
+import collections
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import fsspec
+from fsspec.registry import known_implementations, registry
+
+from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
+from prefect_trackrecord.store._azure import AzureDriver
+from prefect_trackrecord.store._driver import Driver, Page, Refused
+from prefect_trackrecord.store._gcs import GcsDriver
+from prefect_trackrecord.store._generic import GenericDriver
+from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
+from prefect_trackrecord.store._s3 import S3Driver
+from prefect_trackrecord.store._session import Reading, Session
+from prefect_trackrecord.store._url import StoreUrl, missing_driver
+from prefect_trackrecord.store.base import Blob, Entry
+
+T = TypeVar("T")
+_IN_FLIGHT = 32
+_LARGE = 1 << 20
+
+
+def known_protocols() -> set[str]:
+    """The names that fsspec knows, those of installed plug-ins included."""
+    return {*known_implementations, *fsspec.available_protocols()}
+
+
+def driver_problem(protocol: str) -> str | None:
+    """What is missing to open URLs of `protocol`, in fsspec's words, or None. Imports no large driver."""
+    known = known_implementations.get(protocol)
+    if protocol in registry or known is None:
+        return None
+    package = known["class"].partition(".")[0].partition(":")[0]
+    try:
+        if package == "fsspec":
+            fsspec.get_filesystem_class(protocol)
+        elif importlib.util.find_spec(package) is None:
+            return str(known.get("err") or f"install {package}")
+    except (ImportError, ValueError) as exc:
+        return str(known.get("err") or exc)
+    return None
+
+
+def memory_filesystem() -> Any:
+    """The global memory filesystem."""
+    return fsspec.filesystem("memory")
+
+
+class FsspecStore:
+    """A store at an fsspec URL.
+
+    On S3, Azure and Google Cloud Storage all of the contract holds. On others (`_generic`) writes are as atomic
+    as the filesystem makes them, and conditions are looked at before the write.
+
+    Args:
+        url: where it is.
+        options: fsspec's storage options.
+        filesystem: an instance to use instead of making one; the path of `url` is one inside it.
+        store_deadline: seconds for the first call.
+        call_deadline: seconds for later calls (for each page of a listing).
+    """
+
+    def __init__(
+        self,
+        url: StoreUrl,
+        options: Mapping[str, Any],
+        *,
+        filesystem: Any = None,
+        store_deadline: float = 3.0,
+        call_deadline: float = 30.0,
+    ) -> None:
+        self._where = url
+        self._options = dict(options)
+        self._given = filesystem
+        self._given_pid = os.getpid()
+        self._deadlines = (store_deadline, call_deadline)
+        self._sessions: dict[int, Session] = {}
+
+    def __repr__(self) -> str:
+        return f"FsspecStore({self.url!r})"
+
+    @property
+    def url(self) -> str:
+        """The canonical URL, without credentials."""
+        return self._where.canonical
+
+    @property
+    def local_root(self) -> Path | None:
+        """None: it is no folder of this machine."""
+        return None
+
+    def get(self, key: str) -> Blob | None:
+        """The object with the etag of these bytes."""
+        check_key(key)
+        return self._call(lambda driver: driver.get(key))
+
+    def put(self, key: str, data: bytes) -> str:
+        """Write the object whole; the last writer wins."""
+        check_key(key)
+        return self._call(lambda driver: driver.put(key, data), large=len(data) > _LARGE)
+
+    def create(self, key: str, data: bytes) -> str:
+        """Write the object if there is none; equal content counts as ours (a PUT that was retried)."""
+        check_key(key)
+        large = len(data) > _LARGE
+        for _ in range(3):
+            try:
+                return self._call(lambda driver: driver.put(key, data, absent=True), large=large)
+            except Refused:
+                there = self.get(key)
+            if there is not None and there.data == data:
+                return there.etag
+            if there is not None:
+                break
+        raise KeyExistsError(f"{key} is there already, with other content")
+
+    def replace(self, key: str, data: bytes, etag: str | None) -> str:
+        """Write the object if its etag is still `etag` (None: if there is none)."""
+        if etag is None:
+            try:
+                return self.create(key, data)
+            except KeyExistsError as exc:
+                raise ConflictError(str(exc)) from None
+        check_key(key)
+        try:
+            return self._call(lambda driver: driver.put(key, data, etag=etag), large=len(data) > _LARGE)
+        except Refused:
+            there = self.get(key)
+        if there is None or there.data != data:
+            raise ConflictError(f"{key} was changed by somebody else")
+        return there.etag
+
+    def folders(self, prefix: str) -> list[str]:
+        """The names directly under `prefix` that hold objects deeper down, sorted."""
+        return sorted(set(self._pages(prefix, deep=False).folders))
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
+        """Read many objects, 32 at a time where the driver can, in the order given."""
+        waiting: collections.deque[tuple[str, Reading]] = collections.deque()
+        try:
+            for key in keys:
+                waiting.append((key, self._session().reading(key)))
+                if len(waiting) >= _IN_FLIGHT:
+                    first, reading = waiting.popleft()
+                    yield first, reading()
+            while waiting:
+                first, reading = waiting.popleft()
+                yield first, reading()
+        finally:
+            for _, reading in waiting:
+                reading.cancel()
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        check_key(key)
+        self._call(lambda driver: driver.delete(key))
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below `prefix`, sorted by key."""
+        return sorted(self._pages(prefix, deep=True).entries, key=lambda entry: entry.key)
+
+    # How a call is made.
+
+    def _call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False) -> T:
+        return self._session().call(make, large=large)
+
+    def _session(self) -> Session:
+        """This process's session. A child made by fork has none yet, and takes no lock of its parent's."""
+        pid = os.getpid()
+        session = self._sessions.get(pid)
+        if session is None:
+            new = Session(self.url, self._connect, *self._deadlines, secrets=self._options)
+            session = self._sessions.setdefault(pid, new)
+        return session
+
+    def _pages(self, prefix: str, *, deep: bool) -> Page:
+        prefix = check_prefix(prefix)
+        entries: list[Entry] = []
+        folders: list[str] = []
+        token: str | None = None
+        while True:
+            page = self._page(prefix, token, deep=deep)
+            entries += [entry for entry in page.entries if is_plain(entry.key)]
+            folders += [name for name in page.folders if is_plain(name)]
+            token = page.token
+            if token is None:
+                return Page(entries, folders)
+
+    def _page(self, prefix: str, token: str | None, *, deep: bool) -> Page:
+        return self._call(lambda driver: driver.page(prefix, token, deep=deep), large=True)
+
+    def _connect(self) -> Driver:
+        """A filesystem and the driver for it. The session runs this under a deadline of its own."""
+        if self._given is not None:
+            fs = self._given
+            if os.getpid() != self._given_pid or getattr(fs, "asynchronous", False):
+                fs = _again(fs)
+            return _driver(fs, self._where.path, owned=False)
+        protocol = self._where.protocol
+        cls = load_driver(protocol)
+        options = {**cls._get_kwargs_from_urls(self._where.connect), **self._options}
+        fs = cls(**_tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
+        return _driver(fs, cls._strip_protocol(self._where.connect), owned=True)
+
+
+def load_driver(protocol: str) -> Any:
+    """The filesystem class of a protocol; its import takes a second on a busy machine.
+
+    Raises:
+        StoreUnavailableError: it can't be imported, although its package seemed to be there.
+    """
+    try:
+        return fsspec.get_filesystem_class(protocol)
+    except (ImportError, AttributeError) as exc:
+        raise StoreUnavailableError(missing_driver(protocol, str(exc))) from exc
+
+
+def _tuned(protocol: str, options: dict[str, Any], first: float, later: float) -> dict[str, Any]:
+    """Options under which a driver sees other writers, and gives up within our deadlines. The user's win."""
+    if protocol in ("s3", "abfs", "gs"):
+        options.setdefault("use_listings_cache", False)
+    if protocol == "s3":
+        config = {
+            "max_pool_connections": 2 * _IN_FLIGHT,
+            "retries": {"max_attempts": 2, "mode": "standard"},
+            "connect_timeout": first,
+            "read_timeout": later,
+        }
+        options["config_kwargs"] = {**config, **(options.get("config_kwargs") or {})}
+    return options
+
+
+def _again(fs: Any) -> Any:
+    """An instance like `fs` for this process, to be called synchronously."""
+    if not hasattr(fs, "storage_options"):
+        return fs
+    options = {**fs.storage_options, "skip_instance_cache": True}
+    if getattr(fs, "asynchronous", False):
+        options["asynchronous"] = False
+        options.pop("loop", None)
+    return type(fs)(*fs.storage_args, **options)
+
+
+def _driver(fs: Any, root: str, *, owned: bool) -> Driver:
+    named = getattr(fs, "protocol", ())
+    names = {named} if isinstance(named, str) else set(named)
+    root = root.rstrip("/")
+    if names & {"s3", "s3a"} and hasattr(fs, "_call_s3"):
+        return S3Driver(fs, root, owned=owned)
+    if names & {"abfs", "abfss", "az"} and hasattr(fs, "service_client"):
+        return AzureDriver(fs, root)
+    if names & {"gs", "gcs"} and hasattr(fs, "_location"):
+        return GcsDriver(fs, root)
+    return GenericDriver(fs, root)

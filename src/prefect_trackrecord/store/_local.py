@@ -1,0 +1,312 @@
+"""A store in a local folder: plain os calls, atomic and durable writes, and locks that die with their holder.
+
+What holds here, and how:
+
+- a document is written to a temporary file beside it, synced, and renamed over it, so that a reader or a
+  power cut finds the old or the new document, never a part;
+- exclusive create is a hard link from that temporary file: the kernel lets exactly one through;
+- compare-and-swap and plain writes take one of 64 lock files in `<root>/.locks`, chosen by the key;
+- an etag is inode, mtime in ns, and size. Kernels stamp files in steps of milliseconds and hand a freed inode
+  out again at once, so writes stamp the file themselves, always later than the document they replace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import time
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
+from prefect_trackrecord.store._keys import below, check_key, check_prefix
+from prefect_trackrecord.store._locks import file_lock
+from prefect_trackrecord.store.base import Blob, Entry
+
+_LOCKS = 64
+_BINARY = getattr(os, "O_BINARY", 0)
+_NOT_THERE = (FileNotFoundError, NotADirectoryError)
+_WAYS_OUT = {
+    errno.ENOSPC: "free some space there, or keep the history on another disk",
+    errno.EDQUOT: "free some of the quota, or keep the history elsewhere",
+    errno.EROFS: "mount it for writing, or keep the history elsewhere",
+    errno.EACCES: "give this user the rights to the folder, or keep the history elsewhere",
+    errno.EPERM: "give this user the rights to the folder, or keep the history elsewhere",
+    errno.ENOTDIR: "a part of the path is a file; keep the history elsewhere, or move that file away",
+    errno.EMFILE: "this process has too many files open; raise its limit (ulimit -n)",
+    errno.ENAMETOOLONG: "use shorter names",
+}
+
+
+class LocalStore:
+    """A folder on this machine.
+
+    Args:
+        root: the folder; made at the first write. `~` is expanded and the path made absolute.
+        lock_seconds: how long a write waits for another process that writes the same document.
+    """
+
+    def __init__(self, root: str | Path, *, lock_seconds: float = 30.0) -> None:
+        self._root = os.path.abspath(os.path.expanduser(os.fspath(root)))
+        self._lock_seconds = lock_seconds
+
+    def __repr__(self) -> str:
+        return f"LocalStore({self._root!r})"
+
+    @property
+    def url(self) -> str:
+        """The folder's absolute path."""
+        return self._root
+
+    @property
+    def local_root(self) -> Path:
+        """The folder."""
+        return Path(self._root)
+
+    def get(self, key: str) -> Blob | None:
+        """The object with the etag of just these bytes, also while somebody appends to it."""
+        path = self._path(key)
+        try:
+            fd = os.open(path, os.O_RDONLY | _BINARY)
+            try:
+                stat = os.fstat(fd)
+                data = _read(fd, stat.st_size)
+            finally:
+                os.close(fd)
+        except (*_NOT_THERE, IsADirectoryError):
+            return None
+        except OSError as exc:
+            raise _unavailable("read", path, exc) from exc
+        return Blob(data, _etag(stat))
+
+    def put(self, key: str, data: bytes) -> str:
+        """Write the object whole and durable; the last writer wins."""
+        with self._writing(key) as path, self._locked(key):
+            return _swap(path, data, _stat(path))
+
+    def create(self, key: str, data: bytes) -> str:
+        """Write the object if there is none; equal content counts as ours."""
+        taken = KeyExistsError(f"{key} is there already, with other content")
+        with self._writing(key) as path:
+            if _stat(path) is not None:  # spares the loser its write
+                return self._same_or_raise(key, data, taken)
+            temporary, etag = _write_beside(path, data, time.time_ns())
+            try:
+                try:
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return self._same_or_raise(key, data, taken)
+                except OSError as exc:
+                    if exc.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                        raise
+                    return self._create_without_links(key, path, data, taken)
+            finally:
+                os.unlink(temporary)
+            _sync_folder(os.path.dirname(path))
+            return etag
+
+    def replace(self, key: str, data: bytes, etag: str | None) -> str:
+        """Write the object if its etag is still `etag` (None: if there is none)."""
+        if etag is None:
+            try:
+                return self.create(key, data)
+            except KeyExistsError as exc:
+                raise ConflictError(str(exc)) from None
+        with self._writing(key) as path, self._locked(key):
+            stat = _stat(path)
+            if stat is not None and _etag(stat) == etag:
+                return _swap(path, data, stat)
+            return self._same_or_raise(key, data, ConflictError(f"{key} was changed by somebody else"))
+
+    def folders(self, prefix: str) -> list[str]:
+        """The folders directly below `prefix` that hold an object somewhere, sorted."""
+        prefix = check_prefix(prefix)
+        top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
+        found = []
+        for entry in _scan(top):
+            with contextlib.suppress(*_NOT_THERE):
+                if entry.is_dir() and any(_walk(entry.path, "", (os.path.realpath(entry.path),))):
+                    found.append(entry.name)
+        return sorted(found)
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
+        """Read one object after the other: on a local disk threads only cost."""
+        for key in keys:
+            try:
+                yield key, self.get(key)
+            except (StoreError, ValueError) as exc:
+                yield key, exc
+
+    def delete(self, key: str) -> None:
+        """Remove the object; nothing happens where there is none."""
+        path = self._path(key)
+        if _stat(path) is None:
+            return
+        with self._writing(key, make_folder=False), self._locked(key):
+            try:
+                os.unlink(path)
+            except _NOT_THERE:
+                return
+            _sync_folder(os.path.dirname(path))
+
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below `prefix`, sorted by key; hidden files are left out."""
+        prefix = check_prefix(prefix)
+        top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
+        return sorted(_walk(top, below(prefix), (os.path.realpath(top),)), key=lambda entry: entry.key)
+
+    # What the methods above share.
+
+    def _path(self, key: str) -> str:
+        return os.path.join(self._root, *check_key(key).split("/"))
+
+    @contextlib.contextmanager
+    def _writing(self, key: str, *, make_folder: bool = True) -> Iterator[str]:
+        path = self._path(key)
+        try:
+            if make_folder:
+                _make_folder(os.path.dirname(path))
+            yield path
+        except OSError as exc:
+            raise _unavailable("written", path, exc) from exc
+
+    @contextlib.contextmanager
+    def _locked(self, key: str) -> Iterator[None]:
+        folder = os.path.join(self._root, ".locks")
+        _make_folder(folder)
+        name = f"{zlib.crc32(key.encode()) % _LOCKS:02d}.lock"
+        with file_lock(os.path.join(folder, name), seconds=self._lock_seconds):
+            yield
+
+    def _create_without_links(self, key: str, path: str, data: bytes, taken: KeyExistsError) -> str:
+        """For filesystems without hard links: the lock parts writers of this package from one another."""
+        with self._locked(key):
+            if _stat(path) is None:
+                return _swap(path, data, None)
+        return self._same_or_raise(key, data, taken)
+
+    def _same_or_raise(self, key: str, data: bytes, error: StoreError) -> str:
+        there = self.get(key)
+        if there is None or there.data != data:
+            raise error
+        return there.etag
+
+
+def _etag(stat: os.stat_result) -> str:
+    return f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+
+
+def _stat(path: str) -> os.stat_result | None:
+    try:
+        return os.stat(path)
+    except _NOT_THERE:
+        return None
+
+
+def _read(fd: int, size: int) -> bytes:
+    data = os.read(fd, size)
+    if len(data) == size:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing > 0 and (part := os.read(fd, missing)):  # one read(2) returns at most 2 GiB
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _swap(path: str, data: bytes, old: os.stat_result | None) -> str:
+    """Put `data` in the place of the document whose stat is `old`. The caller holds its lock."""
+    stamp = time.time_ns() if old is None else max(time.time_ns(), old.st_mtime_ns + 1)
+    temporary, etag = _write_beside(path, data, stamp)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    _sync_folder(os.path.dirname(path))
+    return etag
+
+
+def _write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
+    """Write `data` to a hidden file in the folder of `path`, durable; returns its path and etag."""
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+    try:
+        fd = os.open(temporary, flags, 0o666)  # less the umask, as any file of the user's
+    except FileNotFoundError:  # somebody tidied the empty folder away meanwhile
+        _make_folder(folder)
+        fd = os.open(temporary, flags, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.utime(temporary, ns=(stamp, stamp))
+            os.fsync(fd)
+            return temporary, _etag(os.fstat(fd))
+        finally:
+            os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _make_folder(path: str) -> None:
+    """Make the folder and those above it, each entry durable."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent != path:
+        _make_folder(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+        _sync_folder(parent)
+
+
+def _sync_folder(path: str) -> None:
+    if os.name == "nt":  # pragma: no cover - Windows can't open folders
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _scan(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except _NOT_THERE:
+        return []
+    except OSError as exc:
+        raise _unavailable("listed", folder, exc) from exc
+
+
+def _walk(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
+    """The objects below `folder`; `above` are the real folders on the way, so that links can't loop."""
+    for entry in _scan(folder):
+        try:
+            if entry.is_dir():
+                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+                if real not in above:
+                    yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
+            elif entry.is_file():
+                stat = entry.stat()
+                yield Entry(prefix + entry.name, stat.st_size, _etag(stat))
+        except _NOT_THERE:  # removed between the listing and the look at it
+            continue
+
+
+def _unavailable(what: str, path: str, exc: OSError) -> StoreUnavailableError:
+    cause = os.strerror(exc.errno) if exc.errno else str(exc)
+    way_out = _WAYS_OUT.get(exc.errno or 0)
+    return StoreUnavailableError(
+        f"{path} could not be {what}: {cause}" + (f". The way out: {way_out}" if way_out else "")
+    )

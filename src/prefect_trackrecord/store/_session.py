@@ -1,0 +1,177 @@
+"""One process's dealings with one store: its driver, how calls run, and what their errors become."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
+
+from prefect_trackrecord.errors import StoreError, StoreUnavailableError
+from prefect_trackrecord.store._deadline import Health, in_thread, on_loop, straight, submit, wait_for
+from prefect_trackrecord.store._driver import Driver, Refused
+from prefect_trackrecord.store._faults import Kind, in_words, kind_of
+from prefect_trackrecord.store._keys import check_key
+from prefect_trackrecord.store.base import Blob
+
+T = TypeVar("T")
+_PROBE = "trackrecord-probe"
+_WAYS_OUT = {
+    Kind.NO_BUCKET: "create it first, or correct the URL",
+    Kind.DENIED: "give credentials as storage options, in the block trackrecord-storage, or in the environment",
+    Kind.UNSUPPORTED: "use a service that has them (S3 has, and MinIO), or a local folder",
+}
+
+
+class Session:
+    """The driver is made at the first call, and anew after the store did not answer."""
+
+    def __init__(
+        self,
+        url: str,
+        connect: Callable[[], Driver],
+        first: float,
+        later: float,
+        *,
+        secrets: Mapping[str, Any],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._url, self._connect, self._secrets, self._clock = url, connect, secrets, clock
+        self._health = Health(first, later, clock)
+        self._making = threading.Lock()
+        self._one_at_a_time = threading.Lock()
+        self._driver: Driver | None = None
+
+    def call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False) -> T:
+        """Run what `make` makes of the driver, within the deadline of the moment.
+
+        What is `large` may well take longer than the first call is given; so a small one goes ahead of it.
+
+        Raises:
+            Refused: the condition of a write did not hold.
+            StoreUnavailableError: everything else.
+        """
+        if large:
+            self._prove()
+        seconds = self._health.seconds()
+        end = self._clock() + seconds
+        driver = self._ready(seconds)
+        try:
+            result = self._run(driver, make(driver), max(end - self._clock(), 0.1))
+        except (Refused, StoreError):
+            self._health.succeeded()
+            raise
+        except Exception as exc:
+            raise self._fault(exc) from exc
+        self._health.succeeded()
+        return result
+
+    def reading(self, key: str) -> Reading:
+        """Start to read one object; a serial driver reads it when it is asked for."""
+        try:
+            check_key(key)
+            self._prove()
+            driver = self._ready(self._health.seconds())
+        except (StoreError, ValueError) as exc:
+            return Reading(self, key, error=exc)
+        if driver.serial:
+            return Reading(self, key)
+        return Reading(self, key, future=submit(driver.fs.loop, driver.get(key)))
+
+    def finish(self, future: concurrent.futures.Future[Blob | None]) -> Blob | None:
+        """The result of a reading that was started."""
+        try:
+            blob = wait_for(future, self._health.seconds())
+        except StoreError:
+            raise
+        except Exception as exc:
+            raise self._fault(exc) from exc
+        self._health.succeeded()
+        return blob
+
+    def _prove(self) -> None:
+        """See that the store answers at all, be it with an error."""
+        if self._health.proven:
+            return
+        try:
+            self.call(lambda driver: driver.get(_PROBE))
+        except StoreUnavailableError:
+            if not self._health.proven:
+                raise
+
+    def _ready(self, seconds: float) -> Driver:
+        driver = self._driver
+        if driver is not None:
+            return driver
+        if not self._making.acquire(timeout=seconds):
+            raise self._fault(TimeoutError(f"no connection within {seconds:.3g} s"))
+        try:
+            if self._driver is None:
+                self._driver = in_thread(self._connect, seconds)
+            return self._driver
+        except StoreError:
+            raise
+        except Exception as exc:
+            raise self._fault(exc) from exc
+        finally:
+            self._making.release()
+
+    def _run(self, driver: Driver, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        if not driver.serial and driver.conditional:
+            return on_loop(driver.fs.loop, work, seconds)
+        # The driver looks before it writes, or is not known to be safe for threads.
+        end = self._clock() + seconds
+        if not self._one_at_a_time.acquire(timeout=seconds):
+            work.close()
+            raise TimeoutError(f"no turn within {seconds:.3g} s")
+        try:
+            left = max(end - self._clock(), 0.1)
+            if driver.serial:
+                return in_thread(lambda: straight(work), left)
+            return on_loop(driver.fs.loop, work, left)
+        finally:
+            self._one_at_a_time.release()
+
+    def _fault(self, exc: Exception) -> StoreUnavailableError:
+        kind, words = kind_of(exc), in_words(exc, self._secrets)
+        if kind is Kind.DOWN:
+            message = f"{self._url} did not answer: {words}"
+            self._health.failed(message)
+            self._driver = None  # its connections may be stuck
+            return StoreUnavailableError(message)
+        if kind is not Kind.OTHER:
+            self._health.succeeded()
+            way_out = _WAYS_OUT.get(kind)
+            tail = f" ({words})" + (f". The way out: {way_out}" if way_out else "")
+            return StoreUnavailableError(f"{self._url}: {kind.value}{tail}")
+        return StoreUnavailableError(f"{self._url} failed: {words}")
+
+
+class Reading:
+    """One object of `get_many`, on its way; calling it gives the object, or the error in its place."""
+
+    def __init__(
+        self,
+        session: Session,
+        key: str,
+        *,
+        future: concurrent.futures.Future[Blob | None] | None = None,
+        error: Exception | None = None,
+    ) -> None:
+        self._session, self._key, self._future, self._error = session, key, future, error
+
+    def __call__(self) -> Blob | Exception | None:
+        if self._error is not None:
+            return self._error
+        try:
+            if self._future is not None:
+                return self._session.finish(self._future)
+            return self._session.call(lambda driver: driver.get(self._key))
+        except StoreError as exc:
+            return exc
+
+    def cancel(self) -> None:
+        """Nobody wants it any more."""
+        if self._future is not None:
+            self._future.cancel()
