@@ -37,6 +37,7 @@ from prefect_trackrecord.store.base import Store, StoreConfig
 logger = logging.getLogger("prefect_trackrecord")
 _writers: dict[tuple[str, str], JournalWriter] = {}
 _writers_lock = threading.Lock()
+_closed: set[Path] = set()  # segments of this process that nobody writes to any more
 _warned: set[str] = set()
 
 
@@ -154,19 +155,18 @@ class Archive:
             StoreError: the store can't be written now; the events stay, and calling again later is safe.
         """
         writer = _writers.pop((self.store.url, run_id), None)
-        closed: Path | None = None
         if writer is not None:
             for cause, count in writer.dropped.items():
                 writer.append(ev.TrackingFailed(at=utc_now(), cause=f"events lost: {cause}", count=count))
-            if writer.close():
-                closed = writer.path
-        self.collect(run_id, closed=closed)
+            if writer.close() and writer.path is not None:
+                _closed.add(writer.path)
+        self.collect(run_id)
         return seal(self.store, run_id, now=now or utc_now(), ended=ended)
 
-    def collect(self, run_id: str, *, closed: Path | None = None) -> int:
+    def collect(self, run_id: str) -> int:
         """Bring this host's spooled segments of a run into the store; returns how many.
 
-        A segment leaves the spool once nobody writes to it any more: `closed`, or one whose process has ended.
+        A segment leaves the spool once nobody writes to it any more.
 
         Raises:
             StoreError: the store can't be written now; nothing has left the spool.
@@ -175,12 +175,13 @@ class Archive:
         paths = segment_paths(folder)
         for path in paths:
             data = path.read_bytes()
-            finished = path == closed or writer_alive(data) is False
+            finished = path in _closed or writer_alive(data) is False
             body = whole(data)
             if body:
                 self.store.put(f"{layout.journal_prefix(run_id)}/{path.name}", body)
             if finished and path.stat().st_size == len(data):
                 path.unlink(missing_ok=True)
+                _closed.discard(path)
         if paths:
             with contextlib.suppress(OSError):  # somebody still writes there
                 folder.rmdir()

@@ -151,10 +151,11 @@ class Fold:
         saved = self._saved.get("run")
         run: dict[str, Any] = dict(saved[-1].value) if saved else {}
         run["run_id"] = self.run_id
+        own: dict[str, Any] = {}
         for start in sorted(self._starts, key=lambda s: (_count(s), s.at)):
-            for name, value in start.run.items():
-                if value is not None and not (name in _FIRST_STAYS and run.get(name)):
-                    run[name] = value
+            known = {n: v for n, v in start.run.items() if v is not None and not (n in _FIRST_STAYS and own.get(n))}
+            own.update(known)
+        run.update(own)
         for update in sorted(self._updates, key=lambda u: u.at):
             run.update({name: value for name, value in update.run.items() if value is not None})
         run.setdefault("started_at", self.first_at)

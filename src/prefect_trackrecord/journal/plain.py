@@ -38,31 +38,6 @@ _SECRET_PAIRS = frozenset(
         *("encryption_key", "shared_key", "connection_string", "conn_str"),
     )
 )
-_WORDS = frozenset(
-    [
-        "password",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "secret",
-        "secrets",
-        "token",
-        "tokens",
-        "apikey",
-        "credential",
-        "credentials",
-        "authorization",
-        "auth",
-        "cookie",
-        "cookies",
-        "bearer",
-        "sas",
-    ]
-)
-_SECRET_PAIRS = frozenset(
-    {"api_key", "access_key", "secret_key", "private_key", "account_key", "connection_string", "client_secret"}
-    | {"session_key", "signing_key", "encryption_key", "shared_key", "conn_str"}
-)
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _URL_PASSWORD = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:]*:)[^\s/@]+(?=@)")
 _SECRET_TYPES = (SecretStr, SecretBytes, Secret)

@@ -99,8 +99,6 @@ def _recover_one(archive: Archive, run_id: str, ask: Ask | None, now: Callable[[
     before = newest_record(archive.store, run_id)
     sealed_attempt = ((before.ended or {}).get("run_count") or 1) if before and before.ended else 0
     if fold.end() is not None or sealed_attempt >= fold.attempt():
-        if spooled and alive and not before:
-            return None  # it ends at this moment, and seals itself
         return archive.seal(run_id, now=now())
     ended = _judge(run_id, fold, alive, ask, now)
     return None if ended is None else archive.seal(run_id, now=now(), ended=ended)
