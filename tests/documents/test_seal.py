@@ -1,0 +1,232 @@
+"""Sealing survives a crash at every step, a second sealer, a stalled one, and late events; on each kind of store."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta, timezone
+
+import orjson
+import pytest
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.seal import newest_record, seal
+from prefect_trackrecord.errors import DamagedDocumentError, StoreUnavailableError
+from prefect_trackrecord.store import open_store
+
+T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
+DAY = "2026/01/02"
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request, tmp_path):
+    return open_store(str(tmp_path) if request.param == "local" else f"memory://seal-{tmp_path.name}-{id(request)}/x")
+
+
+def started(count=1) -> ev.RunStarted:
+    return ev.RunStarted(at=T0 + timedelta(minutes=count), run={"command": "c", "run_count": count})
+
+
+def outcome(path, status="success", second=1) -> ev.FileTracked:
+    return ev.FileTracked(at=T0 + timedelta(seconds=second), row={"file_path": path, "status": status})
+
+
+def ended(minute=5, **fields) -> ev.RunEnded:
+    return ev.RunEnded(at=T0 + timedelta(minutes=minute), **fields)
+
+
+def write_segment(store, name, *events):
+    key = f"{layout.journal_prefix('r')}/{name}.ndjson"
+    old = store.get(key)
+    store.put(key, (old.data if old else b"") + b"".join(map(ev.encode, events)))
+
+
+def read(store):
+    run = RunMetadata.model_validate_json(store.get(layout.run_key("r", DAY)).data)
+    blob = store.get(layout.files_key("r", DAY))
+    return run, orjson.loads(blob.data) if blob else []
+
+
+def check(store, files: int) -> RunMetadata:
+    run, rows = read(store)
+    assert len(rows) == run.total_files == files
+    assert sum(r["status"] == "failed" for r in rows) == run.failed_count
+    return run
+
+
+class Faulty:
+    """A store that stops at its n-th call, before or after having done it, as a process does that is killed."""
+
+    def __init__(self, store, at: int, after: bool):
+        self._store, self._at, self._after, self.calls = store, at, after, 0
+
+    def __getattr__(self, name):
+        method = getattr(self._store, name)
+        if not callable(method):
+            return method
+
+        def call(*args, **kwargs):
+            self.calls += 1
+            if self.calls == self._at and not self._after:
+                raise KeyboardInterrupt
+            result = method(*args, **kwargs)
+            if self.calls == self._at:
+                raise KeyboardInterrupt
+            return result
+
+        return call
+
+
+def test_sealing_again_changes_nothing(store):
+    write_segment(store, "w", started(), outcome("a"), outcome("b", "failed"), ended())
+    first = seal(store, "r", now=T0)
+    before = {e.key: e.etag for e in store.list("run_metadata")}
+    assert seal(store, "r", now=T0 + timedelta(days=1)) == first
+    assert {e.key: e.etag for e in store.list("run_metadata")} == before
+    assert check(store, 2).status == "partial_success"
+
+
+def test_a_run_without_journal(store):
+    assert seal(store, "r", now=T0) is None
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_at_each_step_and_another_sealer(tmp_path, after):
+    for step in range(1, 100):
+        store = open_store(str(tmp_path / f"{step}"))
+        write_segment(store, "w", started(), outcome("a"), outcome("b", "failed"), ended())
+        faulty = Faulty(store, step, after)
+        try:
+            seal(faulty, "r", now=T0)
+        except KeyboardInterrupt:
+            if store.get(layout.run_key("r", DAY)) is not None:
+                check(store, 2)  # the metadata speak of no rows that are not there
+            write_segment(store, "late", outcome("c"))
+            seal(store, "r", now=T0)
+            assert check(store, 3).status == "partial_success"
+            continue
+        assert step > 5
+        return
+    pytest.fail("sealing never came to its end")
+
+
+def test_a_stalled_sealer_undoes_no_newer_generation(store):
+    """It goes on after another has sealed more, at each of its steps."""
+    write_segment(store, "w", started(), outcome("a"), ended())
+    for step in range(1, 30):
+        stalled = Faulty(store, -1, after=False)
+        done = []
+
+        def overtake(name, stalled=stalled, step=step, done=done):
+            method = getattr(store, name)
+
+            def call(*args, **kwargs):
+                stalled.calls += 1
+                if stalled.calls == step and not done:
+                    done.append(True)
+                    write_segment(store, f"late{step}", outcome(f"late{step}"))
+                    seal(store, "r", now=T0)
+                return method(*args, **kwargs)
+
+            return call if callable(method) else method
+
+        class Stalled:
+            def __getattr__(self, name, overtake=overtake):
+                return overtake(name)
+
+        seal(Stalled(), "r", now=T0)
+        if not done:
+            assert step > 5
+            return
+        check(store, step + 1)
+
+
+def test_late_events_are_added_and_the_status_of_a_recovery_stays(store):
+    write_segment(store, "w", started(), outcome("a"))
+    gone = ended(status="aborted", reason=f"{RECOVERED}: gone")
+    assert seal(store, "r", now=T0, ended=gone).status == "aborted"
+    write_segment(store, "zombie", outcome("b"), ended(9))
+    run = seal(store, "r", now=T0)
+    assert (run.status, run.total_files, run.generation) == ("aborted", 2, 2)
+
+
+def test_a_runs_own_later_end_wins(store):
+    write_segment(store, "w", started(), outcome("a"), ended(run_count=1))
+    assert seal(store, "r", now=T0).status == "success"
+    write_segment(store, "hook", ended(6, status="failed", error_message="timed out", run_count=1))
+    run = seal(store, "r", now=T0)
+    assert (run.status, run.error_message) == ("failed", "timed out")
+
+
+def test_a_retry_opens_a_sealed_run_again(store):
+    write_segment(store, "w", started(1), outcome("a", "failed"), ended(status="failed", run_count=1))
+    assert seal(store, "r", now=T0).status == "failed"
+    write_segment(store, "w2", started(2), outcome("a", second=100), ended(9, run_count=2))
+    run = seal(store, "r", now=T0)
+    assert (run.status, run.run_count, run.success_count, run.failed_count) == ("success", 2, 1, 0)
+
+
+def test_many_sealers_and_writers(store):
+    """A reader sees counts that agree with the rows, and never fewer of them."""
+    write_segment(store, "w", started(), ended())
+    seal(store, "r", now=T0)
+    stop, seen, problems = threading.Event(), [], []
+
+    def writer(n):
+        for i in range(8):
+            write_segment(store, f"w{n}", outcome(f"{n}-{i}"))
+
+    def sealer():
+        try:
+            while not stop.is_set():
+                seal(store, "r", now=T0)
+        except Exception as exc:
+            problems.append(exc)
+
+    def reader():
+        while not stop.is_set():
+            run, rows = read(store)
+            seen.append((run.generation, run.total_files, len(rows)))
+
+    threads = [threading.Thread(target=sealer) for _ in range(3)] + [threading.Thread(target=reader)]
+    writers = [threading.Thread(target=writer, args=(n,)) for n in range(4)]
+    [t.start() for t in threads + writers]
+    [t.join() for t in writers]
+    stop.set()
+    [t.join() for t in threads]
+    assert problems == []
+    seal(store, "r", now=T0)
+    check(store, 32)
+    assert [s[0] for s in seen] == sorted(s[0] for s in seen), "generations only grow"
+    assert [s[1] for s in seen] == sorted(s[1] for s in seen), "counts only grow"
+
+
+def test_a_damaged_seal_record_is_told_with_its_key(store):
+    write_segment(store, "w", started(), ended())
+    seal(store, "r", now=T0)
+    store.put(layout.seal_key("r", 1), b"{")
+    with pytest.raises(DamagedDocumentError, match="seal-000001"):
+        newest_record(store, "r")
+
+
+def test_a_damaged_line_is_counted(store):
+    write_segment(store, "w", started(), outcome("a"), ended())
+    key = f"{layout.journal_prefix('r')}/w.ndjson"
+    store.put(key, store.get(key).data + b'{"kind":"file","at":\n' + ev.encode(outcome("b")))
+    run = seal(store, "r", now=T0)
+    assert run.total_files == 2
+    assert run.tracking_errors == {"1 damaged lines in w.ndjson": 1}
+
+
+def test_a_store_that_is_down_is_told(store):
+    class Down:
+        def __getattr__(self, name):
+            def call(*args, **kwargs):
+                raise StoreUnavailableError("down")
+
+            return call
+
+    with pytest.raises(StoreUnavailableError):
+        seal(Down(), "r", now=T0)
