@@ -1,0 +1,304 @@
+// The page itself: filters kept in the address, opening a record, keys, colours of the page, download.
+
+const DEFAULTS = { q: "", in: "", status: "", type: "", outcome: "", error: "", from: "", to: "", sort: "", record: "" };
+const FILTERS = ["q", "status", "type", "outcome", "error", "from", "to"];
+const state = { ...DEFAULTS };
+let index, list, plain, orders = {}, piles = [], reading = null, shownRow = -1, openToken = 0, articles = [];
+
+function readAddress() {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(DEFAULTS)) state[name] = clean(given.get(name) || "");
+}
+
+function writeAddress() {
+  const parts = Object.keys(DEFAULTS).filter((name) => state[name]).map((name) => `${name}=${encodeURIComponent(state[name])}`);
+  const hash = parts.length ? `#${parts.join("&")}` : "";
+  if (hash !== location.hash) history.replaceState(null, "", hash || location.href.split("#")[0]);
+}
+
+/** All rows in the order chosen; each order is made once. */
+function ordered() {
+  if (orders[state.sort]) return orders[state.sort];
+  const x = index;
+  const rows = [...x.id.keys()];
+  const by = (...keys) => rows.sort((l, r) => { for (const key of keys) { const d = key(l) - key(r); if (d) return d; } return l - r; });
+  const late = (row) => (x.b[row] === null ? 1 : -x.b[row]);
+  const compare = new Intl.Collator("en", { numeric: true }).compare;
+  if (state.sort === "new") by(late);
+  else if (state.sort === "old") by((row) => x.a[row] ?? Infinity);
+  else if (state.sort === "id") rows.sort((l, r) => compare(x.id[l], x.id[r]) || l - r);
+  else if (state.sort === "long") by((row) => (x.a[row] === null ? 1 : x.a[row] - x.b[row]));
+  else if (state.sort === "events") by((row) => -x.e[row]);
+  else if (state.sort !== "made") by((row) => x.c[row]);
+  return (orders[state.sort] = rows);
+}
+
+/** Which rows have every word of the query: in their id, or in any text that was read so far. */
+function matches() {
+  const words = wordsOf(state.q);
+  if (!words.length) return null;
+  const found = new Uint8Array(index.id.length).fill(1);
+  const sources = state.in === "id" || !piles.length ? [idPile()] : piles.concat(reading ? [idPile()] : []);
+  for (const word of words) {
+    const hits = new Uint32Array(index.id.length);
+    for (const pile of sources) pile.find(word, hits);
+    for (let row = 0; row < found.length; row++) found[row] &= hits[row] > 0 ? 1 : 0;
+  }
+  return found;
+}
+
+let ids = null;
+const idPile = () => (ids ??= new Pile(0, index.id.map((id) => id.toLowerCase())));
+
+/** Read all chunks once, for the search through everything; short breaks keep the page alive. */
+function readAll() {
+  if (plain) {
+    if (!piles.length) piles = [new Pile(0, articles.map(articleText))];
+    return null;
+  }
+  const count = Math.ceil(index.id.length / index.chunk);
+  if (piles.length === count || reading) return reading;
+  reading = (async () => {
+    let pause = performance.now();
+    for (let n = 0; n < count; n++) {
+      const views = chunks.get(n) || (await unpack(byId(`c${n}`)));
+      piles.push(new Pile(n * index.chunk, views.map((view) => textOf(view).toLowerCase())));
+      if (performance.now() - pause > 100) {
+        if (state.q) count_line(`Searching… ${number(Math.min(piles.length * index.chunk, index.id.length))} of ${number(index.id.length)} read`);
+        await new Promise((done) => setTimeout(done));
+        pause = performance.now();
+      }
+    }
+    reading = null;
+    if (state.q) apply();
+  })();
+  return reading;
+}
+
+function count_line(text) {
+  const line = byId("count");
+  if (line.textContent !== text) line.textContent = text;
+}
+
+/** A moment typed into a field, as UTC. */
+function typed(text, end) {
+  if (!text) return null;
+  const ms = Date.parse(/T/.test(text) ? `${text}Z` : `${text}T${end ? "23:59:59.999" : "00:00"}Z`);
+  // A minute typed as the end is meant whole.
+  return Number.isNaN(ms) ? null : end && /T\d\d:\d\d$/.test(text) ? ms + 59999 : ms;
+}
+
+/** Filter, sort and show; the address follows. */
+function apply() {
+  const started = performance.now();
+  const x = index;
+  const status = state.status ? x.statuses.findIndex((s) => (s[0] || "---") === state.status) : -1;
+  const type = state.type ? x.types.indexOf(state.type === "---" ? "" : state.type) : -1;
+  const outcome = state.outcome ? x.cats.indexOf(state.outcome) : -1;
+  const group = state.error ? x.groups.findIndex((g) => g[0] === state.error) : -1;
+  const from = typed(state.from, false), to = typed(state.to, true);
+  if (state.q && state.in !== "id") readAll();
+  const found = matches();
+  const rows = ordered().filter((row) =>
+    (!state.status || x.s[row] === status) && (!state.type || x.t[row] === type) && (!state.outcome || x.c[row] === outcome) &&
+    (!state.error || x.g[row] === group) && (from === null || (x.b[row] !== null && x.b[row] >= from)) &&
+    (to === null || (x.a[row] !== null && x.a[row] <= to)) && (!found || found[row]));
+  list.show(rows);
+  if (plain) arrange(rows);
+  mark();
+  controls();
+  byId("nothing").hidden = rows.length > 0 || !x.id.length;
+  count_line(reading && state.q ? `Searching… ${number(rows.length)} found so far` : `Showing ${number(rows.length)} of ${plural(x.id.length, "record", "records")}`);
+  writeAddress();
+  root.dataset.filterMs = (performance.now() - started).toFixed(1);
+}
+
+const mark = () => markWords(wordsOf(state.q), plain ? articles.filter((a) => !a.hidden) : byId("detail").children);
+
+/** A plain page: the articles in the list's order, the others hidden. */
+function arrange(rows) {
+  const wanted = new Set(rows);
+  for (const [row, article] of articles.entries()) article.hidden = !wanted.has(row);
+  const box = byId("records"), before = byId("nothing");
+  const now = [...box.querySelectorAll("article:not([hidden])")].map((a) => Number(a.dataset.row));
+  if (now.length !== rows.length || now.some((row, i) => row !== rows[i])) {
+    for (const row of rows) box.insertBefore(articles[row], before);
+  }
+}
+
+/** Show in buttons and fields what is filtered by. */
+function controls() {
+  for (const name of ["status", "type", "outcome", "sort", "from", "to"]) if (byId(name).value !== state[name]) byId(name).value = state[name];
+  if (byId("q").value !== state.q) byId("q").value = state.q;
+  byId("ids").checked = state.in === "id";
+  const press = (selector, on) => { for (const b of document.querySelectorAll(selector)) b.setAttribute("aria-pressed", String(on(b))); };
+  const name = (b) => (b.dataset.status === "" ? "" : index.statuses[b.dataset.status][0] || "---");
+  press(".card", (b) => name(b) === state.status && (name(b) !== "" || !FILTERS.some((f) => state[f])));
+  press(".v", (b) => b.dataset.outcome === state.outcome);
+  press(".group", (b) => b.dataset.error === state.error);
+  const span = [state.from, state.to].map((t) => t.replace("T", " "));
+  byId("when-name").textContent = span[0] && span[1] ? `${span[0]} to ${span[1]}` : span[0] ? `From ${span[0]}` : span[1] ? `Until ${span[1]}` : "Any time";
+  const group = index.groups.find((g) => g[0] === state.error);
+  byId("active").textContent = state.error ? `Error: ${group ? group[1] : state.error}` : "";
+  byId("clear").hidden = !FILTERS.some((f) => state[f]);
+}
+
+function change(values) {
+  Object.assign(state, values);
+  apply();
+  if (!plain && byId("detail").dataset.row === undefined) openFirst();
+}
+
+const clearFilters = () => change(Object.fromEntries([...FILTERS, "in"].map((f) => [f, ""])));
+
+/** Open a record; `move` takes the focus to it. */
+async function open(row, move) {
+  if (row === undefined || row < 0) return;
+  shownRow = row;
+  state.record = index.id[row];
+  writeAddress();
+  list.mark(row, true);
+  const token = ++openToken;
+  if (!plain) {
+    const views = await chunk(Math.floor(row / index.chunk));
+    if (token !== openToken) return;
+    const node = recordNode(views[row % index.chunk], row);
+    byId("detail").replaceChildren(node);
+    byId("detail").dataset.row = row;
+    linkPictures(node);
+    mark();
+    root.classList.add("opened");
+    byId("back").hidden = false;
+    if (!move) return;
+    node.focus({ preventScroll: true });
+    if (node.getBoundingClientRect().top < 0 || matchMedia("(max-width: 860px)").matches) node.scrollIntoView();
+    return;
+  }
+  const article = articles[row];
+  article.hidden = false;
+  spy.paused = performance.now() + 250;
+  article.scrollIntoView();
+  if (move) article.focus({ preventScroll: true });
+}
+
+/** The first record of the list stands open where a page is wide enough for both. */
+function openFirst() {
+  if (plain || !list.order.length || matchMedia("(max-width: 860px)").matches) return;
+  const row = list.order[0];
+  const before = state.record;
+  open(row, false).then(() => { state.record = before; writeAddress(); });
+}
+
+const spy = { paused: 0 };
+/** A plain page: the list follows what is being read. */
+function followReading() {
+  const seen = new IntersectionObserver(() => {
+    if (performance.now() < spy.paused) return;
+    const top = articles.filter((a) => !a.hidden).map((a) => [a, a.getBoundingClientRect()]).filter(([, r]) => r.bottom > 180);
+    const first = top.sort((l, r) => l[1].top - r[1].top)[0];
+    if (first && Number(first[0].dataset.row) !== list.current) list.mark(Number(first[0].dataset.row), true);
+  }, { rootMargin: "-180px 0px -60% 0px", threshold: [0, 0.01] });
+  for (const article of articles) seen.observe(article);
+}
+
+function key(e) {
+  if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
+  const typing = e.target.matches("input, select, textarea");
+  if (e.key === "Escape") {
+    byId("when").open = false;
+    if (e.target.id === "q" && state.q) change({ q: "" });
+    else if (e.target.id === "q") e.target.blur();
+    else if (root.classList.contains("opened")) back();
+    return;
+  }
+  if (typing && !(e.target.id === "q" && e.key === "ArrowDown")) return;
+  const inBox = e.target.closest(".list, pre, .val");
+  if (e.key === "/") { e.preventDefault(); byId("q").focus(); byId("q").select(); }
+  else if (e.key === "?") byId("keys").showModal();
+  else if (e.key === "j" || e.key === "k") open(list.next(e.key === "j" ? 1 : -1), true);
+  else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && !inBox && !plain) { e.preventDefault(); open(list.next(e.key === "ArrowDown" ? 1 : -1), false); }
+}
+
+function back() {
+  root.classList.remove("opened");
+  byId("back").hidden = true;
+  state.record = "";
+  writeAddress();
+  list.link(shownRow)?.focus();
+}
+
+function listen() {
+  let waiting = 0;
+  byId("q").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => change({ q: byId("q").value }), index.id.length > 2000 ? 120 : 30); });
+  byId("q").addEventListener("focus", () => { if (!plain && state.in !== "id" && index.id.length <= 20000) readAll(); }, { once: true });
+  byId("tools").addEventListener("submit", (e) => { e.preventDefault(); change({ q: byId("q").value }); });
+  byId("ids").addEventListener("change", (e) => change({ in: e.target.checked ? "id" : "" }));
+  for (const name of ["status", "type", "outcome", "sort", "from", "to"]) byId(name).addEventListener("change", (e) => change({ [name]: e.target.value }));
+  byId("clear").addEventListener("click", clearFilters);
+  byId("nothing-clear").addEventListener("click", clearFilters);
+  byId("csv").addEventListener("click", download);
+  byId("help").addEventListener("click", () => byId("keys").showModal());
+  byId("theme").addEventListener("click", () => { const next = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % 3]; memory.set(next); setTheme(next); });
+  byId("filters").addEventListener("click", (e) => e.target.setAttribute("aria-expanded", String(byId("selects").classList.toggle("open"))));
+  byId("back")?.addEventListener("click", back);
+  byId("shot-close").addEventListener("click", () => byId("shot").close());
+  byId("groups-more")?.addEventListener("click", (e) => {
+    const all = byId("groups").classList.toggle("all"), { all: most, of } = e.target.dataset;
+    attrs(e.target, { "aria-expanded": String(all) }).textContent = all ? "Show fewer" : "Show more";
+    byId("groups-count").textContent = `Showing ${all ? number(Number(most)) : 5} of ${of} groups`;
+  });
+  document.addEventListener("click", (e) => {
+    const hit = (selector) => e.target.closest(selector);
+    const button = hit(".card, .v, .group"), link = hit(".shot");
+    if (button?.matches(".card")) {
+      const name = button.dataset.status === "" ? "" : index.statuses[button.dataset.status][0] || "---";
+      if (name === "") clearFilters();
+      else change({ status: state.status === name ? "" : name });
+    } else if (button?.matches(".v")) change({ outcome: state.outcome === button.dataset.outcome ? "" : button.dataset.outcome });
+    else if (button) change({ error: state.error === button.dataset.error ? "" : button.dataset.error });
+    else if (link && !e.ctrlKey && !e.metaKey) { e.preventDefault(); showPicture(link); }
+    else if (e.target.id === "shot") e.target.close();
+    if (!hit("#when")) byId("when").open = false;
+  });
+  document.addEventListener("keydown", key);
+  document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches?.(".shot[role]")) showPicture(e.target); });
+  addEventListener("beforeprint", preparePrint);
+  addEventListener("hashchange", () => { readAddress(); apply(); openLinked(); });
+}
+
+function openLinked() {
+  if (!state.record) return false;
+  const row = index.id.indexOf(state.record);
+  if (row < 0) { count_line(`There is no record ${state.record} in this page`); return false; }
+  open(row, true);
+  return true;
+}
+
+function fillSelects() {
+  const counts = (column, n) => { const c = new Array(n).fill(0); for (const v of index[column]) c[v]++; return c; };
+  const fill = (id, names, n) => names.forEach((name, i) => byId(id).append(attrs(el("option", "", `${name || "---"} (${number(n[i])})`), { value: name || "---" })));
+  fill("status", index.statuses.map((s) => s[0]), counts("s", index.statuses.length));
+  fill("type", index.types, counts("t", index.types.length));
+  byId("type-label").hidden = index.types.length < 2;
+}
+
+async function start() {
+  plain = root.dataset.mode === "plain";
+  if (!plain && typeof DecompressionStream === "undefined") {
+    byId("detail").replaceChildren(el("p", "note", "This browser can't open compressed data (DecompressionStream): the records need a newer one."));
+    return;
+  }
+  index = plain ? JSON.parse(byId("index").textContent) : await unpack(byId("index"));
+  setTheme(root.dataset.theme);
+  list = new List(byId("list"), byId("rows"), index, open);
+  articles = plain ? index.id.map((_, row) => byId(`r-${row}`)) : [];
+  fillSelects();
+  listen();
+  readAddress();
+  apply();
+  linkPictures(document);
+  if (plain) followReading();
+  if (!openLinked()) openFirst();
+  root.dataset.readyMs = performance.now().toFixed(0);
+}
+document.addEventListener("DOMContentLoaded", start);

@@ -1,0 +1,21 @@
+// Dark and light: as the system has it, or as chosen here; set before anything is drawn.
+
+const root = document.documentElement;
+root.classList.add("js");
+
+const THEMES = ["auto", "light", "dark"];
+const memory = {
+  // A page opened from a file may have no storage; then the choice lasts as long as the page.
+  get: () => { try { return localStorage.getItem("trackrecord-theme"); } catch { return null; } },
+  set: (value) => { try { localStorage.setItem("trackrecord-theme", value); } catch { /* kept for now only */ } },
+};
+
+function setTheme(name) {
+  const theme = THEMES.includes(name) ? name : "auto";
+  root.dataset.theme = theme;
+  const button = byId("theme");
+  if (!button) return;
+  byId("theme-name").textContent = theme[0].toUpperCase() + theme.slice(1);
+  button.setAttribute("aria-label", `Colour theme: ${theme === "auto" ? "automatic" : theme}`);
+}
+setTheme(memory.get());

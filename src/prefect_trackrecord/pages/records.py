@@ -1,0 +1,231 @@
+"""The records page: one file that shows every record's story, offline, under a strict content policy.
+
+Up to 100 records are plain HTML that reads without script. Above that the page holds an index and compressed
+chunks, which its script opens on demand.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from ._records_errors import CATEGORIES
+from ._records_images import Pictures
+from ._records_summary import MAX_CARDS, MAX_GROUPS, Summary
+from ._records_text import clean, clock, duration, iso, moment_ms
+from ._records_view import view_of
+
+if TYPE_CHECKING:
+    import jinja2
+
+PLAIN = 100
+"""Up to so many records the page is plain HTML."""
+CHUNK = 250
+"""Records of one compressed chunk."""
+LABELS = {
+    "failed": "Failed",
+    "warning": "Needs attention",
+    "active": "In progress",
+    "pending": "Pending",
+    "other": "Other",
+    "skipped": "Skipped",
+    "success": "Done",
+}
+_SCRIPTS = ("base", "theme", "detail", "list", "search", "export")
+
+
+def render_records_page(
+    entries: Iterable[Mapping[str, Any]],
+    *,
+    title: str,
+    subtitle: str | None = None,
+    run_url: str | None = None,
+    images: Callable[[str], bytes | None] | None = None,
+    generated_at: datetime,
+) -> Iterator[bytes]:
+    """The page of `entries`, part by part, in bounded memory.
+
+    Args:
+        entries: entries of `records_logs.json`, in order of creation. Any field may be missing or odd.
+        title: the page's heading.
+        subtitle: a line below it, such as the flow's name and run.
+        run_url: a link to the run; left out unless it is http or https.
+        images: the bytes of `images/<name>`, None where there is no such file.
+        generated_at: when the page was made; naive means UTC.
+
+    Yields:
+        UTF-8 parts of the page, to be written one after the other.
+    """
+    source = iter(entries)
+    first = list(itertools.islice(source, PLAIN + 1))
+    head = {
+        "title": clean(title) or "Records",
+        "subtitle": clean(subtitle or ""),
+        "run_url": _web_link(run_url),
+        "made": moment_ms(generated_at),
+    }
+    if len(first) <= PLAIN:
+        return _plain(first, head, images)
+    return _chunked(itertools.chain(first, source), head, images)
+
+
+def _plain(
+    entries: list[Mapping[str, Any]], head: dict[str, Any], images: Callable[[str], bytes | None] | None
+) -> Iterator[bytes]:
+    """Every record written out, those that failed first."""
+    # Without pictures first: their bytes must not wait in memory until their record's turn.
+    views = [view_of(entry, lambda *_: None) for entry in entries]
+    summary = Summary()
+    for view in views:
+        summary.add(view)
+    order = sorted(range(len(views)), key=lambda row: CATEGORIES.index(views[row]["cat"]))
+    index = summary.index(mode="plain", chunk=CHUNK, title=head["title"])
+    colors = sorted({color for view in views for color in _colors(view)})
+    sheet = "".join(f".k{color[1:]}{{--c:{color}}}" for color in colors)
+    yield _head(head, "plain", sheet)
+    yield _summary(summary, "plain", [(row, views[row]) for row in order])
+    template = _environment().get_template("record.html")
+    pictures = Pictures(images)
+    for row in order:
+        yield _bytes(template.render(view=view_of(entries[row], pictures.show), row=row))
+    yield _foot(summary, "plain", pictures, _inline_json(index))
+
+
+def _chunked(
+    entries: Iterable[Mapping[str, Any]], head: dict[str, Any], images: Callable[[str], bytes | None] | None
+) -> Iterator[bytes]:
+    """Compressed chunks first, as they come; what is said about all of them behind."""
+    summary = Summary()
+    pictures = Pictures(images, keep=True)
+    yield _head(head, "chunks", "")
+    views: list[dict[str, Any]] = []
+    for entry in entries:
+        view = view_of(entry, pictures.show)
+        summary.add(view)
+        view.pop("why", None)
+        views.append(view)
+        for number, mime, text in pictures.pending:
+            yield _data(f"p{number}", text, mime)
+        pictures.pending.clear()
+        if len(views) == CHUNK:
+            yield _data(f"c{(summary.count - 1) // CHUNK}", _packed(views))
+            views = []
+    if views:
+        yield _data(f"c{(summary.count - 1) // CHUNK}", _packed(views))
+    index = summary.index(mode="chunks", chunk=CHUNK, title=head["title"])
+    yield _summary(summary, "chunks", [])
+    yield _foot(summary, "chunks", pictures, "")
+    yield _data("index", _packed(index)) + b"</body>\n</html>\n"
+
+
+def _head(head: dict[str, Any], mode: str, sheet: str) -> bytes:
+    style, script = _asset("records.css"), _script()
+    hashes = " ".join(_source(part) for part in (style, sheet) if part)
+    policy = (
+        f"default-src 'none'; script-src {_source(script)}; style-src {hashes}; img-src data:; "
+        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+    )
+    template = _environment().get_template("head.html")
+    return _bytes(template.render(head=head, mode=mode, policy=policy, style=style, sheet=sheet, script=script))
+
+
+def _summary(summary: Summary, mode: str, rows: list[tuple[int, dict[str, Any]]]) -> bytes:
+    return _bytes(
+        _environment()
+        .get_template("summary.html")
+        .render(
+            summary=summary,
+            mode=mode,
+            rows=rows,
+            max_cards=MAX_CARDS,
+            max_groups=MAX_GROUPS,
+            categories=[(c, LABELS[c], summary.categories[c]) for c in CATEGORIES if summary.categories[c]],
+        )
+    )
+
+
+def _foot(summary: Summary, mode: str, pictures: Pictures, index: str) -> bytes:
+    template = _environment().get_template("foot.html")
+    return _bytes(template.render(summary=summary, mode=mode, pictures=pictures, index=index))
+
+
+def _colors(view: dict[str, Any]) -> set[str]:
+    badges = [view["st"], *view.get("tis", ())]
+    for event in view["ev"]:
+        if event["k"] == "s":
+            badges += [event["o"], event["n"]]
+    return {badge[1] for badge in badges if badge[1]}
+
+
+def _packed(value: Any) -> str:
+    # Level 6: beyond it, time doubles for 2 % of size.
+    return base64.b64encode(gzip.compress(orjson.dumps(value), 6, mtime=0)).decode("ascii")
+
+
+def _data(name: str, text: str, mime: str = "") -> bytes:
+    """A data block; base64 can't end the element it stands in."""
+    kind = f' data-mime="{mime}"' if mime else ""
+    return f'<script type="application/octet-stream" id="{name}"{kind}>{text}</script>\n'.encode("ascii")
+
+
+def _inline_json(value: Any) -> str:
+    """JSON that can stand in a script element: no `<`, no `&`, and no line ends that only JSON knows."""
+    text = orjson.dumps(value).decode()
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _web_link(url: str | None) -> str:
+    url = (url or "").strip()
+    return clean(url) if url.lower().startswith(("https://", "http://")) else ""
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
+
+
+def _source(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
+
+
+@functools.lru_cache(maxsize=8)
+def _asset(name: str) -> str:
+    text = (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
+    # The parser of HTML makes every line end a newline before the hash of a script is taken.
+    return text.replace("\r\n", "\n")
+
+
+@functools.lru_cache(maxsize=1)
+def _script() -> str:
+    return (
+        "(() => {\n'use strict';\n"
+        + "\n".join([*(_asset(f"records_{name}.js") for name in _SCRIPTS), _asset("records.js")])
+        + "})();\n"
+    )
+
+
+@functools.lru_cache(maxsize=1)
+def _environment() -> jinja2.Environment:
+    import jinja2
+
+    env = jinja2.Environment(
+        loader=jinja2.PackageLoader("prefect_trackrecord", "pages/templates/records"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    env.filters.update(clock=clock, iso=iso, duration=duration, number=lambda n: f"{n:,}")
+    env.globals["labels"] = LABELS
+    env.globals["class_of"] = lambda color: f" k{color[1:]}" if color else ""
+    return env
