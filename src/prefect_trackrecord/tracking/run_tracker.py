@@ -7,14 +7,11 @@ no sense (a `UsageError`).
 from __future__ import annotations
 
 import os
-import platform
 import threading
-import traceback as tb
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import Token
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,16 +24,21 @@ from prefect_trackrecord.journal.context import RunContext, current_run, inside_
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import clean, plain
 from prefect_trackrecord.tracking import abort
+from prefect_trackrecord.tracking.describing import (
+    MAX_ITEMS,
+    MAX_PARAMETER,
+    MAX_TEXT,
+    TRACEBACK_TAIL,
+    describe,
+    text_or_none,
+    traceback_tail,
+    versions,
+)
 from prefect_trackrecord.tracking.emails import email_rows
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-MAX_TEXT = 10_000
-MAX_PARAMETER = 1_000
-MAX_ITEMS = 100
-TRACEBACK_TAIL = 4_000
 
 
 def _now() -> datetime:
@@ -124,9 +126,9 @@ class RunTracker:
     def _start_fields(self, parent: str | None, moment: datetime) -> dict[str, Any]:
         return {
             "command": clean(str(self.command)),
-            "subcommand": _text(self.subcommand),
-            "config_path": _text(self.config_path),
-            "target_date": _text(self.target_date),
+            "subcommand": text_or_none(self.subcommand),
+            "config_path": text_or_none(self.config_path),
+            "target_date": text_or_none(self.target_date),
             "started_at": moment,
             "role": self._role,
             "parent_run_id": parent,
@@ -164,7 +166,9 @@ class RunTracker:
                 return None
             self._state, self.completing = "completed", True
         try:
-            ended = ev.RunEnded(at=self._now(), status=value, error_message=_text(error_message, MAX_TEXT), **more)
+            ended = ev.RunEnded(
+                at=self._now(), status=value, error_message=text_or_none(error_message, MAX_TEXT), **more
+            )
             self._emit(ended)
             if self._token is not None:
                 reset_current(self._token)
@@ -252,7 +256,7 @@ class RunTracker:
         )
         for name, value in given:
             if value is not None:
-                row[name] = _text(value, MAX_TEXT)
+                row[name] = text_or_none(value, MAX_TEXT)
         if traceback:
             row["traceback"] = clean(traceback[-TRACEBACK_TAIL:])
         if processing_time_ms is not None:
@@ -318,39 +322,3 @@ def current_tracker() -> RunTracker:
         )
     tracker: RunTracker = run.tracker
     return tracker
-
-
-def versions() -> dict[str, str]:
-    """The versions that a run's metadata names."""
-    found = {"python": platform.python_version()}
-    for name in ("prefect-trackrecord", "prefect"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def describe(exc: BaseException) -> str:
-    """An exception's message; its type's name where it has none."""
-    try:
-        text = str(exc)
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
-        text = ""
-    return clean(text)[:MAX_TEXT] or type(exc).__name__
-
-
-def traceback_tail(exc: BaseException) -> str:
-    """The end of an exception's formatted traceback, at most `TRACEBACK_TAIL` characters."""
-    try:
-        text = "".join(tb.format_exception(type(exc), exc, exc.__traceback__))
-    except Exception:  # noqa: BLE001 - formatting calls the exception's own methods
-        return type(exc).__name__
-    return clean(text[-TRACEBACK_TAIL:])
-
-
-def _text(value: Any, limit: int = MAX_PARAMETER) -> str | None:
-    if value is None:
-        return None
-    text = clean(value if isinstance(value, str) else str(value))
-    return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
