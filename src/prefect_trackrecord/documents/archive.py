@@ -19,11 +19,10 @@ from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout, window
-from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
-from prefect_trackrecord.documents.seal import dump_model, dump_rows, newest_record, read_fold, seal, utc_now
+from prefect_trackrecord.documents.saving import known_day, save
+from prefect_trackrecord.documents.seal import dump_model, read_fold, seal, utc_now
 from prefect_trackrecord.errors import (
-    ConflictError,
     DamagedDocumentError,
     RunNotFoundError,
     StoreError,
@@ -197,61 +196,13 @@ class Archive:
             if segment_paths(self.spool / name):
                 yield SpooledRun(name, self.spool / name)
 
-    # --- documents saved directly ------------------------------------------------------------------------
-
     def save(self, run_id: str, document: str, value: Any, *, at: datetime | None = None) -> None:
-        """Save one document of a run directly; a later seal keeps what it holds.
-
-        Args:
-            run_id: the run.
-            document: `run`, `files` or `emails`.
-            value: the RunMetadata as JSON types, or the list of rows.
-            at: when; now where left out.
+        """Save one document of a run directly; a later seal keeps what it holds. See `saving.save`.
 
         Raises:
             StoreError: it could not be written.
         """
-        moment = at or utc_now()
-        day = self._known_day(run_id)
-        event = ev.DocumentSaved(at=moment, document=document, value=value)
-        name = f"saved-{moment:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}"
-        self.store.put(f"{layout.journal_prefix(run_id)}/{name}.ndjson", ev.encode(event))
-        if newest_record(self.store, run_id) is not None:
-            seal(self.store, run_id, now=moment)
-            return
-        for _ in range(20):
-            fold, _ = read_fold(self.store, run_id)
-            docs = fold.documents(None)
-            day = day or layout.day_of(fold.first_start() or moment)
-            key, body = {
-                "run": (layout.run_key(run_id, day), dump_model(docs.run)),
-                "files": (layout.files_key(run_id, day), dump_rows(docs.files)),
-                "emails": (layout.emails_key(run_id, day), dump_rows(docs.emails)),
-            }[document]
-            old = self.store.get(key)
-            try:
-                self.store.replace(key, body, old.etag if old else None)
-                return
-            except ConflictError:
-                continue
-        raise StoreError(f"run {run_id}: its {document} could not be saved, others kept changing it")
-
-    def _known_day(self, run_id: str) -> str | None:
-        """The day under which a run's documents lie already; None for a run that has none."""
-        record = newest_record(self.store, run_id)
-        if record is not None:
-            return record.day
-        try:
-            fold, sizes = read_fold(self.store, run_id)
-        except StoreError:
-            fold, sizes = Fold(run_id), {}
-        if sizes and fold.started and (start := fold.first_start()):
-            return layout.day_of(start)
-        name = f"/{layout.safe_part(run_id)}.json"
-        for entry in self.store.list(layout.RUNS):
-            if entry.key.endswith(name) and (found := layout.date_of_key(entry.key)):
-                return f"{found:%Y/%m/%d}"
-        return None
+        save(self.store, run_id, document, value, at or utc_now())
 
     # --- reading -----------------------------------------------------------------------------------------
 
@@ -272,7 +223,7 @@ class Archive:
             RunNotFoundError: there is none.
             DamagedDocumentError: its document can't be read.
         """
-        day = self._known_day(run_id)
+        day = known_day(self.store, run_id)
         if day is not None and (blob := self.store.get(layout.run_key(run_id, day))) is not None:
             try:
                 return RunMetadata.model_validate_json(blob.data)
