@@ -90,12 +90,14 @@ class GroupChange:
         state: see the module's rule.
         previous: failed files (runs) of the group in the previous period.
         in_window: False where the group occurred in the previous period only.
+        first_seen: in either period.
     """
 
     group: Group
     state: GroupState
     previous: int
     in_window: bool
+    first_seen: datetime
 
 
 def groups_of(run: RunMetadata) -> list[Group]:
@@ -161,10 +163,12 @@ def compare(
     changes = []
     for key in {**now, **before}:
         both = [g for g in (now.get(key), before.get(key)) if g is not None]
-        state = frame.state(total(both, both[0]))
+        whole = total(both, both[0])
+        state = frame.state(whole)
         if state is not None:
             count_before = before[key].count if key in before else 0
-            changes.append(GroupChange(now.get(key) or before[key], state, count_before, key in now))
+            shown = now.get(key) or before[key]
+            changes.append(GroupChange(shown, state, count_before, key in now, whole.first_seen))
     return changes
 
 
@@ -204,9 +208,7 @@ class _Frame:
     def _still(self, group: Group, flow: str) -> bool:
         newest = self._newest.get(flow)
         return any(
-            self._flow_of[run_id] == flow
-            and run_id in self._window_ids
-            and (newest is None or at >= newest.started_at)
+            self._flow_of[run_id] == flow and run_id in self._window_ids and (newest is None or at >= newest.started_at)
             for at, run_id in group.runs
         )
 

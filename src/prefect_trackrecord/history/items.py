@@ -110,9 +110,7 @@ def item_changes(
             if flow_key(run) == flow and run.started_at < newest.started_at and file_counts(run)["failed"]
         ]
         earlier = sorted(failed, key=lambda run: run.started_at, reverse=True)
-        ran_before = any(
-            flow_key(run) == flow and run.started_at < newest.started_at for run in (*previous, *runs)
-        )
+        ran_before = any(flow_key(run) == flow and run.started_at < newest.started_at for run in (*previous, *runs))
         if not ran_before or (not earlier and not file_counts(newest)["failed"]):
             continue
         read = [_read(run, rows, max_rows) for run in (newest, *earlier[:max_runs])]

@@ -115,9 +115,7 @@ class Numbers:
         return cls(
             runs=Counts({run.status.value: 1}),
             files=file_counts(run),
-            emails=Counts(
-                {"sent": run.emails_sent, "failed": run.emails_failed, "skipped": run.emails_skipped}
-            ),
+            emails=Counts({"sent": run.emails_sent, "failed": run.emails_failed, "skipped": run.emails_skipped}),
             durations=Durations(() if duration is None else (duration,)),
             tracking_errors=Counts(dict(run.tracking_errors)),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import datetime, timezone
 from typing import Protocol
 
 from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
@@ -16,6 +16,7 @@ from prefect_trackrecord.documents.models import (
     RunStatus,
 )
 from prefect_trackrecord.documents.rollup import roll_up
+from prefect_trackrecord.documents.window import Bound, WindowResult
 from prefect_trackrecord.errors import DamagedDocumentError, StoreError
 from prefect_trackrecord.history.items import MAX_ROWS, Rows
 from prefect_trackrecord.history.numbers import file_counts
@@ -29,12 +30,12 @@ class Reads(Protocol):
 
     def runs(
         self,
-        start: date | datetime,
-        end: date | datetime,
+        start: Bound = None,
+        end: Bound = None,
         command: str | None = None,
         status: RunStatus | None = None,
-    ) -> list[RunMetadata]:
-        """Runs of a window; the list has the damaged documents as `.damaged`."""
+    ) -> WindowResult:
+        """Runs of a window and the damaged documents."""
 
     def files(self, run: RunMetadata) -> list[FileProcessingLog]:
         """The rows of a run."""
@@ -59,8 +60,8 @@ class History:
 
 def runs(
     archive: Reads,
-    start: date | datetime,
-    end: date | datetime,
+    start: Bound = None,
+    end: Bound = None,
     command: str | None = None,
     status: RunStatus | None = None,
 ) -> History:
@@ -70,8 +71,8 @@ def runs(
     times are UTC.
     """
     found = archive.runs(start, end, command, status)
-    ordered = sorted(found, key=lambda run: (run.started_at, run.run_id))
-    return History(tuple(ordered), tuple(getattr(found, "damaged", ())))
+    ordered = sorted(found.runs, key=lambda run: (run.started_at, run.run_id))
+    return History(tuple(ordered), tuple(found.damaged))
 
 
 def runs_between(
@@ -132,6 +133,4 @@ def _with_fingerprint(row: FileProcessingLog) -> FileProcessingLog:
     if row.status is not FileStatus.FAILED or row.error_fingerprint:
         return row
     place = place_of(row.traceback)
-    return row.model_copy(
-        update={"error_fingerprint": error_fingerprint(row.error_type, row.error_message, place)}
-    )
+    return row.model_copy(update={"error_fingerprint": error_fingerprint(row.error_type, row.error_message, place)})

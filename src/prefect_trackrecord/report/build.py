@@ -40,6 +40,7 @@ STALE_AFTER = timedelta(hours=24)
 
 MAX_RUNS = 500
 MAX_LINES = 200
+MAX_GROUP_RUNS = 5
 
 _STATES = ("recurring", "new", "fixed", "gone")
 _FILE_STATES = ("new", "fixed", "again", "unseen")
@@ -153,11 +154,11 @@ def figures(now: Numbers, before: Numbers, compared: bool) -> tuple[Figure, ...]
         figure("files_failed", "Files failed", "files:failed", better="down", shown=has_files),
         figure("files_skipped", "Files skipped", "files:skipped", shown=False),
         figure("file_success_rate", "Files without failure", "file_rate", kind="share", better="up", shown=False),
-        figure("emails_sent", "Emails sent", "emails:sent", shown=has_emails),
+        figure("emails_sent", "Emails sent", "emails:sent", shown=False),
         figure("emails_failed", "Emails failed", "emails:failed", better="down", shown=has_emails),
         figure("emails_skipped", "Emails skipped", "emails:skipped", shown=False),
         figure("run_p50", "Run time, median", "p50", kind="duration", better="down"),
-        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down"),
+        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down", shown=False),
     )
 
 
@@ -187,7 +188,9 @@ def _groups(
     link: lines.Link,
 ) -> list[GroupLine]:
     by_id = {run.run_id: run for run in (*previous, *runs)}
-    found = [lines.group_line(change, by_id, link, MAX_LINES) for change in compare(runs, previous, items.came_through)]
+    found = [
+        lines.group_line(change, by_id, link, MAX_GROUP_RUNS) for change in compare(runs, previous, items.came_through)
+    ]
     return sorted(found, key=lambda g: (_STATES.index(g.state), -g.count, -g.previous, g.fingerprint))
 
 
@@ -208,13 +211,16 @@ def _flows(runs: Sequence[RunMetadata], link: lines.Link) -> Listing[FlowLine]:
 
 
 def _undelivered(runs: Sequence[RunMetadata], link: lines.Link) -> Listing[Undelivered]:
-    found = [
-        lines.undelivered(run, result, link)
-        for run in _by_start(runs)
-        for result in run.email_results
-        if result.status != "sent"
-    ]
-    return _listing(sorted(found, key=lambda u: u.status != "failed"), MAX_LINES)
+    """Equal ones in one line with their number; failed before skipped."""
+    found: dict[tuple[str | None, ...], Undelivered] = {}
+    for run in _by_start(runs):
+        for result in run.email_results:
+            if result.status != "sent":
+                line = lines.undelivered(run, result, link)
+                key = (line.email, line.name, line.agent_id, line.status, line.outcome, line.reason, line.flow)
+                count = found[key].count + 1 if key in found else 1
+                found[key] = line.model_copy(update={"count": count})
+    return _listing(sorted(found.values(), key=lambda u: (u.status != "failed", -u.count)), MAX_LINES)
 
 
 def _unfinished(runs: Sequence[RunMetadata], now: datetime) -> list[RunMetadata]:

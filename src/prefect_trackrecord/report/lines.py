@@ -72,7 +72,7 @@ def group_line(change: GroupChange, by_id: Mapping[str, RunMetadata], link: Link
             "message": group.message,
             "count": group.count if change.in_window else 0,
             "previous": change.previous,
-            "first_seen": group.first_seen,
+            "first_seen": change.first_seen,
             "last_seen": group.last_seen,
             "flows": tuple(sorted(group.flows)),
             "runs": Listing[RunLine](items=tuple(runs[:limit]), total=len(runs)),

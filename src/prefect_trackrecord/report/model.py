@@ -161,6 +161,7 @@ class GroupLine(Frozen):
     Attributes:
         count: failed files in the window (kind `run`: failed runs); 0 for one of the previous period only.
         previous: the same, in the previous period.
+        first_seen: in either period; `last_seen` in the window, where it occurred there.
         runs: the affected runs, newest first.
     """
 
@@ -211,7 +212,7 @@ class FlowLine(Frozen):
 
 
 class Undelivered(Frozen):
-    """An email that was not sent, with the reason."""
+    """Emails to one person that were not sent for one reason; flow and run are those of the latest."""
 
     email: str | None
     name: str | None
@@ -222,6 +223,7 @@ class Undelivered(Frozen):
     flow: str
     run_id: str
     link: str | None = None
+    count: int = 1
 
 
 class Unread(Frozen):
