@@ -1,0 +1,281 @@
+"""What changed between two moments of a record, so that a person can read it.
+
+Paths are dotted. A key that is no plain word is quoted in brackets, an item of a list is named by its position, or
+by a key where all items have one::
+
+    customer.name        prices["EUR/USD"]        lines[2].qty        lines[sku="A-17"].qty
+
+so that two different places never share a path. Each entry has exactly `from` and `to`; what else is to be said of
+a list's item (added, removed, moved, where) stands in `Differences.kinds` under the same path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+MAX_ENTRIES = 2_000
+"""Differences of one trace; how many more there were is counted."""
+_MAX_TABLE = 250_000
+"""Cells of the table by which two lists are compared; longer ones are compared by what they hold."""
+_KEYS = ("id", "key", "uid", "uuid", "sku", "code", "number", "name")
+_WORD = re.compile(r"[^\W\d][\w-]*\Z")
+
+
+@dataclass
+class Differences:
+    """The differences of one trace.
+
+    Attributes:
+        entries: by path, in the record's own order.
+        kinds: for items of lists: `kind` (added, removed, changed, moved) and `position` (a number, or
+            `[old, new]`), by the same paths.
+        cut: how many differences were left out.
+    """
+
+    entries: dict[str, dict[str, Any]] = field(default_factory=dict)
+    kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
+    cut: int = 0
+
+    def add(self, path: str, old: Any, new: Any, kind: str = "", position: Any = None) -> None:
+        if len(self.entries) >= MAX_ENTRIES:
+            self.cut += 1
+            return
+        if path in self.entries:  # a removed item and another one that stands in its place now
+            path = f"{path[:-1]}:{kind}]"
+        self.entries[path] = {"from": old, "to": new}
+        if kind:
+            self.kinds[path] = {"kind": kind, "position": position}
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Differences:
+    """What differs between two plain values. A missing key equals null; `1` and `True` differ."""
+    found = Differences()
+    _compare_dicts("", old, new, found)
+    return found
+
+
+def leaves(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Every value that is not null by its path, as differences from nothing. Lists count as one value."""
+    found = Differences()
+    _compare_dicts("", {}, values, found)
+    return found.entries
+
+
+def _compare_dicts(path: str, old: dict[str, Any], new: dict[str, Any], found: Differences) -> None:
+    for key, value in new.items():
+        before = old.get(key)
+        if before is value:
+            continue
+        kind = type(value)
+        if kind is not dict and kind is not list and kind is type(before):
+            if before != value:
+                found.add(_under(path, key), before, value)
+        else:
+            _compare(_under(path, key), before, value, found)
+    if len(new) < len(old) or not old.keys() <= new.keys():
+        for key, before in old.items():
+            if key not in new and before is not None:
+                _compare(_under(path, key), before, None, found)
+
+
+def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
+    if isinstance(new, dict) and isinstance(old, dict):
+        _compare_dicts(path, old, new, found)
+    elif isinstance(new, list) and isinstance(old, list):
+        if old != new or orjson.dumps(old) != orjson.dumps(new):
+            _compare_lists(path, old, new, found)
+    elif isinstance(new, dict) and new and old is None:
+        _compare_dicts(path, {}, new, found)
+    elif isinstance(old, dict) and old and new is None:
+        _compare_dicts(path, old, {}, found)
+    elif not _same(old, new):
+        found.add(path, old, new)
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Equal, and both or none of them a truth value."""
+    return bool(old == new) and isinstance(old, bool) == isinstance(new, bool)
+
+
+def _under(path: str, key: str) -> str:
+    if _WORD.match(key):
+        return f"{path}.{key}" if path else key
+    return f"{path}[{_quoted(key)}]"
+
+
+def _quoted(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+# --- lists ------------------------------------------------------------------------------------------------
+
+
+def _compare_lists(path: str, old: list[Any], new: list[Any], found: Differences) -> None:
+    name = _key_of(old, new)
+    if name is None:
+        _compare_by_place(path, old, new, found)
+    else:
+        _compare_by_key(path, name, old, new, found)
+
+
+def _key_of(old: list[Any], new: list[Any]) -> str | None:
+    """The key by which all items of both lists are told apart; None where there is none."""
+    items = old + new
+    if not items or not all(isinstance(item, dict) for item in items):
+        return None
+    more = sorted(k for k in items[0] if k.endswith(("_id", "Id", "_no", "_key")) and k not in _KEYS)
+    for name in (*_KEYS, *more):
+        if all(_is_key(item.get(name)) for item in items) and _distinct(old, name) and _distinct(new, name):
+            return name
+    return None
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
+
+
+def _distinct(items: list[Any], name: str) -> bool:
+    return len({item[name] for item in items}) == len(items)
+
+
+def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found: Differences) -> None:
+    places = {item[name]: n for n, item in enumerate(old)}
+    staying = [item[name] for item in new if item[name] in places]
+    unmoved = {staying[i] for i in _rising([places[key] for key in staying])}
+    for n, item in enumerate(new):
+        key = item[name]
+        here = f"{path}[{name}={_quoted(key)}]"
+        place = places.pop(key, None)
+        if place is None:
+            found.add(here, None, item, "added", n)
+            continue
+        if key not in unmoved:
+            found.add(here, item, item, "moved", [place, n])
+        _compare_dicts(here, old[place], item, found)
+    for key, place in places.items():
+        found.add(f"{path}[{name}={_quoted(key)}]", old[place], None, "removed", place)
+
+
+def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differences) -> None:
+    """Items without a key: those that are equal stay or moved, the rest are changed, added or removed."""
+    a, b = ([orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in items] for items in (old, new))
+    pairs = _common(a, b)
+    taken_old, taken_new = {i for i, _ in pairs}, {j for _, j in pairs}
+    gone = [i for i in range(len(a)) if i not in taken_old]
+    fresh = [j for j in range(len(b)) if j not in taken_new]
+    waiting: dict[bytes, list[int]] = {}
+    for i in reversed(gone):
+        waiting.setdefault(a[i], []).append(i)
+    moved = {j: waiting[b[j]].pop() for j in fresh if waiting.get(b[j])}
+    came_from = set(moved.values())
+    changed = _in_the_same_gap(
+        pairs, [i for i in gone if i not in came_from], [j for j in fresh if j not in moved]
+    )
+    for j in fresh:
+        here = f"{path}[{j}]"
+        if j in moved:
+            found.add(here, new[j], new[j], "moved", [moved[j], j])
+        elif j in changed:
+            _changed_item(here, old[changed[j]], new[j], [changed[j], j], found)
+        else:
+            found.add(here, None, new[j], "added", j)
+    left = came_from | set(changed.values())
+    for i in gone:
+        if i not in left:
+            found.add(f"{path}[{i}]", old[i], None, "removed", i)
+
+
+def _changed_item(path: str, old: Any, new: Any, position: list[int], found: Differences) -> None:
+    if (isinstance(old, dict) and isinstance(new, dict)) or (isinstance(old, list) and isinstance(new, list)):
+        _compare(path, old, new, found)
+    elif not _same(old, new):
+        found.add(path, old, new, "changed", position)
+
+
+def _in_the_same_gap(pairs: list[tuple[int, int]], gone: list[int], fresh: list[int]) -> dict[int, int]:
+    """New place to old place of items that stand between the same equal neighbours: they were changed."""
+    changed: dict[int, int] = {}
+    ends = [*pairs, (1 << 62, 1 << 62)]
+    at_old = at_new = 0
+    for end_old, end_new in ends:
+        olds, news = [], []
+        while at_old < len(gone) and gone[at_old] < end_old:
+            olds.append(gone[at_old])
+            at_old += 1
+        while at_new < len(fresh) and fresh[at_new] < end_new:
+            news.append(fresh[at_new])
+            at_new += 1
+        changed.update(zip(news, olds, strict=False))
+    return changed
+
+
+def _common(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
+    """Places of items that both lists hold in the same order, as many as there are where that is affordable."""
+    head = 0
+    while head < min(len(a), len(b)) and a[head] == b[head]:
+        head += 1
+    tail = 0
+    while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
+        tail += 1
+    pairs = [(n, n) for n in range(head)]
+    rows, columns = len(a) - head - tail, len(b) - head - tail
+    if rows * columns <= _MAX_TABLE:
+        pairs += [
+            (i + head, j + head) for i, j in _longest(a[head : head + rows], b[head : head + columns])
+        ]
+    else:
+        places: dict[bytes, list[int]] = {}
+        for i in range(head + rows - 1, head - 1, -1):
+            places.setdefault(a[i], []).append(i)
+        matched = [(places[b[j]].pop(), j) for j in range(head, head + columns) if places.get(b[j])]
+        pairs += [matched[n] for n in _rising([i for i, _ in matched])]
+    return pairs + [(len(a) - tail + n, len(b) - tail + n) for n in range(tail)]
+
+
+def _longest(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
+    """The longest common subsequence, by the textbook table."""
+    table = [[0] * (len(b) + 1)]
+    for item in reversed(a):
+        below = table[-1]
+        row = [0] * (len(b) + 1)
+        for j in range(len(b) - 1, -1, -1):
+            row[j] = below[j + 1] + 1 if item == b[j] else max(below[j], row[j + 1])
+        table.append(row)
+    table.reverse()
+    pairs, i, j = [], 0, 0
+    while i < len(a) and j < len(b):
+        if a[i] == b[j]:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif table[i + 1][j] >= table[i][j + 1]:
+            i += 1
+        else:
+            j += 1
+    return pairs
+
+
+def _rising(numbers: list[int]) -> list[int]:
+    """The places of a longest rising subsequence: what did not move when the rest did."""
+    from bisect import bisect_left
+
+    tops: list[int] = []
+    tops_at: list[int] = []
+    before: list[int] = []
+    for n, number in enumerate(numbers):
+        k = bisect_left(tops, number)
+        before.append(tops_at[k - 1] if k else -1)
+        if k == len(tops):
+            tops.append(number)
+            tops_at.append(n)
+        else:
+            tops[k], tops_at[k] = number, n
+    places = []
+    at = tops_at[-1] if tops_at else -1
+    while at >= 0:
+        places.append(at)
+        at = before[at]
+    return places[::-1]

@@ -1,0 +1,122 @@
+"""What `records_logs.json` holds, as models: the T-Record seed's fields by their names, and additive ones."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Entry(BaseModel):
+    """Fields of a newer version are kept as they are."""
+
+    model_config = ConfigDict(extra="allow")
+
+
+def moment(text: str) -> datetime | None:
+    """A stored timestamp; the seed wrote its host's local time without saying so. None for what is none."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except (ValueError, AttributeError):
+        return None
+    return at.astimezone(timezone.utc)
+
+
+class StatusUpdate(_Entry):
+    """One change of status. `kind` is `reopened` for one that left a locked status on purpose."""
+
+    timestamp: str
+    old_status: str = ""
+    old_status_color: str = ""
+    new_status: str = ""
+    new_status_color: str = ""
+    traceback: str = ""
+    category: str | None = None
+    reason: str = ""
+    kind: str = ""
+
+    @property
+    def at(self) -> datetime | None:
+        """The timestamp as a datetime."""
+        return moment(self.timestamp)
+
+
+class Trace(_Entry):
+    """One thing that happened to a record.
+
+    Attributes:
+        dict_updates: what changed since the trace before, by path; each has exactly `from` and `to`.
+        dict_updates_kinds: of items of lists what else there is to say: `kind` and `position`.
+        image: `images/<name>` of the unchanged copy.
+        step, outcome, duration_ms: of a trace that closes a step.
+        error: `kind`, `code`, `type`, `message`, `traceback` of a failure.
+        cut: what was left out for its size; `unstorable`: what could not be stored, and why.
+    """
+
+    action: str = ""
+    reason: str = ""
+    timestamp: str
+    dict_updates: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    image: str = ""
+    caller_name: str = ""
+    traceback: str = ""
+    image_src_uri: str = ""
+    dict_updates_kinds: dict[str, Any] = Field(default_factory=dict)
+    step: str = ""
+    outcome: str = ""
+    duration_ms: float | None = None
+    error: dict[str, Any] | None = None
+    cut: dict[str, Any] | None = None
+    unstorable: dict[str, Any] | None = None
+
+    @property
+    def at(self) -> datetime | None:
+        """The timestamp as a datetime."""
+        return moment(self.timestamp)
+
+
+class RecordEntry(_Entry):
+    """One record's story, as `records_logs.json` holds it.
+
+    Attributes:
+        record: the record's values as a JSON string.
+        record_type: the class's name, or what it declares; empty in a history of T-Record's own.
+        category: that of the status: pending, active, success, warning, failed, skipped, or None.
+        attempts: how often work on it began.
+        time_in_status: seconds in each status that it has left; `status_since` says since when it is in the
+            present one.
+        steps: name, outcome, start, length and error of each step; `current_step` is one that was begun only.
+        error: the last failure, as in `Trace`; None after a later success.
+        traced_record: the values at the last trace, where they changed since.
+        unstorable: fields whose values could not be said in JSON and are kept as their repr.
+    """
+
+    record_id: str
+    record: str = ""
+    status: str = ""
+    status_color: str = ""
+    status_updates: list[StatusUpdate] = Field(default_factory=list)
+    traces: list[Trace] = Field(default_factory=list)
+    record_type: str = ""
+    created_at: str | None = None
+    updated_at: str | None = None
+    category: str | None = None
+    attempts: int = 0
+    time_in_status: dict[str, float] = Field(default_factory=dict)
+    status_since: str | None = None
+    steps: list[dict[str, Any]] = Field(default_factory=list)
+    current_step: str | None = None
+    error: dict[str, Any] | None = None
+    traced_record: str | None = None
+    unstorable: list[str] | None = None
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """The record's values; empty where they can't be read."""
+        try:
+            found = orjson.loads(self.record)
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}

@@ -1,0 +1,219 @@
+"""A run's folder on this machine: its document, and the journals of all who write to it, read as they grow."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from prefect_trackrecord.events import RecordChanged
+from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole
+from prefect_trackrecord.record import document
+from prefect_trackrecord.record.state import RunRecords
+from prefect_trackrecord.store._locks import file_lock
+
+JOURNAL = "journal"
+PAGE = "records_report.html"
+_LOCK_SECONDS = 5.0
+_GROUP = 512 * 1024
+_BLOCK = 64 << 20
+
+
+class RunFolder:
+    """Reads a run's records from disk and follows the journals that others write.
+
+    Args:
+        path: the run's folder.
+        spools: folders of this host that hold further segments of this run.
+
+    Attributes:
+        offsets: how many bytes of each segment are in the state already, by the segment's name.
+        damaged: lines of journals that could not be read.
+        homes: the run's folder, then its places in the spool; pictures and segments go to the first that takes them.
+    """
+
+    def __init__(self, path: Path, spools: tuple[Path, ...] = ()) -> None:
+        self.path = path
+        self.offsets: dict[str, int] = {}
+        self.damaged = 0
+        self.homes = (path, *spools)
+        self._journals = tuple(home / JOURNAL for home in self.homes)
+        self._stamps: list[int] | None = None
+        self._segments: list[Path] = []
+
+    @property
+    def journals(self) -> tuple[Path, ...]:
+        """Where segments are written, first choice first."""
+        return self._journals
+
+    def load(self, state: RunRecords, *, set_aside: bool) -> document.Document:
+        """Read the document, then what journals hold beyond it.
+
+        Args:
+            state: takes the records.
+            set_aside: rename a damaged document, so that it is kept when a new one is written.
+        """
+        target = self.path / document.NAME
+        found = document.Document()
+        try:
+            data = target.read_bytes()
+        except FileNotFoundError:
+            data = b""
+        except OSError as exc:
+            data = b""
+            found.damaged = f"it can't be read: {exc.strerror}"
+        if data:
+            found = document.read(data)
+        elif not found.damaged and target.exists():
+            found.damaged = "it is empty"
+        if found.damaged and set_aside:
+            self._set_aside(target)
+        if found.damaged:
+            # What was salvaged is in the journals too, as far as they reach: only what they lack is added.
+            self.follow(state)
+            for entry in found.entries:
+                state.add(entry)
+        else:
+            for entry in found.entries:
+                state.put(entry)
+            self.offsets.update(found.journal)
+            self.follow(state)
+        return found
+
+    def follow(self, state: RunRecords, but: frozenset[str] | set[str] = frozenset()) -> int:
+        """Take in what others have written since; returns how many events that were.
+
+        Args:
+            state: takes the events.
+            but: names of segments that this process writes itself.
+        """
+        events: list[RecordChanged] = []
+        for path in self._listed():
+            name = path.name
+            if name in but:
+                continue
+            try:
+                size = os.stat(path).st_size
+                start = self.offsets.get(name, 0)
+                if size <= start:
+                    continue
+                data = _read_from(path, start)
+            except OSError:
+                continue
+            data = whole(data)
+            reader = SegmentReader(data)
+            events.extend(e for e in reader if isinstance(e, RecordChanged))
+            self.damaged += reader.damaged
+            self.offsets[name] = start + len(data)
+        events.sort(key=lambda e: e.at)
+        for event in events:
+            _apply(state, event)
+        return len(events)
+
+    def _listed(self) -> list[Path]:
+        """The segments; listed again only when a folder's own stamp has changed."""
+        stamps = []
+        for folder in self._journals:
+            try:
+                stamps.append(os.stat(folder).st_mtime_ns)
+            except OSError:
+                stamps.append(0)
+        if stamps != self._stamps or self._fresh(stamps):
+            self._segments = [p for folder in self._journals for p in segment_paths(folder)]
+            self._stamps = stamps
+        return self._segments
+
+    @staticmethod
+    def _fresh(stamps: list[int]) -> bool:
+        """Whether a folder changed so lately that its stamp, in steps of milliseconds, may hide a change."""
+        import time
+
+        return max(stamps, default=0) > time.time_ns() - 20_000_000
+
+    def _set_aside(self, target: Path) -> None:
+        for n in range(1, 10_000):
+            aside = target.with_name(f"{target.name}.damaged-{n}")
+            if not aside.exists():
+                with contextlib.suppress(OSError):
+                    os.rename(target, aside)
+                return
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold off others who write this folder's document; at most some seconds, then they are let be."""
+        with contextlib.ExitStack() as stack:
+            try:
+                os.makedirs(self.path / JOURNAL, exist_ok=True)
+                stack.enter_context(file_lock(str(self.path / JOURNAL / ".lock"), seconds=_LOCK_SECONDS))
+            except (TimeoutError, OSError):  # a filesystem without locks, or a holder that was stopped
+                pass
+            yield
+
+    def replace(self, name: str, write: Callable[[int], None]) -> None:
+        """Make a file whole: a reader sees the old or the new one, never a part.
+
+        Raises:
+            OSError: it can't be written; the old one stays.
+        """
+        os.makedirs(self.path, exist_ok=True)
+        replace_file(self.path / name, write)
+
+
+def replace_file(target: Path, write: Callable[[int], None]) -> None:
+    """Write a file beside `target` and put it in its place.
+
+    Raises:
+        OSError: it can't be written; the old one stays.
+    """
+    temporary = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        try:
+            write(fd)
+        finally:
+            os.close(fd)
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def write_all(fd: int, pieces: Iterator[bytes] | list[bytes]) -> None:
+    """Write every byte of every piece, small ones together.
+
+    Raises:
+        OSError: the disk is full, or gone.
+    """
+    waiting: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        waiting.append(piece)
+        size += len(piece)
+        if size >= _GROUP:
+            _write(fd, b"".join(waiting) if len(waiting) > 1 else piece)
+            waiting, size = [], 0
+    if waiting:
+        _write(fd, b"".join(waiting))
+
+
+def _write(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _read_from(path: Path, start: int) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        file.seek(start)
+        return file.read()
+
+
+def _apply(state: RunRecords, event: RecordChanged) -> None:
+    """One event of a journal; one whose data is odd must not cost the rest."""
+    with contextlib.suppress(TypeError, ValueError, AttributeError, KeyError):
+        state.apply(event)

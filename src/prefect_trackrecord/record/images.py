@@ -1,0 +1,170 @@
+"""Pictures of traces: copied at once under `images/`, named by what is in them, never by what they were called.
+
+Two different pictures never share a name, and the same one is kept once. What can't be kept is said in the trace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import secrets
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect_trackrecord.journal.plain import clean, text_of
+
+FOLDER = "images"
+_BLOCK = 1 << 20
+_HEAD = 4096
+
+_MAGIC = (
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"\xff\xd8\xff", "jpg"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"BM", "bmp"),
+    (b"II*\x00", "tiff"),
+    (b"MM\x00*", "tiff"),
+    (b"\x00\x00\x01\x00", "ico"),
+    (b"%PDF-", "pdf"),
+)
+
+
+def suffix_of(head: bytes) -> str:
+    """The file type that the first bytes say; `bin` for what is no picture that is known."""
+    for magic, suffix in _MAGIC:
+        if head.startswith(magic):
+            return suffix
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        return {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic"}.get(head[8:12], "bin")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
+    return "svg" if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in head) else "bin"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What became of a picture.
+
+    Attributes:
+        name: `images/<name>` of the unchanged copy; empty where there is none.
+        trouble: what is wrong with it, in words; empty where nothing is.
+    """
+
+    name: str
+    trouble: str = ""
+
+
+def keep(image: Any, folder: Path | None, memory: Callable[[str, bytes], bool] | None = None) -> Kept:
+    """Copy a picture under `<folder>/images`. Never raises.
+
+    Args:
+        image: a path, bytes, or anything with `savefig` (a figure) or `save` (a Pillow image).
+        folder: the run's folder; None while there is none yet.
+        memory: takes name and bytes where `folder` is None; False when it has no room.
+    """
+    try:
+        if isinstance(image, str | os.PathLike):
+            return _from_path(Path(os.fspath(image)), folder, memory)
+        data = _bytes_of(image)
+        if not data:
+            return Kept("", "the picture is empty")
+        name = _name(hashlib.sha256(data), data[:_HEAD])
+        if folder is None:
+            kept = memory is not None and memory(name, data)
+            return Kept(name, _doubt(name)) if kept else Kept("", "no room left for it before tracing is configured")
+        target = folder / name
+        if not target.exists():
+            _write(target, data)
+        return Kept(name, _doubt(name))
+    except Exception as exc:  # noqa: BLE001 - a picture is never worth the flow that took it
+        return Kept("", clean(f"{_told(image)}: {_cause(exc)}"))
+
+
+def put_back(folder: Path, name: str, data: bytes) -> None:
+    """Write a picture that waited in memory.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    target = folder / name
+    if not target.exists():
+        _write(target, data)
+
+
+def _from_path(path: Path, folder: Path | None, memory: Callable[[str, bytes], bool] | None) -> Kept:
+    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device would never end
+        return Kept("", f"{_told(path)}: this is no file")
+    with open(path, "rb") as source:
+        if folder is None:
+            return keep(source.read(), None, memory)
+        temporary = _beside(folder / FOLDER)
+        digest = hashlib.sha256()
+        head = b""
+        try:
+            with open(temporary, "xb") as copy:
+                while block := source.read(_BLOCK):
+                    head = head or block[:_HEAD]
+                    digest.update(block)
+                    copy.write(block)
+            if not head:
+                return Kept("", f"{_told(path)}: the file is empty")
+            name = _name(digest, head)
+            os.replace(temporary, folder / name)
+            return Kept(name, _doubt(name))
+        finally:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def _bytes_of(image: Any) -> bytes:
+    if isinstance(image, bytes | bytearray | memoryview):
+        return bytes(image)
+    buffer = io.BytesIO()
+    if hasattr(image, "savefig"):
+        image.savefig(buffer, format="png")
+    elif hasattr(image, "save"):
+        image.save(buffer, format="PNG")
+    else:
+        raise TypeError("a picture must be a path, bytes, or an object with savefig or save")
+    return buffer.getvalue()
+
+
+def _name(digest: Any, head: bytes) -> str:
+    return f"{FOLDER}/{digest.hexdigest()[:32]}.{suffix_of(head)}"
+
+
+def _doubt(name: str) -> str:
+    return "" if not name.endswith(".bin") else "its bytes are of no picture type that is known; kept as they are"
+
+
+def _write(target: Path, data: bytes) -> None:
+    temporary = _beside(target.parent)
+    try:
+        with open(temporary, "xb") as copy:
+            copy.write(data)
+        os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+
+
+def _beside(folder: Path) -> Path:
+    os.makedirs(folder, exist_ok=True)
+    return folder / f".tmp-{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def _told(image: Any) -> str:
+    return text_of(os.fspath(image), 200) if isinstance(image, str | os.PathLike) else type(image).__name__
+
+
+def _cause(exc: Exception) -> str:
+    if isinstance(exc, OSError) and exc.strerror:
+        return exc.strerror.lower()
+    return f"{type(exc).__name__}: {exc}"

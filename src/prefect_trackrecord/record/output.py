@@ -1,0 +1,200 @@
+"""A run's documents on disk: the JSON when it is asked for, the page soon after, both at exit.
+
+Small documents are written before `dump` returns. One above `LARGE` bytes, and the page after its first time, are
+left to a background thread, which is never more than two seconds behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from prefect_trackrecord.record import document, images
+from prefect_trackrecord.record.folder import PAGE, RunFolder, replace_file, write_all
+from prefect_trackrecord.record.page_model import PageData, page_of, render
+from prefect_trackrecord.record.recorder import Recorder
+
+LARGE = 20_000_000
+_JSON_LAG = 1.0
+_PAGE_LAG = 1.2
+
+
+class Output:
+    """Writes the documents of one recorder.
+
+    Args:
+        recorder: whose records they are.
+        folder: where they go.
+        ui_url: base of links to the run, or None.
+    """
+
+    def __init__(self, recorder: Recorder, folder: RunFolder, ui_url: str | None = None) -> None:
+        self.recorder = recorder
+        self.folder = folder
+        self.ui_url = ui_url
+        self.dumped = False
+        self._writing = threading.Lock()
+        self._json_version = -1
+        self._page_version = -1
+        self._wake = threading.Condition(threading.Lock())
+        self._json_due: float | None = None
+        self._page_due: float | None = None
+        self._thread: threading.Thread | None = None
+        self._page_seconds = 0.0
+
+    def dump(self) -> None:
+        """Write what is known. Never raises."""
+        want = self.recorder.version
+        if self.recorder.state.size > LARGE and self.dumped:
+            self._later(json=_JSON_LAG, page=_PAGE_LAG)
+            return
+        if not self._guarded(lambda: self._write_json(want), document.NAME):
+            return
+        if self.dumped and (self.folder.path / PAGE).exists():
+            self._later(page=_PAGE_LAG)
+        else:
+            self._guarded(self._write_page, PAGE)
+        self.dumped = True
+
+    def finish(self) -> None:
+        """Bring both documents up to date; nothing is written where they are. Never raises."""
+        with self._wake:
+            self._json_due = self._page_due = None
+        version = self.recorder.version
+        if version == 0:
+            return
+        if self._json_version < version:
+            self._guarded(lambda: self._write_json(version), document.NAME)
+        if self._page_version < version:
+            self._guarded(self._write_page, PAGE)
+
+    def page(self) -> Iterator[bytes]:
+        """The page as it would be now, part by part."""
+        with self.recorder.lock:
+            self.recorder.follow()
+            parts = self.recorder.state.parts()
+        return render(self._page_data(parts), self._picture)
+
+    def picture_paths(self) -> Iterator[tuple[str, Path]]:
+        """Every picture of the run: its name below the run's folder, and where it lies."""
+        seen = set()
+        for home in self.folder.homes:
+            with contextlib.suppress(OSError):
+                for path in sorted((home / images.FOLDER).iterdir()):
+                    if not path.name.startswith(".") and path.name not in seen and path.is_file():
+                        seen.add(path.name)
+                        yield f"{images.FOLDER}/{path.name}", path
+
+    def forked(self) -> None:
+        """This is a child now: the thread is gone, and no lock of the parent's may be waited for."""
+        self._writing = threading.Lock()
+        self._wake = threading.Condition(threading.Lock())
+        self._thread = None
+        self._json_due = self._page_due = None
+        self._json_version = self._page_version = self.recorder.version
+
+    # --- writing ------------------------------------------------------------------------------------------
+
+    def _write_json(self, want: int) -> None:
+        recorder = self.recorder
+        with self._writing, self.folder.writing():
+            if self._json_version >= want and self._json_there():
+                return  # somebody else's dump took ours along
+            with recorder.lock:
+                recorder.follow()
+                version = recorder.version
+                parts = recorder.state.parts()
+                journal = {**self.folder.offsets, **recorder.own_sizes()}
+            pieces = document.compose(parts, journal)
+            self.folder.replace(document.NAME, lambda fd: write_all(fd, pieces))
+            self._json_version = version
+
+    def _json_there(self) -> bool:
+        return (self.folder.path / document.NAME).exists()
+
+    def _write_page(self) -> None:
+        begin = time.monotonic()
+        with self.recorder.lock:
+            self.recorder.follow()
+            version = self.recorder.version
+            parts = self.recorder.state.parts()
+        pages = render(self._page_data(parts), self._picture)
+        self.folder.replace(PAGE, lambda fd: write_all(fd, pages))
+        self._page_version = max(version, self._page_version)
+        self._page_seconds = time.monotonic() - begin
+
+    def _page_data(self, parts: list[bytes]) -> PageData:
+        recorder = self.recorder
+        return page_of(
+            parts, recorder.process, recorder.run_id, self.ui_url, now=datetime.now(timezone.utc)
+        )
+
+    def _picture(self, name: str) -> bytes | None:
+        base = os.path.basename(name)
+        for home in self.folder.homes:
+            with contextlib.suppress(OSError, ValueError):
+                return (home / images.FOLDER / base).read_bytes()
+        return None
+
+    def _guarded(self, write: object, what: str) -> bool:
+        try:
+            write()  # type: ignore[operator]
+            return True
+        except Exception as exc:  # noqa: BLE001 - a document that can't be written must not break the flow
+            cause = exc.strerror if isinstance(exc, OSError) and exc.strerror else f"{type(exc).__name__}: {exc}"
+            self.recorder.trouble(f"{self.folder.path / what} could not be written: {cause}")
+            return False
+
+    # --- later --------------------------------------------------------------------------------------------
+
+    def _later(self, *, json: float | None = None, page: float | None = None) -> None:
+        now = time.monotonic()
+        with self._wake:
+            if json is not None and self._json_due is None:
+                self._json_due = now + json
+            if page is not None and self._page_due is None:
+                # a page that takes long must not take the whole processor
+                self._page_due = now + max(page, 5 * self._page_seconds)
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="trackrecord-records", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                dues = [due for due in (self._json_due, self._page_due) if due is not None]
+                if not dues:
+                    if not self._wake.wait(timeout=5.0) and self._json_due is None and self._page_due is None:
+                        self._thread = None
+                        return
+                    continue
+                now = time.monotonic()
+                if min(dues) > now:
+                    self._wake.wait(timeout=min(dues) - now)
+                    continue
+                json_now = self._json_due is not None and self._json_due <= now
+                page_now = self._page_due is not None and self._page_due <= now
+                if json_now:
+                    self._json_due = None
+                if page_now:
+                    self._page_due = None
+            if json_now:
+                self._guarded(lambda: self._write_json(self.recorder.version), document.NAME)
+            if page_now:
+                self._guarded(self._write_page, PAGE)
+
+
+def save_page(output: Output, target: Path) -> None:
+    """Write the page, everything inside, to `target`.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    os.makedirs(target.parent, exist_ok=True)
+    replace_file(target, lambda fd: write_all(fd, output.page()))

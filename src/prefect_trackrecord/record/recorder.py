@@ -1,0 +1,353 @@
+"""What happens to the records of one run, in this process: into the journal at once, into the state, on request to disk.
+
+One lock parts the threads. It is held for microseconds, around one write(2) and the change of the state that goes
+with it, so that a document never holds less than the journal sizes it names. Nobody waits for another process.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import Counter
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from prefect_trackrecord.events import RecordChanged, encode
+from prefect_trackrecord.journal.plain import clean, plain
+from prefect_trackrecord.journal.writer import JournalWriter
+from prefect_trackrecord.record import identity, images
+from prefect_trackrecord.record.differences import Differences, differences, leaves
+from prefect_trackrecord.record.folder import RunFolder
+from prefect_trackrecord.record.lifecycle import may
+from prefect_trackrecord.record.location import here
+from prefect_trackrecord.record.snapshot import parsed, plain_value, raw_of, snapshot
+from prefect_trackrecord.record.state import Entry, RunRecords
+from prefect_trackrecord.record.status import RecordStatus
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.record.model import ThoughtfulRecord
+
+logger = logging.getLogger("prefect_trackrecord")
+FIRST = "Initialize record"
+_ROOM = 64 << 20
+"""Bytes of events, and of pictures, that wait in memory while tracing is not configured."""
+
+
+class Recorder:
+    """The records of one run as this process sees them.
+
+    Args:
+        folder: the run's folder; None keeps everything in memory until there is one.
+        process: the name under which the run's records are kept.
+        run_id: the run.
+
+    Attributes:
+        version: counts changes; a document that is written holds those up to some version.
+        failed: what tracking itself could not do, by cause.
+    """
+
+    def __init__(self, folder: RunFolder | None, process: str, run_id: str) -> None:
+        self.folder = folder
+        self.process = process
+        self.run_id = run_id
+        self.lock = threading.RLock()
+        self.state = RunRecords()
+        self.version = 0
+        self.failed: Counter[str] = Counter()
+        self.waiting: dict[tuple[str, str], list[bytes]] = {}
+        self.pictures: dict[str, bytes] = {}
+        self._room = _ROOM
+        self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
+        self._own: dict[str, Path] = {}
+
+    # --- what models call; none of these raises -----------------------------------------------------------
+
+    def meet(self, record: ThoughtfulRecord) -> None:
+        """A record was constructed: it begins here, or goes on."""
+        with self.lock:
+            known = self._find(record)
+            if known is None:
+                self._begin(record, explicit=True)
+            else:
+                self._go_on(record, known)
+
+    def trace(
+        self, record: ThoughtfulRecord, action: Any, reason: Any, image: Any, told: dict[str, Any] | None = None
+    ) -> None:
+        """Something happened to a record.
+
+        Args:
+            record: the record, as it is now.
+            action: what happened.
+            reason: why.
+            image: a picture of it: a path, bytes, an object with `savefig` or `save`; or nothing.
+            told: further fields of the trace (a step's, an error's).
+        """
+        kept = self._keep(image) if image is not None and image != "" else None  # type: ignore[comparison-overlap]
+        place = here(2)
+        raw = None
+        with self.lock:
+            entry = self._entry(record)
+            raw = raw_of(record)
+            found = None
+            data: dict[str, Any] = {}
+            if raw is None or entry.base is None or raw.decode() != entry.base:
+                now = snapshot(record, raw)
+                found = differences(parsed(entry.base or ""), now.values)
+                if now.text != entry.base:
+                    entry.base = data["record"] = now.text
+                    if now.odd:
+                        data["unstorable"] = list(now.odd)
+            at = datetime.now(timezone.utc)
+            trace = _trace(at, _text(action), _text(reason), found, kept, place)
+            if told:
+                trace.update(told)
+            self._write(entry.id, entry.type, at, "trace", data, trace)
+
+    def assigned(self, record: ThoughtfulRecord, name: str, value: Any) -> None:
+        """A field was given a new value."""
+        with self.lock:
+            entry = self._entry(record)
+            data = {"name": name, "value": plain_value(name, value)}
+            self._write(entry.id, entry.type, datetime.now(timezone.utc), "field", data)
+
+    def changed(self, record: ThoughtfulRecord, new: RecordStatus, *, reason: str = "", kind: str = "") -> None:
+        """A record's status was assigned; nothing happens where it is the same as before."""
+        place = here(2)
+        with self.lock:
+            entry = self._entry(record)
+            if entry.status != new:
+                self._change(entry, record, new, place, reason, kind)
+
+    def began(self, record: ThoughtfulRecord, step: str) -> None:
+        """A stage of a record was begun."""
+        with self.lock:
+            entry = self._entry(record)
+            self._write(entry.id, entry.type, datetime.now(timezone.utc), "step", {"step": step})
+
+    def known(self, record: ThoughtfulRecord) -> Entry:
+        """What is known of a record, others' events included."""
+        with self.lock:
+            self.follow()
+            return self._entry(record)
+
+    def follow(self) -> None:
+        """Take in what other processes have written since."""
+        if self.folder is not None and self.folder.follow(self.state, self._own.keys()):
+            self.version += 1
+
+    # --- meeting records ----------------------------------------------------------------------------------
+
+    def _find(self, record: ThoughtfulRecord) -> Entry | None:
+        key = identity.key_of(record)
+        found = self.state.find(*key)
+        if found is None and self.folder is not None and self.folder.follow(self.state, self._own.keys()):
+            found = self.state.find(*key)
+        return found
+
+    def _entry(self, record: ThoughtfulRecord) -> Entry:
+        """The record's entry; one that was copied, unpickled or made before is met now."""
+        entry = self.state.find(*identity.key_of(record))
+        if entry is None:
+            entry = self._find(record) or self._begin(record, explicit=False)
+        if entry.base is None:
+            entry.base = entry.record
+        return entry
+
+    def _begin(self, record: ThoughtfulRecord, *, explicit: bool) -> Entry:
+        place = here(3)
+        now = snapshot(record)
+        status = identity.status_of(record) or RecordStatus("")
+        at = datetime.now(timezone.utc)
+        trace = _trace(at, FIRST, "", Differences(leaves(now.values)), None, place)
+        data: dict[str, Any] = {"record": now.text, "status": str(status), "status_color": status.color}
+        if explicit and identity.status_given(record):
+            data["explicit"] = True
+        if now.odd:
+            data["unstorable"] = list(now.odd)
+        record_id, record_type = identity.key_of(record)
+        entry = self._write(record_id, record_type, at, "created", data, trace)
+        entry.base = now.text
+        return entry
+
+    def _go_on(self, record: ThoughtfulRecord, entry: Entry) -> None:
+        if entry.base is None:
+            entry.base = entry.record
+        status = identity.status_of(record)
+        if status is None and not identity.status_field(record):
+            return
+        if identity.status_given(record) and status is not None:
+            if status != entry.status and may(type(record), entry.status, status):
+                self._change(entry, record, status, here(4), "", "")
+                return
+            if status == entry.status:
+                return
+        if entry.status:
+            identity.adopt(record, RecordStatus(entry.status, entry.status_color or "transparent"))
+
+    def _change(
+        self, entry: Entry, record: ThoughtfulRecord, new: RecordStatus, place: str, reason: str, kind: str
+    ) -> None:
+        at = datetime.now(timezone.utc)
+        update: dict[str, Any] = {
+            "timestamp": at.isoformat(),
+            "old_status": clean(entry.status),
+            "old_status_color": clean(entry.status_color),
+            "new_status": clean(str(new)),
+            "new_status_color": clean(new.color),
+            "traceback": place,
+        }
+        if new.category:
+            update["category"] = new.category
+        if reason:
+            update["reason"] = clean(reason)
+        if kind:
+            update["kind"] = kind
+        data = {"update": update, "name": identity.status_field(record), "value": update["new_status"]}
+        self._write(entry.id, entry.type, at, "status", data)
+
+    # --- keeping events -----------------------------------------------------------------------------------
+
+    def _write(
+        self,
+        record_id: str,
+        record_type: str,
+        at: datetime,
+        op: str,
+        data: dict[str, Any],
+        trace: dict[str, Any] | None = None,
+    ) -> Entry:
+        encoded = None
+        if trace is not None:
+            try:
+                encoded = orjson.dumps(trace)
+            except (TypeError, ValueError):
+                encoded = orjson.dumps(plain(trace))
+            data["trace"] = orjson.Fragment(encoded)
+        event = RecordChanged(at, self.process, record_id, record_type, op, data)
+        line = encode(event)
+        if self._writer is None:
+            self._wait(record_id, record_type, line)
+        else:
+            if not self._writer.write(line):
+                self.failed["an event could not be written to the journal"] += 1
+            path = self._writer.path
+            if path is not None and path.name not in self._own:
+                self._own[path.name] = path
+        self.version += 1
+        return self.state.apply(event, encoded, trace)
+
+    def _wait(self, record_id: str, record_type: str, line: bytes) -> None:
+        if self._room < len(line):
+            self.trouble("tracing is not configured, and there is no more room in memory")
+            return
+        self._room -= len(line)
+        self.waiting.setdefault((record_id, record_type), []).append(line)
+
+    def take_over(self, lines: list[bytes], pictures: dict[str, bytes]) -> None:
+        """Take in events that waited in memory for a folder."""
+        from prefect_trackrecord.journal.reader import SegmentReader
+
+        assert self.folder is not None
+        for name, data in pictures.items():
+            try:
+                images.put_back(self.folder.path, name, data)
+            except OSError as exc:
+                self.trouble(f"a picture could not be kept: {exc.strerror}")
+        with self.lock:
+            for event in SegmentReader(b"".join(lines)):
+                if isinstance(event, RecordChanged):
+                    trace = event.data.pop("trace", None)
+                    entry = self._write(event.record_id, event.record_type, event.at, event.op, event.data, trace)
+                    entry.base = event.data.get("record") or entry.base
+
+    def own_sizes(self) -> dict[str, int]:
+        """How long this process's segments are now. The caller holds the lock."""
+        sizes = {}
+        for name, path in self._own.items():
+            try:
+                sizes[name] = os.stat(path).st_size
+            except OSError:
+                continue
+        return sizes
+
+    def forked(self, sizes: dict[str, int]) -> None:
+        """This is a child now: the parent's segments are somebody else's, read up to `sizes`."""
+        self.lock = threading.RLock()
+        self._own = {}
+        if self.folder is not None:
+            self.folder.offsets.update(sizes)
+
+    def gone(self) -> bool:
+        """Whether somebody removed this process's journal: then what the state says is no longer so."""
+        return any(not path.exists() for path in self._own.values())
+
+    # --- pictures and trouble -----------------------------------------------------------------------------
+
+    def _keep(self, image: Any) -> images.Kept:
+        if self.folder is None:
+            return images.keep(image, None, self._keep_in_memory)
+        first = None
+        for folder in self.folder.homes:
+            kept = images.keep(image, folder)
+            if kept.name:
+                return kept
+            first = first or kept
+        assert first is not None
+        return first
+
+    def _keep_in_memory(self, name: str, data: bytes) -> bool:
+        with self.lock:
+            if name not in self.pictures:
+                if self._room < len(data):
+                    return False
+                self._room -= len(data)
+                self.pictures[name] = data
+        return True
+
+    def _tell(self, trouble: str) -> None:
+        self.trouble(f"the journal of records left its folder: {trouble}")
+
+    def trouble(self, cause: str) -> None:
+        """Count what could not be done, and log it once."""
+        if not self.failed[cause]:
+            logger.warning("records: %s", cause)
+        self.failed[cause] += 1
+
+
+def _trace(
+    at: datetime, action: str, reason: str, found: Differences | None, kept: images.Kept | None, place: str
+) -> dict[str, Any]:
+    trace: dict[str, Any] = {
+        "action": action,
+        "reason": reason,
+        "timestamp": at,
+        "dict_updates": found.entries if found is not None else {},
+        "image": kept.name if kept is not None else "",
+        "caller_name": "",
+        "traceback": place,
+        "image_src_uri": "",
+    }
+    if found is not None:
+        if found.kinds:
+            trace["dict_updates_kinds"] = found.kinds
+        if found.cut:
+            trace["cut"] = {"dict_updates": found.cut}
+    if kept is not None and kept.trouble:
+        trace["unstorable"] = {"image": kept.trouble}
+    return trace
+
+
+def _text(value: Any) -> str:
+    if type(value) is str and value.isascii():
+        return value
+    if value is None:
+        return ""
+    try:
+        return clean(str(value))
+    except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything
+        return f"<{type(value).__name__}, str() raised {type(exc).__name__}>"
