@@ -73,7 +73,17 @@ def _seconds(text: str | None, default: float) -> float:
     return value if value > 0 else default
 
 
+def read() -> Settings:
+    """The settings as the environment says them at this moment."""
+    return Settings.from_env(os.environ)
+
+
 @functools.lru_cache(maxsize=1)
 def current() -> Settings:
     """The settings of this process. Tests that change the environment call `current.cache_clear()`."""
-    return Settings.from_env(os.environ)
+    return read()
+
+
+def variable(name: str) -> str | None:
+    """The environment variable that a configuration names (for a password), read now; None where unset or empty."""
+    return os.environ.get(name) or None

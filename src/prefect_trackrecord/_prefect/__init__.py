@@ -1,1 +1,1 @@
-"""TODO"""
+"""All the glue to Prefect: the only room that imports it."""

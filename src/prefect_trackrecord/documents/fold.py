@@ -21,6 +21,7 @@ from prefect_trackrecord.documents.models import (
     RunMetadata,
     RunStatus,
 )
+from prefect_trackrecord.documents.occurrences import by_file
 from prefect_trackrecord.documents.rollup import roll_up
 
 RECOVERED = "recovered"
@@ -189,7 +190,7 @@ class Fold:
         ]
 
     def _file_rows(self) -> list[dict[str, Any]]:
-        rows = [_file_row(self.run_id, outcomes) for outcomes in self._files.values()]
+        rows = [_file_row(self.run_id, file) for outcomes in self._files.values() for file in by_file(outcomes)]
         known = {(row["file_path"], row.get("file_type"), row.get("agent_id")) for row in rows}
         for saved in self._saved.get("files", ()):
             for row in saved.value:

@@ -1,0 +1,143 @@
+"""The few requests that tracking makes of Prefect's API, each bounded in time."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas import FlowRun
+from prefect.client.schemas.actions import ArtifactCreate
+from prefect.context import FlowRunContext, SyncClientContext
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.journal.plain import mask_text
+
+SECONDS = 2.0
+PAGE = 200
+MAX_FAILED_TASKS = 100
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+_FINE = {"COMPLETED", "RUNNING", "PENDING", "SCHEDULED", "PAUSED"}
+
+
+@contextmanager
+def client() -> Iterator[SyncPrefectClient]:
+    """The client of the surrounding flow run, or one of our own."""
+    if SyncClientContext.get() is not None:
+        yield get_client(sync_client=True)
+    else:
+        with get_client(sync_client=True) as own:
+            yield own
+
+
+def task_runs(prefect: SyncPrefectClient, run: LiveRun, flow_run: FlowRun) -> dict[str, Any]:
+    """What became of a flow run's task runs, as fields of its metadata.
+
+    The API lags behind what happens. A task run whose end this process has seen is told as seen; where tasks run
+    in other processes, the API is read again for as long as the time allows.
+
+    Raises:
+        Exception: the API did not answer.
+    """
+    deadline = time.monotonic() + SECONDS
+    fields: dict[str, Any] = {}
+    if flow_run.deployment_id is not None:
+        path = f"/deployments/{flow_run.deployment_id}"
+        answer = prefect.request("GET", path, timeout=SECONDS)  # type: ignore[arg-type]
+        if answer.is_success:
+            fields["deployment_name"] = answer.json().get("name")
+    rows = _read(prefect, flow_run, deadline)
+    while _elsewhere() and _unfinished(rows, run) and time.monotonic() + 0.25 < deadline:
+        time.sleep(0.25)
+        rows = _read(prefect, flow_run, deadline)
+    return {**fields, **_summed(rows, run)}
+
+
+def observed(run: LiveRun) -> dict[str, Any]:
+    """As `task_runs`, of what this process has seen alone."""
+    return _summed([], run)
+
+
+def create_artifact(prefect: SyncPrefectClient, flow_run: FlowRun, key: str, text: str, description: str) -> None:
+    """Leave a markdown artifact on a flow run; works from any hook, in any process.
+
+    Raises:
+        Exception: the API did not take it.
+    """
+    body = ArtifactCreate(
+        key=key, type="markdown", data=text, description=description, flow_run_id=flow_run.id
+    ).model_dump(mode="json", exclude_unset=True)
+    prefect.request("POST", "/artifacts/", json=body, timeout=SECONDS).raise_for_status()
+
+
+def _elsewhere() -> bool:
+    context = FlowRunContext.get()
+    return context is not None and not isinstance(context.task_runner, ThreadPoolTaskRunner)
+
+
+def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
+    return any(r.get("state_type") not in _FINAL and r["id"] not in run.tasks for r in rows)
+
+
+def _read(prefect: SyncPrefectClient, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    while True:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(f"the flow's task runs could not be read within {SECONDS:g} s")
+        body = {
+            "flow_runs": {"id": {"any_": [str(flow_run.id)]}},
+            "sort": "ID_DESC",
+            "limit": PAGE,
+            "offset": len(rows),
+        }
+        answer = prefect.request("POST", "/task_runs/filter", json=body, timeout=left)
+        answer.raise_for_status()
+        page = answer.json()
+        rows.extend(page)
+        if len(page) < PAGE:
+            return rows
+
+
+def _summed(rows: list[dict[str, Any]], run: LiveRun) -> dict[str, Any]:
+    seen = dict(run.tasks)
+    counts: Counter[str] = Counter()
+    failed: list[dict[str, Any]] = []
+    for row in rows:
+        name, state, message = seen.pop(row["id"], (None, None, None))
+        own = row.get("state") or {}
+        if state is None or row.get("state_type") in _FINAL:
+            state, message = row.get("state_name") or "Unknown", own.get("message")
+        counts[state] += 1
+        if row.get("state_type") not in _FINE or _is_bad(state):
+            took = row.get("total_run_time")
+            duration = round(took * 1000) if isinstance(took, int | float) and took else None
+            failed.append(_failed(row["id"], row.get("name") or name, state, message, duration))
+    for task_run_id, (name, state, message) in seen.items():
+        counts[state] += 1
+        if _is_bad(state):
+            failed.append(_failed(task_run_id, name, state, message, None))
+    found: dict[str, Any] = {"task_counts": dict(counts)} if counts else {}
+    if failed:
+        found["failed_tasks"] = failed[:MAX_FAILED_TASKS]
+    return found
+
+
+def _is_bad(state: str) -> bool:
+    return state in {"Failed", "Crashed", "Cancelled", "TimedOut", "NotReady"}
+
+
+def _failed(
+    task_run_id: str, name: str | None, state: str, message: str | None, duration: int | None
+) -> dict[str, Any]:
+    return {
+        "task_run_id": task_run_id,
+        "name": name,
+        "state": state,
+        "error_message": mask_text(message)[:1_000] if message else None,
+        "duration_ms": duration,
+    }

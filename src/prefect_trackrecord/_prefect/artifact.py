@@ -1,0 +1,129 @@
+"""The markdown artifact that a run leaves on its flow run, and its one line in the log. Pure.
+
+Within what Prefect's pages bear (see docs): no raw HTML, local paths as code, far below 0.1 MB.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata, RunStatus
+
+MAX_FAILED = 25
+MAX_CELL = 300
+_VERDICTS = {
+    RunStatus.SUCCESS: "✅ success",
+    RunStatus.PARTIAL_SUCCESS: "⚠️ partial success",
+    RunStatus.FAILED: "❌ failed",
+    RunStatus.ABORTED: "🛑 aborted",
+    RunStatus.RUNNING: "… running",
+}
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+
+
+def key(run: RunMetadata) -> str:
+    """The artifact's key: the flow's, so that all its runs make one time line."""
+    name = re.sub(r"[^a-z0-9]+", "-", (run.flow_name or run.command).lower()).strip("-")
+    return f"trackrecord-{name or 'run'}"[:200].rstrip("-")
+
+
+def description(run: RunMetadata) -> str:
+    """One sentence about the run."""
+    return f"Track record of run {run.run_id}: {run.status.value.replace('_', ' ')}, {counts(run)}."
+
+
+def line(run: RunMetadata, place: str) -> str:
+    """The run's one line in the log."""
+    return f"Track record: {run.status.value}, {counts(run)}; kept in {place} as run {run.run_id}"
+
+
+def counts(run: RunMetadata) -> str:
+    """The run's items in words."""
+    parts = []
+    if run.total_files:
+        parts.append(
+            f"{run.total_files:,} files ({run.success_count:,} succeeded, {run.failed_count:,} failed, "
+            f"{run.skipped_count:,} skipped)"
+        )
+    if sent := run.emails_sent + run.emails_failed + run.emails_skipped:
+        parts.append(f"{sent:,} emails ({run.emails_sent:,} sent, {run.emails_failed:,} failed)")
+    if run.task_counts:
+        parts.append(f"{sum(run.task_counts.values()):,} task runs")
+    return ", ".join(parts) or "no files"
+
+
+def markdown(run: RunMetadata, failed: Sequence[FileProcessingLog], place: str) -> str:
+    """The artifact's text.
+
+    Args:
+        run: the sealed run.
+        failed: its first failed files.
+        place: where its documents are.
+    """
+    name = escape(run.flow_run_name or run.command)
+    out = [f"# {_VERDICTS[run.status]}: {name}", ""]
+    if run.error_message:
+        out += [f"**{escape(run.error_type or 'Error')}**: {escape(run.error_message[:1_000])}", ""]
+    if run.reason:
+        out += [escape(run.reason), ""]
+    out += _table(("", "succeeded", "failed", "skipped", "in all"), _sums(run))
+    if failed:
+        out += ["", f"## Failed files ({len(failed):,} of {run.failed_count:,})", ""]
+        rows = [(code(r.file_path), escape(r.error_type or ""), escape(r.error_message or "")) for r in failed]
+        out += _table(("file", "error", "message"), rows)
+    if run.failed_tasks:
+        shown = run.failed_tasks[:MAX_FAILED]
+        out += ["", f"## Task runs that did not end well ({len(shown):,} of {len(run.failed_tasks):,})", ""]
+        rows = [(escape(t.name or ""), escape(t.state or ""), escape(t.error_message or "")) for t in shown]
+        out += _table(("task run", "state", "message"), rows)
+    if run.tracking_errors:
+        out += ["", "## What tracking could not do", ""]
+        out += [f"- {count:,} x {escape(cause)}" for cause, count in sorted(run.tracking_errors.items())]
+    out += ["", "## Where it is kept", "", f"Run {code(run.run_id)} in {code(place)}", ""]
+    out += ["```", f"trackrecord runs show {run.run_id}", "```", ""]
+    return "\n".join(out)
+
+
+def _sums(run: RunMetadata) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [
+        ("files", f"{run.success_count:,}", f"{run.failed_count:,}", f"{run.skipped_count:,}", f"{run.total_files:,}")
+    ]
+    if sums := run.emails_sent + run.emails_failed + run.emails_skipped:
+        rows.append(
+            ("emails", f"{run.emails_sent:,}", f"{run.emails_failed:,}", f"{run.emails_skipped:,}", f"{sums:,}")
+        )
+    if run.task_counts:
+        all_ = sum(run.task_counts.values())
+        done = run.task_counts.get("Completed", 0)
+        cached = run.task_counts.get("Cached", 0) + run.task_counts.get("Skipped", 0)
+        rows.append(("task runs", f"{done:,}", f"{all_ - done - cached:,}", f"{cached:,}", f"{all_:,}"))
+    return rows
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(head) + " |",
+        "|" + " --- |" * len(head),
+        *("| " + " | ".join(row) + " |" for row in rows),
+    ]
+
+
+def escape(text: str) -> str:
+    """Text as text inside markdown, also inside a table: on one line, bounded, nothing of it is markup."""
+    line_ = " ".join(text.split())
+    if len(line_) > MAX_CELL:
+        line_ = line_[: MAX_CELL - 1] + "…"
+    return _SPECIAL.sub(r"\\\1", line_)
+
+
+def code(text: str) -> str:
+    """Text as code, also inside a table."""
+    line_ = " ".join(text.split())
+    if len(line_) > MAX_CELL:
+        line_ = "…" + line_[-(MAX_CELL - 1) :]
+    line_ = line_.replace("|", "\\|")
+    if "`" not in line_:
+        return f"`{line_}`"
+    fence = "`" * (max(len(run) for run in re.findall(r"`+", line_)) + 1)
+    return f"{fence} {line_} {fence}"

@@ -1,0 +1,143 @@
+"""The current run inside flows and tasks, and the tracker that a flow's code gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from prefect import Flow
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.futures import resolve_futures_to_states
+from prefect.states import Completed, Failed
+
+from prefect_trackrecord._prefect import runs
+from prefect_trackrecord._prefect.outcome import PARTIAL
+from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.fold import Fold
+from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.journal.context import RunContext
+from prefect_trackrecord.journal.reader import SegmentReader, segment_paths
+from prefect_trackrecord.tracking.run_tracker import RunTracker
+
+
+class FlowRunTracker(RunTracker):
+    """The tracker of a flow run: as any RunTracker, but its start and its end are the flow's."""
+
+    def __init__(self, run: LiveRun, command: str) -> None:
+        super().__init__(command, storage=run.storage)
+        self._run = run
+        self.run_id = run.run_id
+        self._state = "running"
+
+    def start(self) -> NoReturn:
+        """The run of a flow is started by Prefect.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError("a flow's run starts with the flow; make a RunTracker of your own for a run inside of it")
+
+    def complete(self, *_args: Any, **_more: Any) -> NoReturn:
+        """The run of a flow ends with the flow.
+
+        Raises:
+            UsageError: always.
+        """
+        raise UsageError(
+            "a flow's run ends with the flow; to say how it ended, return current_tracker().final_state() from the flow"
+        )
+
+    def final_state(self, data: Any = None, *, fail_over: float | None = None) -> State[Any]:
+        """The state that tells a partial success, for a flow to return.
+
+        Args:
+            data: what the flow returns; callers of the flow get it as its result.
+            fail_over: the share of failed files above which the flow is to fail; where left out the flow's own.
+
+        Returns:
+            Completed, where nothing failed; Failed, where all files did, or more than `fail_over`; else
+            `Completed(name="PartialSuccess", message="3 of 100 files failed")`.
+        """
+        options = self._run.options
+        if fail_over is None and options is not None:
+            fail_over = options.fail_over
+        failed = options is not None and options.partial == "failed"
+        state = _partial(self._run, data, failed=failed, fail_over=fail_over)
+        return state if state is not None else Completed(data=data)
+
+
+def stated(run: LiveRun, result: Any, *, failed: bool, fail_over: float | None) -> Any:
+    """A flow's result, or the state of a partial success that holds it."""
+    resolved = resolve_futures_to_states(result)  # their tasks' files count too
+    state = _partial(run, resolved, failed=failed, fail_over=fail_over)
+    return result if state is None else state
+
+
+def _partial(run: LiveRun, data: Any, *, failed: bool, fail_over: float | None) -> State[Any] | None:
+    """The state of a partial success; None for a run of which nothing failed."""
+    counts = counts_of(run)
+    bad, files = counts["failed_count"], counts["total_files"]
+    mails = counts["emails_failed"]
+    if not bad and not mails:
+        return None
+    words = []
+    if bad:
+        words.append(f"{bad} of {files} file{'s' if files != 1 else ''} failed")
+    if mails:
+        words.append(f"{mails} email{'s' if mails != 1 else ''} failed")
+    message = ", ".join(words)
+    if bad and bad == files:
+        return Failed(message=message, data=data)
+    if bad and fail_over is not None and bad / files > fail_over:
+        return Failed(message=f"{message}, more than {fail_over:.0%}", data=data)
+    if failed:
+        return Failed(name=PARTIAL, message=message, data=data)
+    return Completed(name=PARTIAL, message=message, data=data)
+
+
+def counts_of(run: LiveRun) -> Mapping[str, int]:
+    """How many files and emails came out how, so far, in all processes of this host."""
+    fold = Fold(run.run_id)
+    archive = run.archive
+    folders = [archive.spool / layout.safe_part(run.run_id)]
+    if (root := archive.store.local_root) is not None:
+        folders.append(root / layout.journal_prefix(run.run_id))
+    for folder in folders:
+        for path in segment_paths(folder):
+            fold.add_all(SegmentReader(path.read_bytes()))
+    found = fold.documents(None).run
+    return {
+        "failed_count": found.failed_count,
+        "total_files": found.total_files,
+        "emails_failed": found.emails_failed,
+    }
+
+
+def context_of(run: LiveRun, flow: Flow[..., Any] | None) -> RunContext:
+    """The run as the rest of the package knows it."""
+    name = flow.name if flow is not None else "flow"
+    tracker = FlowRunTracker(run, name) if run.options is not None else None
+    return RunContext(run.run_id, run.archive, tracker, name)
+
+
+def provide(found: RunContext | None) -> RunContext | None:
+    """The run that surrounds this code (see `journal.context.current_run`).
+
+    Args:
+        found: what was set in this thread or task, if anything; what was set inside of the flow goes first.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return found
+    known = runs.find(context.flow_run.id)
+    if found is not None and (known is None or found.run_id != known.outer):
+        return found
+    run = known or runs.open_run(context.flow_run.id, runs.flow_options_of(context.flow), context.flow)[0]
+    return context_of(run, context.flow)
+
+
+def inside_flow() -> bool:
+    """Whether this code runs in a flow or task, tracked or not (see `journal.context.inside_flow`)."""
+    return FlowRunContext.get() is not None or TaskRunContext.get() is not None

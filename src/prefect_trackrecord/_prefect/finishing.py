@@ -1,0 +1,146 @@
+"""The end of a tracked flow run: its documents, its artifact and its one line in the log, in bounded time.
+
+A flow's last hook runs inside the flow's timeout, so the work is done in a thread of its own: the hook waits for it as
+long as the timeout leaves time, and the thread goes on alone after that (the process does not end before it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from contextlib import ExitStack
+from typing import Any
+
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas import FlowRun
+from prefect.context import FlowRunContext
+from prefect.logging.loggers import flow_run_logger
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import api, artifact
+from prefect_trackrecord._prefect.runs import LiveRun, now
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.errors import TrackRecordError
+
+LONGEST = 60.0
+MARGIN = 0.5
+QUIET_PERIOD = 0.5
+
+
+class Finish:
+    """Finishes one run; may be called again when more has come."""
+
+    def __init__(self, run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun) -> None:
+        self.run, self.flow, self.flow_run = run, flow, flow_run
+        self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+
+    def __call__(self) -> None:
+        """Do all of it; nothing is raised."""
+        with self._lock, ExitStack() as stack:
+            try:
+                prefect = self._client(stack)
+                self._tasks(prefect)
+                sealed = self._seal()
+                self._tell(sealed, prefect)
+            except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+                self.run.trouble("the run's end could not be tracked", exc)
+
+    def _client(self, stack: ExitStack) -> SyncPrefectClient | None:
+        try:
+            return stack.enter_context(api.client())
+        except Exception as exc:  # noqa: BLE001 - the API may be gone
+            self.run.trouble("Prefect's API could not be reached at the run's end", exc)
+            return None
+
+    def later(self) -> None:
+        """Do it again once events have stopped coming for a moment."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            context = contextvars.copy_context()
+            self._timer = threading.Timer(QUIET_PERIOD, context.run, args=(self,))
+            self._timer.daemon = False
+            self._timer.start()
+
+    def _tasks(self, prefect: SyncPrefectClient | None) -> None:
+        try:
+            found = api.task_runs(prefect, self.run, self.flow_run) if prefect else api.observed(self.run)
+        except Exception as exc:  # noqa: BLE001 - the API may be gone
+            self.run.trouble("Prefect could not be asked for the flow's task runs", exc)
+            found = api.observed(self.run)
+        if found:
+            self.run.emit(ev.RunUpdated(at=now(), run=found))
+
+    def _seal(self) -> RunMetadata | None:
+        try:
+            return self.run.archive.seal(self.run.run_id, now=now(), ended=self.run.ended)
+        except (TrackRecordError, OSError) as exc:
+            url = self.run.storage.url
+            self.run.archive.warn(
+                f"the history at {url} can't be written ({exc}); the events of run {self.run.run_id} are kept on "
+                f"this host. Once it can be written again: trackrecord recover --storage {url}"
+            )
+            return None
+
+    def _tell(self, sealed: RunMetadata | None, prefect: SyncPrefectClient | None) -> None:
+        if sealed is None:
+            return
+        settings = self.run.archive.settings
+        place = self.run.storage.url
+        if not settings.quiet:
+            flow_run_logger(self.flow_run, self.flow).info("%s", artifact.line(sealed, place))
+        if prefect is None:
+            return
+        try:
+            failed = [r for r in self.run.archive.files(sealed) if r.status == "failed"][: artifact.MAX_FAILED]
+            text = artifact.markdown(sealed, failed, place)
+            api.create_artifact(prefect, self.flow_run, artifact.key(sealed), text, artifact.description(sealed))
+        except Exception as exc:  # noqa: BLE001 - the API or the store may be gone
+            self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
+
+
+def seconds_left(run: LiveRun, flow: Flow[..., Any]) -> float:
+    """How long a hook may wait: what the flow's timeout leaves, where it runs inside of it."""
+    context = FlowRunContext.get()
+    inside = context is not None and context.flow_run is not None and str(context.flow_run.id) == run.run_id
+    if not flow.timeout_seconds or not inside:
+        return LONGEST
+    left = flow.timeout_seconds - (time.monotonic() - run.began) - MARGIN
+    return max(0.0, min(LONGEST, left))
+
+
+def on_event_loop() -> bool:
+    """Whether this thread runs an event loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def start(finish: Finish) -> threading.Thread:
+    """Begin finishing in a thread that the end of the process waits for."""
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(finish,), name="trackrecord-finish", daemon=False)
+    thread.start()
+    return thread
+
+
+def wait(finish: Finish, seconds: float) -> None:
+    """Finish a run, and wait for it that long."""
+    start(finish).join(seconds)
+
+
+async def await_(finish: Finish, seconds: float) -> None:
+    """As `wait`, without blocking the event loop."""
+    await asyncio.to_thread(start(finish).join, seconds)
+
+
+def late(run: LiveRun) -> None:
+    """Events have come after the run's end (a task that nobody waited for): they belong in its documents too."""
+    if isinstance(run.finish, Finish):
+        run.finish.later()

@@ -1,0 +1,37 @@
+"""`hooks`: what `track` does for a flow, as Prefect's own arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prefect_trackrecord._prefect import capture
+from prefect_trackrecord._prefect.options import flow_options
+
+
+def hooks(
+    *,
+    storage: Any = None,
+    command: Any = None,
+    subcommand: Any = None,
+    config_path: Any = None,
+    target_date: Any = None,
+    role: str | None = None,
+) -> dict[str, list[Callable[..., Any]]]:
+    """As `track` for a flow, as Prefect's own arguments: `@flow(**hooks(storage="s3://bucket/history"))`.
+
+    `partial` and `fail_over` need `track`: a hook can't choose a state. In the flow,
+    `return current_tracker().final_state()` does the same.
+
+    Raises:
+        ConfigurationError: an option can't work.
+    """
+    given = {
+        "storage": storage,
+        "command": command,
+        "subcommand": subcommand,
+        "config_path": config_path,
+        "target_date": target_date,
+        "role": role,
+    }
+    return dict(capture.hook_lists(flow_options(None, given)))

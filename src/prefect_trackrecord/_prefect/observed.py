@@ -1,0 +1,40 @@
+"""What Prefect's own log lines tell of the task runs of a flow, tracked or not, in this process.
+
+The API learns of task runs by events and lags behind: by seconds, for a flow of many tasks, at the run's end. The line
+"Finished in state ..." is written in the flow's process as it happens and costs nothing to read.
+"""
+
+from __future__ import annotations
+
+import ast
+import logging
+import re
+
+from prefect_trackrecord._prefect import runs
+from prefect_trackrecord._prefect.quiet import FILTER
+
+_STATE = re.compile(r"(?P<name>[^(]+)\((?P<message>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")?", re.DOTALL)
+
+
+def state_of(text: str) -> tuple[str, str | None]:
+    """The name and message of a state as Prefect prints it: `Failed('why')`, `Cached(type=COMPLETED)`."""
+    match = _STATE.match(text)
+    if match is None:
+        return text.strip() or "Unknown", None
+    message = match["message"]
+    try:
+        return match["name"], ast.literal_eval(message) if message else None
+    except (SyntaxError, ValueError):
+        return match["name"], message
+
+
+def _note(text: str, record: logging.LogRecord) -> None:
+    run = runs.find(getattr(record, "flow_run_id", None))
+    task_run_id = getattr(record, "task_run_id", None)
+    if run is None or run.options is None or task_run_id is None:
+        return
+    name, message = state_of(text)
+    run.tasks[str(task_run_id)] = (str(getattr(record, "task_run_name", "")), name, message)
+
+
+FILTER.sink = _note

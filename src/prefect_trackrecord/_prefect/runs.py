@@ -1,0 +1,192 @@
+"""The runs that this process takes part in: each with its storage and what is known of it here.
+
+Only the flow run's id joins hooks, wrappers and tasks; each finds its run here, or makes it from what the flow carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from prefect import Flow
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import settings
+from prefect_trackrecord._prefect.options import FlowOptions, Storage
+from prefect_trackrecord._prefect.quiet import HOOK_NAME
+from prefect_trackrecord._prefect.wrapping import options_of
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.journal.plain import clean
+from prefect_trackrecord.store.base import StoreConfig
+from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
+
+logger = logging.getLogger("prefect_trackrecord")
+KEPT = 128
+PLACE = "_trackrecord_place"
+HOOK_LISTS = (
+    "on_running_hooks",
+    "on_completion_hooks",
+    "on_failure_hooks",
+    "on_crashed_hooks",
+    "on_cancellation_hooks",
+)
+
+
+@dataclass
+class LiveRun:
+    """A flow run as this process knows it.
+
+    Attributes:
+        run_id: the flow run's id.
+        storage: where its history is kept.
+        options: its flow's; None for a flow that is not tracked.
+        turn: the attempt that began last in this process; 0 where none did.
+        outer: the run inside which it runs.
+        began: when that attempt began, by the monotonic clock.
+        told: what the journal holds of its flow run already.
+        error: what that attempt's function raised.
+        ended: how the run ended, once this process has sealed it.
+        finish: how it was finished, to do it again should more come.
+        tasks: the last state of each task run that this process has seen the end of: name, state, message.
+    """
+
+    run_id: str
+    storage: TrackingStorage
+    options: FlowOptions | None
+    turn: int = 0
+    outer: str | None = None
+    began: float = 0.0
+    told: dict[str, Any] = field(default_factory=dict)
+    error: BaseException | None = None
+    ended: ev.RunEnded | None = None
+    finish: Any = None
+    tasks: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
+
+    @property
+    def archive(self) -> Archive:
+        """Its journal and documents."""
+        return self.storage.archive
+
+    def emit(self, event: ev.Event) -> bool:
+        """Write one event; whether it is kept. Never raises."""
+        try:
+            return self.archive.writer(self.run_id).append(event)
+        except (TrackRecordError, OSError) as exc:
+            self.archive.warn(f"an event of run {self.run_id} is lost: {exc}")
+            return False
+
+    def trouble(self, what: str, exc: BaseException | None = None) -> None:
+        """Count something that tracking could not do, and say so in the log once for each cause."""
+        cause = clean(what if exc is None else f"{what}: {type(exc).__name__}: {exc}")[:300]
+        self.archive.warn(cause)
+        self.emit(ev.TrackingFailed(at=now(), cause=cause))
+
+
+_runs: OrderedDict[str, LiveRun] = OrderedDict()
+_storages: dict[Any, TrackingStorage] = {}
+_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def now() -> datetime:
+    """Now, aware, in UTC."""
+    return datetime.now(timezone.utc)
+
+
+def find(run_id: Any) -> LiveRun | None:
+    """The run, if this process knows it already."""
+    return _runs.get(str(run_id))
+
+
+def open_run(
+    run_id: Any, options: FlowOptions | None, flow: Flow[..., Any] | None, storage: Storage = None
+) -> tuple[LiveRun, bool]:
+    """The run of a flow run, and whether it was made just now.
+
+    Args:
+        run_id: the flow run's id.
+        options: its flow's options; None for a flow that is not tracked.
+        flow: its flow, which tells other processes where its own process keeps the run.
+        storage: where to keep the run of a flow that is not tracked.
+    """
+    name = str(run_id)
+    found = _runs.get(name)
+    if found is not None and (found.options is not None or options is None):
+        return found, False
+    with _lock:
+        found = _runs.get(name)
+        if found is not None and (found.options is not None or options is None):
+            return found, False
+        given = (options.storage if options else storage) or getattr(flow, PLACE, None)
+        found = LiveRun(name, _storage(given), options)
+        found.began = time.monotonic()
+        _runs[name] = found
+        while len(_runs) > KEPT:
+            done = next((k for k, r in _runs.items() if r.ended is not None), None)
+            if done is None:
+                break
+            del _runs[done]
+        return found, True
+
+
+def _storage(given: Storage) -> TrackingStorage:
+    """The storage of a run, opened once per process; the default folder where the given one can't be had."""
+    if isinstance(given, TrackingStorage):
+        return given
+    now_set = settings.current()
+    key = (repr(given), repr(sorted(given.options.items())) if isinstance(given, StoreConfig) else "", now_set)
+    found = _storages.get(key)
+    if found is None:
+        try:
+            found = resolve_storage(given, now_set)
+            found.archive.store  # noqa: B018 - opened here, where its failure is handled
+        except Exception as exc:  # noqa: BLE001 - a block may not be there, the API may be down...
+            found = TrackingStorage(base_path=now_set.default_path, settings=now_set)
+            place = given.url if isinstance(given, StoreConfig) else given
+            logger.warning(
+                "the storage %s can't be used (%s: %s); the history of this process is kept in %s",
+                place or "of the settings",
+                type(exc).__name__,
+                exc,
+                found.url,
+            )
+            return found
+        with _lock:
+            found = _storages.setdefault(key, found)
+    return found
+
+
+def flow_options_of(flow: Flow[..., Any] | None) -> FlowOptions | None:
+    """The options of a tracked flow; None for one that is not. They travel with it to other processes."""
+    if flow is None:
+        return None
+    found = options_of(flow.fn)
+    if isinstance(found, FlowOptions):
+        return found
+    for name in HOOK_LISTS:
+        for hook in getattr(flow, name, None) or ():
+            if getattr(hook, "__name__", None) == HOOK_NAME and isinstance(options := options_of(hook), FlowOptions):
+                return options
+    return None
+
+
+def tell_place(run: LiveRun, flow: Flow[..., Any]) -> None:
+    """Let the flow carry to its tasks' processes where its own settings keep the run; theirs may differ."""
+    if run.options is not None and run.options.storage is None:
+        now_set = run.archive.settings
+        setattr(flow, PLACE, str(now_set.tracking_path or now_set.prefect_storage or now_set.default_path))

@@ -1,0 +1,274 @@
+"""Captures tracked tasks: each call is a file, each attempt is kept, and the last state decides.
+
+The wrapped function sees arguments, attempts, errors and times; the hooks see the state that Prefect made of it. Both
+run in one process, whichever the task runner is.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+from prefect import Task
+from prefect.client.schemas import TaskRun
+from prefect.client.schemas.objects import State
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import Abort, Pause
+from prefect.utilities.collections import visit_collection
+from prefect.utilities.engine import resolve_to_final_result
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import finishing, outcome, runs, values
+from prefect_trackrecord._prefect.flow_fields import flow_fields
+from prefect_trackrecord._prefect.options import RETURN, TaskOptions
+from prefect_trackrecord._prefect.quiet import HOOK_NAME
+from prefect_trackrecord._prefect.runs import LiveRun, now
+from prefect_trackrecord._prefect.wrapping import OPTIONS
+from prefect_trackrecord.journal.context import current_run
+
+logger = logging.getLogger("prefect_trackrecord")
+_calls: dict[Any, FileCall] = {}
+_warned: set[str] = set()
+
+
+@dataclass
+class FileCall:
+    """One task run of a tracked task, from its first attempt to its terminal state."""
+
+    run: LiveRun
+    options: TaskOptions
+    arguments: dict[str, Any]
+    row: dict[str, Any]
+    item: str
+    turn: int
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    milliseconds: float = 0.0
+    error: BaseException | None = None
+    trace: TracebackType | None = None
+    result: Any = None
+
+
+@dataclass
+class TaskTry:
+    """One attempt of it (see `wrapping.Try`)."""
+
+    call: FileCall
+    task_run: TaskRun
+    attempt: dict[str, Any]
+    began: float
+
+    def returned(self, result: Any) -> Any:
+        """The function returned; it may have returned a state."""
+        self._end("success")
+        self.call.result, self.call.error = result, None
+        if isinstance(result, State) and result.is_failed():
+            kind, message = outcome.error_of(result, None)
+            self.attempt.update(status="failed", error_type=kind, error_message=message)
+        return result
+
+    def raised(self, exc: BaseException) -> None:
+        """The function raised; after anything but an `Exception` there may be no hook, so the row is written now."""
+        if isinstance(exc, Pause | Abort):
+            return
+        self._end("failed", exc)
+        self.call.error = exc
+        self.call.trace = outcome.own_trace(exc)
+        if not isinstance(exc, Exception):
+            self.attempt["status"] = "crashed"
+            try:
+                _write(self.call, self.task_run, outcome.crashed(exc, self.call.trace))
+            except Exception as trouble:  # noqa: BLE001 - tracking never breaks the task
+                self.call.run.trouble("a crashed task could not be tracked", trouble)
+
+    def _end(self, status: str, exc: BaseException | None = None) -> None:
+        self.call.milliseconds += (time.perf_counter() - self.began) * 1000
+        self.attempt.update(ended_at=now(), status=status)
+        if exc is not None:
+            kind, message = outcome.describe_exception(exc)
+            self.attempt.update(error_type=kind, error_message=message)
+
+
+def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> TaskTry | None:
+    """A call of a tracked task's function begins (see `wrapping.Begin`); None where it is no task run of its own."""
+    context = TaskRunContext.get()
+    if context is None or context.task.fn is not wrapped:
+        return None  # a plain call of the function
+    try:
+        options: TaskOptions = getattr(wrapped, OPTIONS)
+        attach(context.task, options)
+        task_run = context.task_run
+        call = _calls.get(task_run.id)
+        if call is None:
+            call = _call_of(context.task, task_run, options, values.bound(fn, args, kwargs))
+            if call is None:
+                return None
+            _calls[task_run.id] = call
+        elif call.attempts and call.attempts[-1]["status"] == "success":
+            # it returned and is run again: Prefect refused what it returned (timed out, not serializable)
+            call.attempts[-1]["status"] = "failed"
+        attempt: dict[str, Any] = {"started_at": now(), "status": None}
+        call.attempts.append(attempt)
+        return TaskTry(call, task_run, attempt, time.perf_counter())
+    except Exception as exc:  # noqa: BLE001 - tracking never breaks the task
+        logger.warning("task %s could not be tracked: %s: %s", context.task.name, type(exc).__name__, exc)
+        return None
+
+
+def ended(task: Task[..., Any], task_run: TaskRun, state: State[Any], options: TaskOptions) -> None:
+    """A tracked task run has come to its terminal state (called by its hooks)."""
+    call = _calls.pop(task_run.id, None)
+    call = call or _call_of(task, task_run, options, _arguments_of(task, task_run))  # cached: its function did not run
+    if call is None:
+        return
+    _write(call, task_run, outcome.of_state(state, call.error, call.trace))
+
+
+def _call_of(
+    task: Task[..., Any], task_run: TaskRun, options: TaskOptions, arguments: dict[str, Any]
+) -> FileCall | None:
+    run = _run_of(task, options)
+    if run is None:
+        return None
+    row: dict[str, Any] = {
+        "task_name": task.name,
+        "task_run_id": str(task_run.id),
+        "task_run_name": task_run.name,
+        "started_at": now(),
+    }
+    path = _value(run, task.name, "file", options.file, arguments)
+    row["file_path"] = path or task_run.name
+    row["file_type"] = _value(run, task.name, "file_type", options.file_type, arguments)
+    if row["file_type"] is None and options.file is None:
+        row["file_type"] = "task"
+    row["agent_id"] = _value(run, task.name, "agent_id", options.agent_id, arguments)
+    which = path or (task_run.name if task.task_run_name else values.key_of(arguments))
+    turn = getattr(task_run, "flow_run_run_count", 0) or run.turn or 1
+    return FileCall(run, options, arguments, row, f"{task.task_key}\0{which}", turn)
+
+
+def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
+    """The run that the file belongs to; None (and one warning) for a task outside of any."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return _run_outside(task)
+    known = runs.find(context.flow_run.id)
+    if known is not None:
+        return known
+    flow_options = runs.flow_options_of(context.flow)
+    run, fresh = runs.open_run(context.flow_run.id, flow_options, context.flow, options.storage)
+    if fresh and flow_options is None:
+        name = context.flow.name if context.flow else "?"
+        logger.warning(
+            "task %s is tracked but its flow %s is not: put @track above its @flow. What its tasks do is kept; "
+            "`trackrecord recover` closes the run",
+            task.name,
+            name,
+        )
+        fields = flow_fields(context.flow, context.flow_run, None, context.parameters or {})
+        run.emit(ev.RunUpdated(at=now(), run={**fields, "run_count": context.flow_run.run_count}))
+    return run
+
+
+def _run_outside(task: Task[..., Any]) -> LiveRun | None:
+    """A task that runs in no flow: its file goes to the RunTracker that surrounds it, if there is one."""
+    found = current_run()
+    if found is not None and found.tracker is not None:
+        return LiveRun(found.run_id, found.tracker.storage, None)
+    if task.task_key not in _warned:
+        _warned.add(task.task_key)
+        logger.warning(
+            "task %s is tracked, but it runs in no flow and no RunTracker: there is no run that it could be a file of",
+            task.name,
+        )
+    return None
+
+
+def _arguments_of(task: Task[..., Any], task_run: TaskRun) -> dict[str, Any]:
+    """A task run's arguments for hooks: there they are unresolved (futures, states, annotations)."""
+    context = TaskRunContext.get()
+    if context is None or context.task_run.id != task_run.id:
+        return {}
+    try:
+        found: Mapping[str, Any] = visit_collection(
+            context.parameters,
+            visit_fn=resolve_to_final_result,
+            return_data=True,
+            max_depth=-1,
+            remove_annotations=True,
+            context={},
+        )
+    except Exception:  # noqa: BLE001 - an upstream's result may be gone
+        found = context.parameters
+    return values.spread(values.signature_of(task.fn), found)
+
+
+def _value(run: LiveRun, name: str, option: str, given: Any, arguments: Mapping[str, Any]) -> str | None:
+    if given is None:
+        return None
+    try:
+        return values.text(values.value(given, arguments))
+    except Exception as exc:  # noqa: BLE001 - a user's callable may raise anything
+        run.trouble(f"{option}= of task {name} raised", exc)
+        return None
+
+
+def _output(call: FileCall, state: State[Any] | None) -> str | None:
+    given = call.options.output
+    if given is None:
+        return None
+    if given != RETURN:
+        return _value(call.run, call.row["task_name"], "output", given, call.arguments)
+    found = call.result
+    if found is None and state is not None:
+        found = getattr(state.data, "result", None)  # a cached result's record
+    if isinstance(found, State):
+        found = getattr(found.data, "result", found.data)
+    return values.text(found)
+
+
+def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
+    """Write the file's row."""
+    at = now()
+    row = {**call.row, **came.fields, "task_run_name": task_run.name}
+    if call.attempts:
+        row["started_at"] = call.attempts[0]["started_at"]
+        row["processing_time_ms"] = round(call.milliseconds)
+        last = call.attempts[-1]
+        if came.fields["status"] == "failed" and last["status"] in ("success", None):
+            # it returned, and Prefect then made a failure of it (a timeout, a result that can't be stored)
+            last.update(status="failed", ended_at=last.get("ended_at") or at)
+            last.update(error_type=came.fields.get("error_type"), error_message=came.fields.get("error_message"))
+        elif came.fields["status"] == "skipped":
+            last["status"] = "skipped"
+        row["attempts"] = call.attempts
+    row["ended_at"] = at
+    if came.fields["status"] != "failed":
+        row["output_path"] = _output(call, came.state)
+    call.run.emit(ev.FileTracked(at=at, row=row, item=call.item, turn=call.turn))
+    if call.run.ended is not None:
+        finishing.late(call.run)
+
+
+def attach(task: Task[..., Any], options: TaskOptions) -> None:
+    """See to it that a task has our hooks, and no other task's lists with them.
+
+    `with_options(on_completion=...)` replaces them, and lists are shared between a task and its copies.
+    """
+    for name in ("on_completion_hooks", "on_failure_hooks"):
+        hooks = getattr(task, name)
+        if not any(getattr(h, "__name__", None) == HOOK_NAME for h in hooks):
+            setattr(task, name, [*hooks, hook(options)])
+
+
+def hook(options: TaskOptions) -> Callable[[Task[..., Any], TaskRun, State[Any]], None]:
+    """The terminal hook of a tracked task. The names of its parameters are those that runners call by."""
+
+    def trackrecord(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:
+        ended(task, task_run, state, options)
+
+    setattr(trackrecord, OPTIONS, options)
+    return trackrecord

@@ -1,0 +1,147 @@
+"""`track`: one line above `@flow` and `@task`."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar, cast, overload
+
+from prefect import Flow, Task
+
+from prefect_trackrecord._prefect import capture, tasks
+from prefect_trackrecord._prefect.options import (
+    FlowOptions,
+    Partial,
+    TaskOptions,
+    flow_options,
+    task_options,
+)
+from prefect_trackrecord._prefect.values import Param, param
+from prefect_trackrecord._prefect.wrapping import TaskFunction, options_of, wrap_flow_function
+from prefect_trackrecord.errors import ConfigurationError, DecoratorOrderError
+
+__all__ = ["param", "track"]
+
+FT = TypeVar("FT", bound="Flow[..., Any] | Task[..., Any]")
+_FLOW_ONLY = ("command", "subcommand", "config_path", "target_date", "partial", "fail_over", "role")
+_TASK_ONLY = ("file", "file_type", "agent_id", "output")
+
+
+@overload
+def track(obj: FT, /) -> FT: ...
+
+
+@overload
+def track(
+    *,
+    storage: Any = None,
+    command: str | Param | Callable[..., Any] | None = None,
+    subcommand: str | Param | Callable[..., Any] | None = None,
+    config_path: Any = None,
+    target_date: Any = None,
+    partial: Partial | None = None,
+    fail_over: float | None = None,
+    role: str | None = None,
+    file: Any = None,
+    file_type: Any = None,
+    agent_id: Any = None,
+    output: Any = None,
+) -> Callable[[FT], FT]: ...
+
+
+def track(obj: Any = None, /, **options: Any) -> Any:
+    """Give a flow's runs, or a task's calls, a track record. Stands above `@flow` or `@task`.
+
+    Of a flow, each run is recorded: its parameters (secrets masked), its task runs, its files, how it ended.
+    Neither its return value nor its state changes, unless `partial` asks for that. Of a task, each call is one file
+    of the surrounding flow's run.
+
+    Args:
+        obj: the flow or task, for use without parentheses.
+        **options: of both:
+            storage: a folder, a URL, `"trackrecord-storage/<block>"` or a TrackingStorage; where left out
+            `TRACKING_PATH` says it, then the setting `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under
+            the Prefect home is taken. A task's counts only in flows that are not tracked.
+
+            Of a flow, each a constant, `param("name")`, or a callable of the flow's arguments by name:
+            command (default: the flow's name), subcommand, config_path, target_date. And: `partial="completed"` or
+            `"failed"`, the state of a run of which some files failed; `fail_over=0.05`, the share of failed files
+            above which the flow fails.
+
+            Of a task: `file`, a parameter's name or a callable of the task's arguments (default: the task run's name,
+            its type "task"); `file_type`, `agent_id`, `output`: a parameter's name, else a constant, or a callable;
+            `output="return"` takes what the task returns.
+
+    Returns:
+        A copy of the flow or task, of the same type.
+
+    Raises:
+        DecoratorOrderError: it stands below `@flow` or `@task`, or above something else.
+        ParameterNameError: an option names a parameter that there is none of.
+        ConfigurationError: an option can't work: a URL that can't be parsed, a driver that is not installed...
+    """
+    if obj is None:
+        return lambda given: _tracked(given, options)
+    return _tracked(obj, options)
+
+
+def _tracked(obj: Any, options: dict[str, Any]) -> Any:
+    if isinstance(obj, Flow):
+        return _tracked_flow(obj, options)
+    if isinstance(obj, Task):
+        return _tracked_task(obj, options)
+    if isinstance(obj, classmethod | staticmethod) or callable(obj):
+        name = getattr(obj, "__name__", type(obj).__name__)
+        raise DecoratorOrderError(
+            f"@track must stand above @flow or @task, and {name} is neither: "
+            "write @track on the line above @flow or @task, not below it"
+        )
+    raise DecoratorOrderError(f"track() takes a Prefect flow or task, not {type(obj).__name__}")
+
+
+def _tracked_flow(flow: Flow[..., Any], options: dict[str, Any]) -> Flow[..., Any]:
+    _refuse(options, _TASK_ONLY, "a flow", "a task")
+    fn = _unwrapped(flow.fn, FlowOptions)
+    checked = flow_options(fn, options)
+    new = copy.copy(flow)
+    new.fn = wrap_flow_function(fn, capture.begin, checked)
+    for name, added in capture.hook_lists(checked).items():
+        theirs = [h for h in getattr(flow, f"{name}_hooks") if not _is_ours(h)]
+        setattr(new, f"{name}_hooks", [*theirs, *added])
+    return new
+
+
+def _tracked_task(task: Task[..., Any], options: dict[str, Any]) -> Task[..., Any]:
+    _refuse(options, _FLOW_ONLY, "a task", "a flow")
+    fn = _unwrapped(task.fn, TaskOptions)
+    checked = task_options(fn, options)
+    new = copy.copy(task)
+    new.fn = cast("Callable[..., Any]", TaskFunction(fn, tasks.begin, checked))
+    ours = tasks.hook(checked)
+    for name in ("on_completion_hooks", "on_failure_hooks"):
+        setattr(new, name, [*(h for h in getattr(task, name) if not _is_ours(h)), ours])
+    for name in ("on_running_hooks", "on_commit_hooks", "on_rollback_hooks"):
+        setattr(new, name, list(getattr(task, name)))
+    return new
+
+
+def _unwrapped(fn: Callable[..., Any], kind: type[Any]) -> Callable[..., Any]:
+    """The function below our own wrapper, for what is tracked twice: the last options count."""
+    while isinstance(options_of(fn), kind):
+        fn = fn.__wrapped__  # type: ignore[attr-defined]
+    return fn
+
+
+def _is_ours(hook: Any) -> bool:
+    return isinstance(options_of(hook), FlowOptions | TaskOptions)
+
+
+def _refuse(options: dict[str, Any], names: tuple[str, ...], what: str, other: str) -> None:
+    wrong = [name for name in names if options.get(name) is not None]
+    if wrong:
+        raise ConfigurationError(f"track({wrong[0]}=...) is an option of {other}; here it stands above {what}")
+    unknown = sorted(set(options) - {"storage", *_FLOW_ONLY, *_TASK_ONLY})
+    if unknown:
+        raise TypeError(f"track() has no option {unknown[0]!r}")
+    for name in names:
+        options.pop(name, None)
