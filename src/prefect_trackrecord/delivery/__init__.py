@@ -1,1 +1,51 @@
-"""TODO"""
+"""Delivery of reports: configuration, message, SMTP, outbox, and the job that ties them."""
+
+from prefect_trackrecord.delivery.address import Person, check_address
+from prefect_trackrecord.delivery.config import ReportConfig, SmtpConfig, load_config, parse_config
+from prefect_trackrecord.delivery.job import (
+    Collected,
+    DeliveryOutcome,
+    Rendered,
+    Stored,
+    archive_of,
+    build,
+    collect,
+    outbox_of,
+    render,
+    run_delivery_report,
+    send,
+    store,
+)
+from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
+from prefect_trackrecord.delivery.sender import deliver, smtp_server
+from prefect_trackrecord.delivery.smtp import Mailer, Outcome, SmtpServer
+
+__all__ = [
+    "Attachment",
+    "Collected",
+    "DeliveryOutcome",
+    "Letter",
+    "Mailer",
+    "Outcome",
+    "Person",
+    "Rendered",
+    "ReportConfig",
+    "SmtpConfig",
+    "SmtpServer",
+    "Stored",
+    "archive_of",
+    "build",
+    "build_message",
+    "check_address",
+    "collect",
+    "deliver",
+    "load_config",
+    "message_id",
+    "outbox_of",
+    "parse_config",
+    "render",
+    "run_delivery_report",
+    "send",
+    "smtp_server",
+    "store",
+]

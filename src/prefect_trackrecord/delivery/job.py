@@ -1,0 +1,306 @@
+"""The delivery report from configuration to mail, in steps that a flow can wrap as tasks: collect, build, render,
+store, send. `run_delivery_report` does them all; it is what the command line and the Prefect flow call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+from prefect_trackrecord import history
+from prefect_trackrecord.delivery.config import ReportConfig
+from prefect_trackrecord.delivery.message import Attachment, Letter
+from prefect_trackrecord.delivery.sender import deliver, smtp_server
+from prefect_trackrecord.delivery.smtp import SmtpServer
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.layout import DELIVERIES, report_key
+from prefect_trackrecord.documents.models import EmailResult
+from prefect_trackrecord.errors import StoreError, TemplateError
+from prefect_trackrecord.pages import render_line, render_report
+from prefect_trackrecord.report import Period, Report, build_report, chosen
+from prefect_trackrecord.settings import current
+from prefect_trackrecord.store.base import StoreConfig
+from prefect_trackrecord.tracking import RunTracker, resolve_storage
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was read for a report: the period's runs, those of the equal period before, and files between them."""
+
+    period: Period
+    runs: history.History
+    previous: history.History
+    items: history.ItemChanges
+    store: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A report in all its forms. `page` is the file in the store, `email` the HTML of the mail."""
+
+    subject: str
+    page: str
+    text: str
+    email: str
+    markdown: str
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Where the page and the text are: keys in the store, and paths where the store is a local folder.
+
+    `error` says why they could not be written; the mail goes out all the same.
+    """
+
+    page_key: str
+    text_key: str
+    page_path: Path | None = None
+    text_path: Path | None = None
+    page_url: str | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class DeliveryOutcome:
+    """All that a delivery made.
+
+    Attributes:
+        report: the report.
+        rendered: its forms; `rendered.markdown` is for a Prefect artifact.
+        stored: where the page and the text are.
+        emails: what became of each mail.
+        outbox: where mails are that were kept.
+    """
+
+    report: Report
+    rendered: Rendered
+    stored: Stored
+    emails: tuple[EmailResult, ...] = ()
+    outbox: Path | None = None
+    problems: tuple[str, ...] = ()
+
+
+def archive_of(config: ReportConfig) -> Archive:
+    """The archive that a configuration names, resolved as `track` does.
+
+    Raises:
+        ConfigurationError: it can't be used.
+    """
+    if config.storage and config.storage_options:
+        return resolve_storage(StoreConfig(config.storage, config.storage_options)).archive
+    return resolve_storage(config.storage).archive
+
+
+def collect(config: ReportConfig, period: Period, archive: Archive) -> Collected:
+    """Read the runs of the period and of the one before.
+
+    Raises:
+        StoreError: the store can't be listed. Single documents that can't be read are part of the result.
+    """
+    before = period.previous()
+    runs = _read(config, archive, period)
+    previous = _read(config, archive, before)
+    items = history.item_changes(runs.runs, previous.runs, history.rows_of(archive))
+    return Collected(period, runs, previous, items, archive.store.url)
+
+
+def _read(config: ReportConfig, archive: Archive, period: Period) -> history.History:
+    found = history.runs_between(archive, period.begin, period.until)
+    kept = chosen(found.runs, config.filters, config.include_reports)
+    ids = {run.run_id for run in kept}
+    own = tuple(run for run in found.runs if run.run_id not in ids)
+    whole = history.whole(archive, history.History(tuple(kept), found.damaged))
+    # Those left out go along unread: the report says how many of them were its own.
+    return history.History(tuple(sorted((*whole.runs, *own), key=lambda r: r.started_at)), whole.damaged)
+
+
+def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Report:
+    """The report of what was collected."""
+    return build_report(
+        collected.runs.runs,
+        collected.previous.runs,
+        period=collected.period,
+        now=now,
+        name=config.slug,
+        title=config.heading,
+        filters=config.filters,
+        damaged=collected.runs.damaged,
+        items=collected.items,
+        store=collected.store,
+        ui_url=config.ui_url or current().ui_url,
+        include_reports=config.include_reports,
+    )
+
+
+def render(config: ReportConfig, report: Report) -> Rendered:
+    """The report in all its forms.
+
+    A subject template that fails on this report is replaced by the title and the counts, and the problem
+    told.
+    """
+    url = page_url(config, report)
+    problems = []
+    try:
+        subject = render_line(config.subject, subject_words(report))
+    except TemplateError as exc:
+        subject = f"{report.title}: {report.verdict.short}"
+        problems.append(f"subject: {exc}; the built-in one was taken")
+    return Rendered(
+        subject=subject,
+        page=render_report(report, "html"),
+        text=render_report(report, "text", page_url=url),
+        email=render_report(report, "email", page_url=url),
+        markdown=render_report(report, "markdown", page_url=url),
+        problems=tuple(problems),
+    )
+
+
+def subject_words(report: Report) -> dict[str, object]:
+    """What a subject template knows."""
+    return {
+        "report": report,
+        "title": report.title,
+        "name": report.name,
+        "short": report.verdict.short,
+        "sentence": report.verdict.sentence,
+        "level": report.verdict.level,
+        "period": str(report.period),
+        "date_from": str(report.period.start),
+        "date_to": str(report.period.end),
+    }
+
+
+def report_keys(report: Report) -> tuple[str, str]:
+    """The keys of the page and of the text; the same report and period give the same."""
+    day = f"{report.period.end:%Y/%m/%d}"
+    page, text = (report_key(report.name, report.period.key, suffix, day) for suffix in ("html", "txt"))
+    return page, text
+
+
+def page_url(config: ReportConfig, report: Report) -> str | None:
+    """Where a browser finds the page; None without a `base_url`."""
+    return f"{config.base_url.rstrip('/')}/{report_keys(report)[0]}" if config.base_url else None
+
+
+def store(config: ReportConfig, report: Report, rendered: Rendered, archive: Archive) -> Stored:
+    """Write the page and the text into the store; a store that can't be written is told in the result."""
+    page, text = report_keys(report)
+    url = page_url(config, report)
+    try:
+        archive.store.put(page, rendered.page.encode())
+        archive.store.put(text, rendered.text.encode())
+    except StoreError as exc:
+        return Stored(page, text, error=f"the report could not be stored: {exc}")
+    root = archive.store.local_root
+    if root is None:
+        return Stored(page, text, page_url=url)
+    return Stored(page, text, root / page, root / text, url)
+
+
+def letter(config: ReportConfig, report: Report, rendered: Rendered) -> Letter:
+    """What is mailed."""
+    attachments: tuple[Attachment, ...] = ()
+    if config.attach_page:
+        name = report_keys(report)[0].rsplit("/", 1)[-1]
+        attachments = (Attachment(name, rendered.page.encode()),)
+    return Letter(
+        subject=rendered.subject,
+        text=rendered.text,
+        html=rendered.email,
+        report=report.name,
+        period=report.period.key,
+        attachments=attachments,
+    )
+
+
+def outbox_of(config: ReportConfig, archive: Archive) -> Path:
+    """The folder for mails that are not sent: the configured one, one in a local store, or `outbox` here."""
+    if config.outbox is not None:
+        return config.outbox.expanduser().absolute()
+    root = archive.store.local_root
+    return root / DELIVERIES / "outbox" if root is not None else Path("outbox").absolute()
+
+
+def send(
+    config: ReportConfig,
+    report: Report,
+    rendered: Rendered,
+    *,
+    now: datetime,
+    outbox: Path,
+    server: SmtpServer | None = None,
+    progress: Progress | None = None,
+) -> list[EmailResult]:
+    """Mail the report to everybody; see `sender.deliver`."""
+
+    def tell(result: EmailResult) -> None:
+        if progress is not None:
+            who = result.email or result.agent_name or result.agent_id or "somebody without an address"
+            progress(f"{who}: {result.status}{f' ({result.reason})' if result.reason else ''}")
+
+    return deliver(
+        letter(config, report, rendered),
+        config,
+        now=now,
+        outbox=outbox,
+        server=server,
+        on_result=tell,
+    )
+
+
+def run_delivery_report(
+    config: ReportConfig,
+    *,
+    date_from: str | date | None = None,
+    date_to: str | date | None = None,
+    now: datetime,
+    archive: Archive | None = None,
+    tracker: RunTracker | None = None,
+    server: SmtpServer | None = None,
+    progress: Progress | None = None,
+) -> DeliveryOutcome:
+    """Make a delivery report, store it, and mail it.
+
+    Args:
+        config: what, where from, and to whom.
+        date_from: first day instead of the configured ones.
+        date_to: last day, included.
+        now: the present.
+        archive: the history; the configured one where left out.
+        tracker: a started tracker that records this run's email results. It should have `role="report"`, so
+        that
+            reports leave it out of their figures; it is neither started nor completed here.
+        server: another mail server than the configured one.
+        progress: called with a line for each step and each mail.
+
+    Raises:
+        DateRangeError: the dates can't be read, one is missing, or they run backwards.
+        ConfigurationError: the store or the mail server's password can't be found.
+        StoreError: the history can't be read.
+    """
+
+    def tell(line: str) -> None:
+        if progress is not None:
+            progress(line)
+
+    period = config.period(date_from, date_to, now)
+    if server is None and config.smtp is not None:
+        server = smtp_server(config.smtp)  # before any work, so that a missing password is told at once
+    archive = archive or archive_of(config)
+    outbox = outbox_of(config, archive)
+    collected = collect(config, period, archive)
+    tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
+    report = build(config, collected, now=now)
+    rendered = render(config, report)
+    stored = store(config, report, rendered, archive)
+    tell(stored.error or f"stored {stored.page_path or stored.page_key}")
+    emails = send(config, report, rendered, now=now, outbox=outbox, server=server, progress=progress)
+    if tracker is not None:
+        tracker.record_email_results(emails)
+    problems = (*rendered.problems, *([stored.error] if stored.error else []))
+    return DeliveryOutcome(report, rendered, stored, tuple(emails), outbox if server is None else None, problems)

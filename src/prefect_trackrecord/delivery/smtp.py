@@ -1,0 +1,204 @@
+"""One SMTP session for many mails, and the server's true word about each; the only room that imports smtplib.
+
+What became of a mail is one of four:
+
+    sent       the server took it (2xx after the data)
+    deferred   not now (4xx, no connection, no answer before the data): it has not arrived, try again later
+    rejected   no (5xx, a refused certificate, login or recipient): it will not arrive
+    unknown    the connection was lost after the data was begun: it may have arrived, do not resend blindly
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import smtplib
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from prefect_trackrecord.pages.words import clip
+
+Security = Literal["starttls", "ssl", "none"]
+MAX_LOST = 3
+"""After so many lost sessions the rest is not tried: a server that hangs must not take a timeout per recipient."""
+
+
+@dataclass(frozen=True)
+class SmtpServer:
+    """Where to hand mails over; plain data, also made from Prefect's block by those who know Prefect."""
+
+    host: str
+    port: int
+    security: Security = "starttls"
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    timeout: float = 20.0
+    ca_file: Path | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mail; `text` is the server's own, or what went wrong."""
+
+    outcome: Literal["sent", "deferred", "rejected", "unknown"]
+    text: str
+    code: int | None = None
+
+    @property
+    def reason(self) -> str:
+        """Code and text in one line."""
+        return clip(f"{self.code} {self.text}" if self.code else self.text, 500)
+
+
+class Mailer:
+    """A session that opens with the first mail, opens again if it was lost, and ends with the `with` block."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self._server = server
+        self._session: smtplib.SMTP | None = None
+        self._down: Outcome | None = None
+        self._lost = 0
+
+    def __enter__(self) -> Mailer:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the session."""
+        session, self._session = self._session, None
+        if session is not None:
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                session.quit()
+            session.close()
+
+    def send(self, message: bytes, sender: str, recipient: str) -> Outcome:
+        """Hand one mail over for one recipient; never raises for what a server or a network does."""
+        if self._down is not None:
+            return self._down
+        if self._session is None:
+            opened = self._open()
+            if isinstance(opened, Outcome):
+                self._down = opened
+                return opened
+            self._session = opened
+        return self._transact(self._session, message, sender, recipient)
+
+    def _open(self) -> smtplib.SMTP | Outcome:
+        try:
+            return _connect(self._server)
+        except smtplib.SMTPResponseException as exc:
+            return _answered(exc.smtp_code, exc.smtp_error)
+        except (smtplib.SMTPNotSupportedError, ssl.SSLError) as exc:
+            return Outcome("rejected", f"{_where(self._server)}: {_words(exc)}")
+        except (smtplib.SMTPServerDisconnected, OSError) as exc:
+            return Outcome("deferred", f"{_where(self._server)}: {_words(exc)}")
+        except smtplib.SMTPException as exc:
+            return Outcome("rejected", f"{_where(self._server)}: {_words(exc)}")
+
+    def _transact(self, session: smtplib.SMTP, message: bytes, sender: str, recipient: str) -> Outcome:
+        begun = False
+        try:
+            options = [f"size={len(message)}"] if session.has_extn("size") else []
+            code, text = session.mail(sender, options)
+            if code != 250:
+                return self._refused(session, code, text)
+            code, text = session.rcpt(recipient)
+            if code not in {250, 251}:
+                return self._refused(session, code, text)
+            code, text = session.docmd("DATA")
+            if code != 354:
+                return self._refused(session, code, text)
+            begun = True
+            session.send(_quoted(message))
+            code, text = session.getreply()
+            # A 421 closes the session; the mail was refused in so many words all the same.
+            return Outcome("sent", _text(text), code) if code == 250 else self._refused(session, code, text)
+        except (smtplib.SMTPException, OSError) as exc:
+            lost = Outcome("unknown" if begun else "deferred", f"{_where(self._server)}: {_words(exc)}")
+            session.close()
+            self._session = None
+            self._lost += 1
+            if self._lost >= MAX_LOST:
+                text_ = f"not tried: the connection was lost {self._lost} times, last: {lost.text}"
+                self._down = Outcome("deferred", text_)
+            return lost
+
+    def _refused(self, session: smtplib.SMTP, code: int, text: bytes) -> Outcome:
+        """The server's no; the session is made ready for the next mail, or given up."""
+        try:
+            if code != 421 and session.rset()[0] == 250:
+                return _answered(code, text)
+        except (smtplib.SMTPException, OSError):
+            pass
+        session.close()
+        self._session = None
+        return _answered(code, text)
+
+
+def _connect(server: SmtpServer) -> smtplib.SMTP:
+    context = _tls(server)
+    session: smtplib.SMTP
+    if server.security == "ssl":
+        session = smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=context)
+    else:
+        session = smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+    try:
+        session.ehlo_or_helo_if_needed()
+        if server.security == "starttls":
+            code, text = session.starttls(context=context)
+            if code != 220:
+                raise smtplib.SMTPResponseException(code, text)
+            session.ehlo_or_helo_if_needed()
+        if server.username:
+            session.login(server.username, server.password or "")
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _tls(server: SmtpServer) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(server.ca_file) if server.ca_file else None)
+    if not server.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _quoted(message: bytes) -> bytes:
+    """The mail as it goes over the line: CRLF ends, leading dots doubled, and the final dot."""
+    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", message)
+    if not lines.endswith(b"\r\n"):
+        lines += b"\r\n"
+    return re.sub(rb"(?m)^\.", b"..", lines) + b".\r\n"
+
+
+def _answered(code: int, text: bytes | str) -> Outcome:
+    return Outcome("deferred" if 400 <= code < 500 else "rejected", _text(text), code)
+
+
+def _text(text: bytes | str) -> str:
+    return clip(text.decode("utf-8", "replace") if isinstance(text, bytes) else text, 500)
+
+
+def _where(server: SmtpServer) -> str:
+    return f"{server.host}:{server.port}"
+
+
+def _words(exc: BaseException) -> str:
+    """An error for people. Certificates first: their class says nothing."""
+    if isinstance(exc, ssl.SSLCertVerificationError):
+        return f"its certificate is refused: {exc.verify_message}"
+    if isinstance(exc, ssl.SSLError):
+        return f"TLS failed: {exc.reason or exc}"
+    if isinstance(exc, TimeoutError):
+        return "no answer in time"
+    if isinstance(exc, smtplib.SMTPServerDisconnected):
+        return "the connection was lost" if "timed out" not in str(exc) else "no answer in time"
+    return clip(getattr(exc, "strerror", None) or str(exc) or type(exc).__name__, 300)
