@@ -1,0 +1,125 @@
+"""Asks Prefect's API what became of flow runs, for `recover`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import SyncPrefectClient
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import api
+from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.models import RunStatus
+from prefect_trackrecord.tracking.recover import Verdict
+
+logger = logging.getLogger("prefect_trackrecord")
+PAGE = 100
+SECONDS = 10.0
+_STATUS = {
+    "COMPLETED": None,  # by its files
+    "FAILED": RunStatus.FAILED.value,
+    "CRASHED": RunStatus.ABORTED.value,
+    "CANCELLED": RunStatus.ABORTED.value,
+}
+_WAITS = {"SCHEDULED", "PENDING", "PAUSED"}  # a script's run that is CANCELLING may stay so after its death
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the API said.
+
+    Attributes:
+        verdicts: by run id; None for a run that it says is running, which only its process can tell, and for
+            one that it does not know.
+        known: the run ids that it knows.
+        error: why it could not be asked, or None.
+    """
+
+    verdicts: dict[str, Verdict]
+    known: frozenset[str]
+    error: str | None = None
+
+
+def ask(run_ids: Iterable[str]) -> Answers:
+    """What became of each of these runs; one request for each hundred."""
+    ids = [run_id for run_id in run_ids if _is_uuid(run_id)]
+    rows: dict[str, dict[str, Any]] = {}
+    if ids:
+        try:
+            with api.client() as prefect:
+                for start in range(0, len(ids), PAGE):
+                    rows.update(_read(prefect, ids[start : start + PAGE]))
+        except Exception as exc:  # noqa: BLE001 - whatever the client raises, the API could not be asked
+            return Answers({}, frozenset(rows), f"{type(exc).__name__}: {exc}")
+    return Answers({run_id: verdict(rows.get(run_id)) for run_id in ids}, frozenset(rows))
+
+
+def asker() -> Callable[[str], Verdict]:
+    """One that `recover(ask=...)` takes; says once that the API can't be reached, and then asks no more."""
+    unreachable = False
+
+    def one(run_id: str) -> Verdict:
+        nonlocal unreachable
+        if unreachable:
+            return None
+        answers = ask([run_id])
+        if answers.error is not None:
+            unreachable = True
+            logger.warning(
+                "Prefect can't be asked what became of runs (%s); their processes alone decide", answers.error
+            )
+        return answers.verdicts.get(run_id)
+
+    return one
+
+
+def verdict(row: dict[str, Any] | None) -> Verdict:
+    """What a flow run of the API says: how it ended, that it waits, or None where only its process can tell."""
+    state = (row or {}).get("state")
+    if row is None or not isinstance(state, dict):
+        return None
+    kind = state.get("type")
+    if kind in _WAITS:
+        return "alive"
+    if kind not in _STATUS:
+        return None
+    status = _STATUS[kind]
+    message = state.get("message")
+    return ev.RunEnded(
+        at=_moment(row.get("end_time") or state.get("timestamp")),
+        status=status,
+        state=state.get("name"),
+        error_message=message if status is not None else None,
+        error_type=state.get("name") if status == RunStatus.FAILED.value else None,
+        reason=f"{RECOVERED}: Prefect says that the flow run ended {state.get('name')}",
+        run_count=row.get("run_count") or None,
+    )
+
+
+def _read(prefect: SyncPrefectClient, ids: list[str]) -> dict[str, dict[str, Any]]:
+    body = {"flow_runs": {"id": {"any_": ids}}, "limit": PAGE}
+    answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
+    answer.raise_for_status()
+    return {row["id"]: row for row in answer.json()}
+
+
+def _moment(text: Any) -> datetime:
+    if isinstance(text, str):
+        try:
+            return datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            pass
+    return datetime.now(timezone.utc)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
