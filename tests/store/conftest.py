@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import socket
+import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -76,3 +80,37 @@ def patient(tmp_path: Any) -> Settings:
     """Settings whose deadlines a busy machine does not miss."""
     env = {"TRACKRECORD_STORE_DEADLINE": "30", "TRACKRECORD_CALL_DEADLINE": "60", "PREFECT_HOME": str(tmp_path)}
     return Settings.from_env(env)
+
+
+@pytest.fixture(scope="session")
+def azure_options(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Storage options for an Azurite of our own, where adlfs and the command `azurite` are installed."""
+    pytest.importorskip("adlfs")
+    command = shutil.which("azurite-blob")
+    if command is None:
+        pytest.skip("azurite is not installed (npm install -g azurite)")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("azurite")
+    options = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port)]
+    server = subprocess.Popen([command, *options], cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        end = time.monotonic() + 60
+        while socket.socket().connect_ex(("127.0.0.1", port)) != 0:
+            assert server.poll() is None, "azurite did not start"
+            assert time.monotonic() < end, "azurite does not listen"
+            time.sleep(0.1)
+        # The account that every Azurite has; its key is public.
+        key = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+        endpoint = f"http://127.0.0.1:{port}/devstoreaccount1"
+        parts = {
+            "DefaultEndpointsProtocol": "http",
+            "AccountName": "devstoreaccount1",
+            "AccountKey": key,
+            "BlobEndpoint": endpoint,
+        }
+        yield {"connection_string": "".join(f"{name}={value};" for name, value in parts.items())}
+    finally:
+        server.terminate()
+        server.wait(30)

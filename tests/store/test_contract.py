@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store import Store, StoreConfig, open_store
 from prefect_trackrecord.testing import StoreContract
@@ -52,3 +54,28 @@ class TestS3HandedOver(StoreContract):
 
     def another(self, store: Store) -> Store:
         return open_store(store.url, filesystem=self._server.filesystem(), settings=self._settings)
+
+
+class TestAzure(StoreContract):
+    """Where adlfs and Azurite are installed."""
+
+    threads = 8
+    rounds = 5
+
+    @pytest.fixture
+    def store(self, azure_options: dict[str, Any], patient: Settings) -> Store:
+        import adlfs
+
+        self._options, self._settings = azure_options, patient
+        name = f"trackrecord-{next(_numbers)}"
+        adlfs.AzureBlobFileSystem(**azure_options).mkdir(name)
+        return open_store(StoreConfig(f"azure://{name}/some/history", azure_options), settings=patient)
+
+    def another(self, store: Store) -> Store:
+        return open_store(StoreConfig(store.url, self._options), settings=self._settings)
+
+    def test_a_container_that_is_not_there(self, azure_options: dict[str, Any], patient: Settings) -> None:
+        store = open_store(StoreConfig("azure://no-such-container/x", azure_options), settings=patient)
+        for call in (lambda: store.get("a"), lambda: store.put("a", b"1"), lambda: store.list("a")):
+            with pytest.raises(StoreUnavailableError, match="no such bucket or container"):
+                call()

@@ -66,6 +66,7 @@ def in_thread(work: Callable[[], T], seconds: float) -> T:
     future: concurrent.futures.Future[T] = concurrent.futures.Future()
 
     def run() -> None:
+        future.set_running_or_notify_cancel()  # from here on a result that comes too late harms nobody
         try:
             future.set_result(work())
         except BaseException as exc:  # noqa: BLE001 - handed to the caller
@@ -115,6 +116,6 @@ def wait_for(future: concurrent.futures.Future[T], seconds: float) -> T:
     except concurrent.futures.TimeoutError:
         if future.done():  # the work's own timeout, not ours
             raise
-        raise TimeoutError(f"no answer within {seconds:.3g} s") from None
+        raise TimeoutError(f"no answer within {round(seconds, 0 if seconds > 1 else 1):g} s") from None
     finally:
         future.cancel()

@@ -235,7 +235,7 @@ def _tuned(protocol: str, options: dict[str, Any], first: float, later: float) -
     if protocol == "s3":
         config = {
             "max_pool_connections": 2 * _IN_FLIGHT,
-            "retries": {"max_attempts": 2, "mode": "standard"},
+            "retries": {"max_attempts": 1, "mode": "standard"},  # one retry; s3fs makes one more
             "connect_timeout": first,
             "read_timeout": later,
         }

@@ -35,7 +35,7 @@ class S3Driver:
         self._bucket: str = bucket
         self._prefix: str = key[:-1]
         if owned:
-            fs.retries = 2  # botocore retries below it; five times five is more than a deadline holds
+            fs.retries = 2  # of a call that botocore has retried; its five would outlast our deadlines
 
     async def get(self, key: str) -> Blob | None:
         """One GET, which brings the etag too; s3fs's `cat_file` makes a HEAD and a GET."""

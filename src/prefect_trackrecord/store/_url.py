@@ -28,6 +28,8 @@ _BUCKETS = {"s3": "bucket", "abfs": "container", "gs": "bucket"}
 _EXTRAS = {"s3": ("s3", "s3fs"), "abfs": ("azure", "adlfs"), "gs": ("gcs", "gcsfs")}
 _SHORT = {"file", "memory", "sftp", "ftp", "smb", "hdfs", "webdav", *_BUCKETS, *_ALIASES}
 
+_WELL_KNOWN = sorted({*_SHORT, "box", "dropbox", "gdrive", "hf", "oci", "oss", "webdav"})
+
 # What fsspec can open, but no history can be kept in.
 _UNFIT = {
     "adl": "Azure Data Lake Gen1 was retired; use abfs://container/path",
@@ -76,13 +78,13 @@ def parse_url(url: str | Path) -> StoreUrl:
     text = text.strip()
     if text[:6].lower() == "file:/" and text[5:7] != "//":
         return _local(unquote(text[5:]))
+    if "::" in text and "://" in text:
+        raise StorageUrlError(f"{shown(text)} chains filesystems; name the store itself")
     match = _PROTOCOL.fullmatch(text)
     if match is None:
         return _local(_refuse_mistyped(text))
     written = match["protocol"].lower()
     protocol, rest = _ALIASES.get(written, written), match["rest"]
-    if "::" in match["protocol"] or "::" in rest.partition("/")[0]:
-        raise StorageUrlError(f"{shown(text)} chains filesystems; name the store itself")
     if protocol in _UNFIT:
         raise StorageUrlError(f"{written}:// can't hold a history: {_UNFIT[protocol]}")
     if protocol == "file":
@@ -111,12 +113,11 @@ def check_url(url: str | Path) -> StoreUrl:
 
     known = _fsspec.known_protocols()
     if parsed.protocol not in known:
-        names = sorted({*known, *_ALIASES, "file"} - set(_UNFIT))
-        near = difflib.get_close_matches(parsed.protocol, names, n=3, cutoff=0.5)
+        near = difflib.get_close_matches(parsed.protocol, _WELL_KNOWN, n=2, cutoff=0.5)
         hint = (
             f"did you mean {' or '.join(f'{name}://' for name in near)}?"
             if near
-            else ("known are, among others, s3://, abfs://, gs://, sftp://, memory:// and local paths")
+            else "known are, among others, s3://, abfs://, gs://, sftp://, memory:// and local paths"
         )
         raise StorageUrlError(f"unknown protocol {parsed.protocol}:// in {parsed.canonical}; {hint}")
     problem = _fsspec.driver_problem(parsed.protocol)
@@ -130,10 +131,14 @@ def missing_driver(protocol: str, problem: str) -> str:
     if protocol in _EXTRAS:
         extra, package = _EXTRAS[protocol]
         return (
-            f"{protocol}:// needs the package {package}, which is not installed: "
+            f"{_and_aliases(protocol)} needs the package {package}, which is not installed: "
             f'pip install "prefect-trackrecord[{extra}]"'
         )
     return f"{protocol}:// needs a driver that is not installed: {problem}"
+
+
+def _and_aliases(protocol: str) -> str:
+    return " and ".join(f"{name}://" for name in (protocol, *(a for a, p in _ALIASES.items() if p == protocol)))
 
 
 def shown(url: str) -> str:
@@ -168,6 +173,8 @@ def _file_path(text: str, rest: str) -> str:
 
 
 def _refuse_mistyped(text: str) -> str:
+    if "://" in text:
+        raise StorageUrlError(f"{shown(text)!r} can't be parsed as a URL; write, for example, s3://bucket/path")
     match = _MISTYPED.match(text)
     if match is not None and match["protocol"].lower() in _SHORT:
         rest = (match["rest"] or "").lstrip("/")
