@@ -9,10 +9,10 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas import FlowRun
 
-from prefect_trackrecord._prefect import values
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import plain
+from prefect_trackrecord.tracking import values
 from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER, versions
 
 

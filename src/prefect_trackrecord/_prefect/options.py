@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect_trackrecord import settings
-from prefect_trackrecord._prefect.values import source
 from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.store import check_url
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import BLOCK_PREFIX, TrackingStorage
+from prefect_trackrecord.tracking.values import source
 
 Partial = Literal["completed", "failed"]
 Storage = TrackingStorage | StoreConfig | str | None

@@ -16,9 +16,9 @@ from prefect_trackrecord._prefect.options import (
     flow_options,
     task_options,
 )
-from prefect_trackrecord._prefect.values import Param, param
 from prefect_trackrecord._prefect.wrapping import TaskFunction, options_of, wrap_flow_function
 from prefect_trackrecord.errors import ConfigurationError, DecoratorOrderError
+from prefect_trackrecord.tracking.values import Param, param
 
 __all__ = ["param", "track"]
 

@@ -1,4 +1,4 @@
-"""What `track(file=..., command=...)` was given (a parameter, a constant, a callable), and its value of a call."""
+"""What `track(command=...)` was given (a parameter, a constant, a callable), and its value in a call."""
 
 from __future__ import annotations
 
@@ -49,8 +49,10 @@ class Call:
         return self.fn(**{name: arguments[name] for name in names})
 
 
-def source(given: Any, fn: Callable[..., Any] | None, option: str, *, text_is_parameter: bool | None) -> Any:
-    """Check what an option was given, at the flow's or task's definition.
+def source(
+    given: Any, fn: Callable[..., Any] | None, option: str, *, text_is_parameter: bool | None, by: str = "track"
+) -> Any:
+    """Check what an option was given, at the flow's, task's or command's definition.
 
     Args:
         given: as the user wrote it.
@@ -58,6 +60,7 @@ def source(given: Any, fn: Callable[..., Any] | None, option: str, *, text_is_pa
         option: the option's name, for errors.
         text_is_parameter: True: a string must name a parameter. None: it is a parameter where it names one, else a
             constant. False: it is a constant.
+        by: whose option it is, for errors.
 
     Returns:
         A `Param`, a `Call`, or the constant.
@@ -70,10 +73,10 @@ def source(given: Any, fn: Callable[..., Any] | None, option: str, *, text_is_pa
         given = Param(given)
     if isinstance(given, Param):
         if given.name not in known and not takes_more:
-            raise ParameterNameError(_unknown(option, given.name, known, fn))
+            raise ParameterNameError(_unknown(f"{by}({option}", given.name, known, fn))
         return given
     if callable(given) and not isinstance(given, type):
-        return Call(given, _asked(given, known, takes_more, option, fn))
+        return Call(given, _asked(given, known, takes_more, f"{by}({option}", fn))
     return given
 
 
@@ -94,8 +97,7 @@ def _asked(
         wanted = inspect.signature(given).parameters.values()
     except (TypeError, ValueError):  # some builtins have no signature
         raise ParameterNameError(
-            f"{option}={given!r} has no parameters that can be read; wrap it: "
-            f"{option}=lambda {known[0] if known else 'x'}: ..."
+            f"{option}={given!r}) has no parameters that can be read; wrap it: lambda {known[0] if known else 'x'}: ..."
         ) from None
     if any(p.kind is p.VAR_KEYWORD for p in wanted):
         return None
@@ -110,7 +112,7 @@ def _unknown(option: str, name: str, known: list[str], fn: Callable[..., Any] | 
     function = getattr(fn, "__name__", "the function")
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return (
-        f"track({option}={name!r}): {function}() has no parameter {name!r}{hint} "
+        f"{option}={name!r}): {function}() has no parameter {name!r}{hint} "
         f"It has: {', '.join(known) if known else 'none'}"
     )
 
