@@ -17,7 +17,7 @@ from prefect.exceptions import Abort, Pause
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import context as current
-from prefect_trackrecord._prefect import finishing, observed, outcome, runs, values
+from prefect_trackrecord._prefect import finishing, observed, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -25,6 +25,7 @@ from prefect_trackrecord._prefect.runs import LiveRun, now
 from prefect_trackrecord._prefect.wrapping import OPTIONS
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
+from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
 assert observed  # imported for the filter that it sets

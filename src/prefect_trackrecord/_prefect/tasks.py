@@ -22,13 +22,14 @@ from prefect.utilities.collections import visit_collection
 from prefect.utilities.engine import resolve_to_final_result
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import finishing, outcome, runs, values
+from prefect_trackrecord._prefect import finishing, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.runs import LiveRun, now
 from prefect_trackrecord._prefect.wrapping import OPTIONS
 from prefect_trackrecord.journal.context import current_run
+from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
 _calls: dict[Any, FileCall] = {}
