@@ -44,7 +44,6 @@ def open_store(config: StoreConfig | str | Path, *, filesystem: Any = None, sett
         from prefect_trackrecord.store._memory import MemoryStore
 
         return MemoryStore(_fsspec.memory_filesystem(), url.path)
-    _fsspec.load_driver(url.protocol)
     return _fsspec.FsspecStore(
         url, config.options, store_deadline=chosen.store_deadline, call_deadline=chosen.call_deadline
     )

@@ -182,6 +182,8 @@ class FsspecStore:
         pid = os.getpid()
         session = self._sessions.get(pid)
         if session is None:
+            if self._given is None:
+                load_driver(self._where.protocol)  # its import takes long, and says nothing of the store: no deadline
             new = Session(self.url, self._connect, *self._deadlines, secrets=self._options)
             session = self._sessions.setdefault(pid, new)
         return session
