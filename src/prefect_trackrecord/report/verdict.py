@@ -61,6 +61,8 @@ def _runs(numbers: Numbers, never_finished: int) -> str:
     if runs["partial_success"]:
         if numbers.ended == 1:
             return "the one run finished only in part"
+        if runs["partial_success"] == numbers.ended:
+            return f"all {numbers.ended:,} runs finished only in part"
         return f"{runs['partial_success']:,} of {_n(numbers.ended, 'run')} finished only in part"
     if numbers.ended == 1:
         return "the one run succeeded"
