@@ -17,6 +17,8 @@ from typing import Any
 
 import orjson
 
+from prefect_trackrecord.record.snapshot import same
+
 MAX_ENTRIES = 2_000
 """Differences of one trace; how many more there were is counted."""
 _MAX_TABLE = 250_000
@@ -41,6 +43,7 @@ class Differences:
     cut: int = 0
 
     def add(self, path: str, old: Any, new: Any, kind: str = "", position: Any = None) -> None:
+        """One more difference; beyond `MAX_ENTRIES` it is only counted."""
         if len(self.entries) >= MAX_ENTRIES:
             self.cut += 1
             return
@@ -68,13 +71,7 @@ def leaves(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 def _compare_dicts(path: str, old: dict[str, Any], new: dict[str, Any], found: Differences) -> None:
     for key, value in new.items():
         before = old.get(key)
-        if before is value:
-            continue
-        kind = type(value)
-        if kind is not dict and kind is not list and kind is type(before):
-            if before != value:
-                found.add(_under(path, key), before, value)
-        else:
+        if not same(value, before):
             _compare(_under(path, key), before, value, found)
     if len(new) < len(old) or not old.keys() <= new.keys():
         for key, before in old.items():
@@ -86,19 +83,13 @@ def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
     if isinstance(new, dict) and isinstance(old, dict):
         _compare_dicts(path, old, new, found)
     elif isinstance(new, list) and isinstance(old, list):
-        if old != new or orjson.dumps(old) != orjson.dumps(new):
-            _compare_lists(path, old, new, found)
+        _compare_lists(path, old, new, found)
     elif isinstance(new, dict) and new and old is None:
         _compare_dicts(path, {}, new, found)
     elif isinstance(old, dict) and old and new is None:
         _compare_dicts(path, old, {}, found)
-    elif not _same(old, new):
+    elif not same(new, old):
         found.add(path, old, new)
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Equal, and both or none of them a truth value."""
-    return bool(old == new) and isinstance(old, bool) == isinstance(new, bool)
 
 
 def _under(path: str, key: str) -> str:
@@ -130,7 +121,7 @@ def _key_of(old: list[Any], new: list[Any]) -> str | None:
     more = sorted(k for k in items[0] if k.endswith(("_id", "Id", "_no", "_key")) and k not in _KEYS)
     for name in (*_KEYS, *more):
         if all(_is_key(item.get(name)) for item in items) and _distinct(old, name) and _distinct(new, name):
-            return name
+            return str(name)
     return None
 
 
@@ -172,9 +163,7 @@ def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differen
         waiting.setdefault(a[i], []).append(i)
     moved = {j: waiting[b[j]].pop() for j in fresh if waiting.get(b[j])}
     came_from = set(moved.values())
-    changed = _in_the_same_gap(
-        pairs, [i for i in gone if i not in came_from], [j for j in fresh if j not in moved]
-    )
+    changed = _in_the_same_gap(pairs, [i for i in gone if i not in came_from], [j for j in fresh if j not in moved])
     for j in fresh:
         here = f"{path}[{j}]"
         if j in moved:
@@ -192,7 +181,7 @@ def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differen
 def _changed_item(path: str, old: Any, new: Any, position: list[int], found: Differences) -> None:
     if (isinstance(old, dict) and isinstance(new, dict)) or (isinstance(old, list) and isinstance(new, list)):
         _compare(path, old, new, found)
-    elif not _same(old, new):
+    elif not same(new, old):
         found.add(path, old, new, "changed", position)
 
 
@@ -224,9 +213,7 @@ def _common(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
     pairs = [(n, n) for n in range(head)]
     rows, columns = len(a) - head - tail, len(b) - head - tail
     if rows * columns <= _MAX_TABLE:
-        pairs += [
-            (i + head, j + head) for i, j in _longest(a[head : head + rows], b[head : head + columns])
-        ]
+        pairs += [(i + head, j + head) for i, j in _longest(a[head : head + rows], b[head : head + columns])]
     else:
         places: dict[bytes, list[int]] = {}
         for i in range(head + rows - 1, head - 1, -1):

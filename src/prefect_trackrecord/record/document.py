@@ -5,24 +5,52 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime, timezone
 from typing import Any
 
 import orjson
 
-from prefect_trackrecord.record.entries import moment
+from prefect_trackrecord.record.packed import packed
 from prefect_trackrecord.record.state import Entry
-from prefect_trackrecord.record.story import Create
 from prefect_trackrecord.record.status import RecordStatus
+from prefect_trackrecord.record.story import Create
 
 NAME = "records_logs.json"
 FORMAT = 1
 """Format of the additive part. Its history: 1, 2026-11, the first."""
 _DERIVED = frozenset(
-    "record_id record status status_color status_updates traces record_type created_at updated_at category attempts "
-    "time_in_status status_since steps current_step error traced_record unstorable".split()
+    [
+        "record_id",
+        "record",
+        "status",
+        "status_color",
+        "status_updates",
+        "traces",
+        "record_type",
+        "created_at",
+        "updated_at",
+        "category",
+        "attempts",
+        "time_in_status",
+        "status_since",
+        "steps",
+        "current_step",
+        "error",
+        "traced_record",
+        "unstorable",
+    ]
 )
 _TRACE_TEXTS = ("action", "reason", "timestamp", "image", "caller_name", "traceback", "image_src_uri")
 _UPDATE_TEXTS = ("timestamp", "old_status", "old_status_color", "new_status", "new_status_color", "traceback")
+
+
+def moment(text: str) -> datetime | None:
+    """A stored timestamp in UTC; the seed wrote its host's local time without saying so. None for what is none."""
+    try:
+        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except (ValueError, AttributeError):
+        return None
+    return at.astimezone(timezone.utc)
 
 
 @dataclass
@@ -112,7 +140,7 @@ def entry_of(key: str, row: dict[str, Any]) -> Entry:
     created = first if first is not None else min((m for ms in moments for m in ms), default=0.0)
     entry = Entry(_text(row.get("record_id")) or key, _text(row.get("record_type")), created)
     entry.updates = list(zip(moments[1], updates, strict=True))
-    entry.traces = [(at, orjson.dumps(t)) for at, t in zip(moments[0], traces, strict=True)]
+    entry.traces = [(at, packed(t)) for at, t in zip(moments[0], traces, strict=True)]
     latest = max((m for ms in moments for m in ms[-1:]), default=created)
     entry.updated = max(_seconds(row.get("updated_at")) or latest, latest)
     began = updates[0] if updates else {}
@@ -161,9 +189,7 @@ def _mended(row: dict[str, Any], texts: tuple[str, ...]) -> dict[str, Any]:
         if not isinstance(updates, dict):
             row["dict_updates"] = {}
         elif not all(isinstance(v, dict) for v in updates.values()):
-            row["dict_updates"] = {
-                k: v if isinstance(v, dict) else {"from": None, "to": v} for k, v in updates.items()
-            }
+            row["dict_updates"] = {k: v if isinstance(v, dict) else {"from": None, "to": v} for k, v in updates.items()}
     return row
 
 

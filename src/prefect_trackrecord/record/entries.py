@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
+
+from prefect_trackrecord.record.document import moment
 
 
 class _Entry(BaseModel):
     """Fields of a newer version are kept as they are."""
 
     model_config = ConfigDict(extra="allow")
-
-
-def moment(text: str) -> datetime | None:
-    """A stored timestamp; the seed wrote its host's local time without saying so. None for what is none."""
-    try:
-        at = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except (ValueError, AttributeError):
-        return None
-    return at.astimezone(timezone.utc)
 
 
 class StatusUpdate(_Entry):

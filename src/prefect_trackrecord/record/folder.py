@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from prefect_trackrecord.events import RecordChanged
@@ -82,7 +82,7 @@ class RunFolder:
             self.follow(state)
         return found
 
-    def follow(self, state: RunRecords, but: frozenset[str] | set[str] = frozenset()) -> int:
+    def follow(self, state: RunRecords, but: Collection[str] = ()) -> int:
         """Take in what others have written since; returns how many events that were.
 
         Args:
@@ -183,7 +183,7 @@ def replace_file(target: Path, write: Callable[[int], None]) -> None:
         raise
 
 
-def write_all(fd: int, pieces: Iterator[bytes] | list[bytes]) -> None:
+def write_all(fd: int, pieces: Iterable[bytes]) -> None:
     """Write every byte of every piece, small ones together.
 
     Raises:

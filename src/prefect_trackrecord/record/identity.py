@@ -23,8 +23,8 @@ def key_of(record: BaseModel) -> tuple[str, str]:
         record_id = NO_ID if record_id is None else str(record_id)
     if not record_id.isascii():
         record_id = clean(record_id)
-    cls = type(record)
-    return record_id or NO_ID, getattr(cls, "record_type", None) or cls.__name__
+    cls: Any = type(record)
+    return record_id or NO_ID, cls.record_type or cls.__name__
 
 
 def status_fields(cls: type[BaseModel]) -> tuple[str, ...]:

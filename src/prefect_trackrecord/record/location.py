@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import site
 import sys
@@ -13,30 +14,29 @@ _VISITED = 40
 """Frames looked at in all: below that depth nobody looks for the place."""
 
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-_names: dict[CodeType, tuple[str, str, bool] | None] = {}
+_names: dict[int, tuple[CodeType, str, str, bool, bool]] = {}
+"""By the code object's id, since hashing the object itself costs more than all the rest; it is kept alive here."""
 
 
 def _library_folders() -> tuple[str, ...]:
     paths = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
-    try:
+    with contextlib.suppress(AttributeError):  # some embedded interpreters have no site-packages
         paths |= {*site.getsitepackages(), site.getusersitepackages()}
-    except AttributeError:  # some embedded interpreters have no site-packages
-        pass
     return tuple(p + os.sep for p in paths if p)
 
 
 _LIBRARIES = _library_folders()
 
 
-def _name(code: CodeType) -> tuple[str, str, bool] | None:
-    """File name, function and whether it is a library's; None for this package's own code."""
+def _name(code: CodeType) -> tuple[CodeType, str, str, bool, bool]:
+    """The code object, its file, its function, whether it is this package's own, and whether a library's."""
     path = code.co_filename
     function = "" if code.co_name == "<module>" else f" ({code.co_name})"
     library = path.startswith("<frozen") or os.path.abspath(path).startswith(_LIBRARIES)
-    found = None if path.startswith(_OWN) else (f"{os.path.basename(path)}:", function, library)
     if len(_names) > 10_000:  # code objects made at run time without end must not fill the memory
         _names.clear()
-    _names[code] = found
+    found = (code, f"{os.path.basename(path)}:", function, path.startswith(_OWN), library)
+    _names[id(code)] = found
     return found
 
 
@@ -55,17 +55,14 @@ def here(depth: int = 1) -> str:
     while frame is not None and left:
         left -= 1
         code = frame.f_code
-        try:
-            name = _names[code]
-        except KeyError:
-            name = _name(code)
-        if name is not None:
-            if not name[2]:
-                lines.append(f"{name[0]}{frame.f_lineno}{name[1]}")
+        found = _names.get(id(code)) or _name(code)
+        if not found[3]:
+            if not found[4]:
+                lines.append(f"{found[1]}{frame.f_lineno}{found[2]}")
                 if len(lines) == FRAMES:
                     break
             elif not lines and len(others) < FRAMES:
-                others.append(f"{name[0]}{frame.f_lineno}{name[1]}")
+                others.append(f"{found[1]}{frame.f_lineno}{found[2]}")
         frame = frame.f_back
     lines = lines or others
     lines.reverse()

@@ -119,9 +119,7 @@ class ThoughtfulRecord(BaseModel):
         return Step(
             name,
             lambda step: _quietly(lambda: tracing.recorder().began(self, step)),
-            lambda action, reason, told: _quietly(
-                lambda: tracing.recorder().trace(self, action, reason, None, told)
-            ),
+            lambda action, reason, told: _quietly(lambda: tracing.recorder().trace(self, action, reason, None, told)),
         )
 
     def fail(

@@ -130,9 +130,7 @@ class Output:
 
     def _page_data(self, parts: list[bytes]) -> PageData:
         recorder = self.recorder
-        return page_of(
-            parts, recorder.process, recorder.run_id, self.ui_url, now=datetime.now(timezone.utc)
-        )
+        return page_of(parts, recorder.process, recorder.run_id, self.ui_url, now=datetime.now(timezone.utc))
 
     def _picture(self, name: str) -> bytes | None:
         base = os.path.basename(name)

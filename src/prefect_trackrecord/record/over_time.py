@@ -58,9 +58,12 @@ def record_history(
         if not _mentions(path, record_id):
             continue
         process, run_id = path.parent.name, path.name
-        for entry in stories(path):
-            if entry.record_id == record_id and record_type in {None, "", entry.record_type}:
-                found.append(RecordHistory(process, run_id, path, run_link(current().ui_url, run_id), entry))
+        link = run_link(current().ui_url, run_id)
+        found += [
+            RecordHistory(process, run_id, path, link, entry)
+            for entry in stories(path)
+            if entry.record_id == record_id and record_type in {None, "", entry.record_type}
+        ]
     return sorted(found, key=lambda h: (h.entry.created_at or "", h.process, h.run_id))
 
 

@@ -1,4 +1,4 @@
-"""What happens to the records of one run, in this process: into the journal at once, into the state, on request to disk.
+"""What happens to the records of one run in this process: at once into the journal, and into the state.
 
 One lock parts the threads. It is held for microseconds, around one write(2) and the change of the state that goes
 with it, so that a document never holds less than the journal sizes it names. Nobody waits for another process.
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from prefect_trackrecord.events import RecordChanged, encode
+from prefect_trackrecord.events import RecordChanged, encode_record
 from prefect_trackrecord.journal.plain import clean, plain
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
@@ -24,6 +24,7 @@ from prefect_trackrecord.record.differences import Differences, differences, lea
 from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.lifecycle import may
 from prefect_trackrecord.record.location import here
+from prefect_trackrecord.record.packed import packed
 from prefect_trackrecord.record.snapshot import parsed, plain_value, raw_of, snapshot
 from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.record.status import RecordStatus
@@ -63,6 +64,7 @@ class Recorder:
         self._room = _ROOM
         self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
         self._own: dict[str, Path] = {}
+        self._last: Path | None = None
 
     # --- what models call; none of these raises -----------------------------------------------------------
 
@@ -87,17 +89,17 @@ class Recorder:
             image: a picture of it: a path, bytes, an object with `savefig` or `save`; or nothing.
             told: further fields of the trace (a step's, an error's).
         """
-        kept = self._keep(image) if image is not None and image != "" else None  # type: ignore[comparison-overlap]
+        kept = self._keep(image) if image is not None and image != "" else None
         place = here(2)
-        raw = None
         with self.lock:
             entry = self._entry(record)
             raw = raw_of(record)
             found = None
             data: dict[str, Any] = {}
             if raw is None or entry.base is None or raw.decode() != entry.base:
-                now = snapshot(record, raw)
-                found = differences(parsed(entry.base or ""), now.values)
+                before = parsed(entry.base or "")
+                now = snapshot(record, raw, before)
+                found = differences(before, now.values)
                 if now.text != entry.base:
                     entry.base = data["record"] = now.text
                     if now.odd:
@@ -106,14 +108,14 @@ class Recorder:
             trace = _trace(at, _text(action), _text(reason), found, kept, place)
             if told:
                 trace.update(told)
-            self._write(entry.id, entry.type, at, "trace", data, trace)
+            self._write(entry, at, "trace", data, trace)
 
     def assigned(self, record: ThoughtfulRecord, name: str, value: Any) -> None:
         """A field was given a new value."""
         with self.lock:
             entry = self._entry(record)
             data = {"name": name, "value": plain_value(name, value)}
-            self._write(entry.id, entry.type, datetime.now(timezone.utc), "field", data)
+            self._write(entry, datetime.now(timezone.utc), "field", data)
 
     def changed(self, record: ThoughtfulRecord, new: RecordStatus, *, reason: str = "", kind: str = "") -> None:
         """A record's status was assigned; nothing happens where it is the same as before."""
@@ -127,7 +129,7 @@ class Recorder:
         """A stage of a record was begun."""
         with self.lock:
             entry = self._entry(record)
-            self._write(entry.id, entry.type, datetime.now(timezone.utc), "step", {"step": step})
+            self._write(entry, datetime.now(timezone.utc), "step", {"step": step})
 
     def known(self, record: ThoughtfulRecord) -> Entry:
         """What is known of a record, others' events included."""
@@ -137,7 +139,7 @@ class Recorder:
 
     def follow(self) -> None:
         """Take in what other processes have written since."""
-        if self.folder is not None and self.folder.follow(self.state, self._own.keys()):
+        if self.folder is not None and self.folder.follow(self.state, self._own):
             self.version += 1
 
     # --- meeting records ----------------------------------------------------------------------------------
@@ -145,7 +147,7 @@ class Recorder:
     def _find(self, record: ThoughtfulRecord) -> Entry | None:
         key = identity.key_of(record)
         found = self.state.find(*key)
-        if found is None and self.folder is not None and self.folder.follow(self.state, self._own.keys()):
+        if found is None and self.folder is not None and self.folder.follow(self.state, self._own):
             found = self.state.find(*key)
         return found
 
@@ -169,8 +171,8 @@ class Recorder:
             data["explicit"] = True
         if now.odd:
             data["unstorable"] = list(now.odd)
-        record_id, record_type = identity.key_of(record)
-        entry = self._write(record_id, record_type, at, "created", data, trace)
+        entry = self.state.put(Entry(*identity.key_of(record), at.timestamp()))
+        self._write(entry, at, "created", data, trace)
         entry.base = now.text
         return entry
 
@@ -208,45 +210,40 @@ class Recorder:
         if kind:
             update["kind"] = kind
         data = {"update": update, "name": identity.status_field(record), "value": update["new_status"]}
-        self._write(entry.id, entry.type, at, "status", data)
+        self._write(entry, at, "status", data)
 
     # --- keeping events -----------------------------------------------------------------------------------
 
     def _write(
-        self,
-        record_id: str,
-        record_type: str,
-        at: datetime,
-        op: str,
-        data: dict[str, Any],
-        trace: dict[str, Any] | None = None,
-    ) -> Entry:
+        self, entry: Entry, at: datetime, op: str, data: dict[str, Any], trace: dict[str, Any] | None = None
+    ) -> None:
+        """Into the journal, then into the state. The caller holds the lock."""
         encoded = None
         if trace is not None:
             try:
-                encoded = orjson.dumps(trace)
+                encoded = packed(trace)
             except (TypeError, ValueError):
-                encoded = orjson.dumps(plain(trace))
+                encoded = packed(plain(trace))
             data["trace"] = orjson.Fragment(encoded)
-        event = RecordChanged(at, self.process, record_id, record_type, op, data)
-        line = encode(event)
+        line = encode_record(at, self.process, entry.id, entry.type, op, data)
         if self._writer is None:
-            self._wait(record_id, record_type, line)
+            self._wait((entry.id, entry.type), line)
         else:
             if not self._writer.write(line):
                 self.failed["an event could not be written to the journal"] += 1
-            path = self._writer.path
-            if path is not None and path.name not in self._own:
-                self._own[path.name] = path
+            if self._writer.path is not self._last:
+                self._last = self._writer.path
+                if self._last is not None:
+                    self._own[self._last.name] = self._last
         self.version += 1
-        return self.state.apply(event, encoded, trace)
+        self.state.happened(entry, at.timestamp(), op, data, encoded, trace)
 
-    def _wait(self, record_id: str, record_type: str, line: bytes) -> None:
+    def _wait(self, key: tuple[str, str], line: bytes) -> None:
         if self._room < len(line):
             self.trouble("tracing is not configured, and there is no more room in memory")
             return
         self._room -= len(line)
-        self.waiting.setdefault((record_id, record_type), []).append(line)
+        self.waiting.setdefault(key, []).append(line)
 
     def take_over(self, lines: list[bytes], pictures: dict[str, bytes]) -> None:
         """Take in events that waited in memory for a folder."""
@@ -262,7 +259,9 @@ class Recorder:
             for event in SegmentReader(b"".join(lines)):
                 if isinstance(event, RecordChanged):
                     trace = event.data.pop("trace", None)
-                    entry = self._write(event.record_id, event.record_type, event.at, event.op, event.data, trace)
+                    key = (event.record_id, event.record_type)
+                    entry = self.state.find(*key) or self.state.put(Entry(*key, event.at.timestamp()))
+                    self._write(entry, event.at, event.op, event.data, trace)
                     entry.base = event.data.get("record") or entry.base
 
     def own_sizes(self) -> dict[str, int]:

@@ -1,12 +1,8 @@
-"""A record's present values as plain JSON: fast where pydantic can say them, marked where nobody can.
-
-The values are kept as pydantic's own JSON as long as nothing changes, since comparing bytes costs next to nothing.
-"""
+"""A record's present values as plain JSON: fast where pydantic can say them, marked where nobody can."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from pydantic import BaseModel
@@ -17,18 +13,15 @@ _PYDANTIC_MASK = "**********"
 _secret: dict[str, bool] = {}
 
 
-@dataclass(slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A record's values at one moment.
 
     Attributes:
-        raw: what tells one moment from another; may hold secrets, so it never leaves the memory.
         values: plain and masked.
         text: `values` as JSON text.
         odd: fields that could not be said in JSON and are kept as their repr, marked.
     """
 
-    raw: bytes
     values: dict[str, Any]
     text: str
     odd: tuple[str, ...] = ()
@@ -42,12 +35,13 @@ def raw_of(record: BaseModel) -> bytes | None:
         return None
 
 
-def snapshot(record: BaseModel, raw: bytes | None = None) -> Snapshot:
+def snapshot(record: BaseModel, raw: bytes | None = None, before: dict[str, Any] | None = None) -> Snapshot:
     """The record's values, whatever they are. Never raises.
 
     Args:
         record: the record.
         raw: what `raw_of` gave just now, if it was asked already.
+        before: the values of an earlier snapshot: what equals them is free of secrets, or masked, already.
     """
     if raw is None:
         raw = raw_of(record)
@@ -57,10 +51,20 @@ def snapshot(record: BaseModel, raw: bytes | None = None) -> Snapshot:
         except ValueError:  # NaN and infinity, which pydantic writes and JSON does not know
             values = None
         if isinstance(values, dict):
-            if _masked(values):
-                return Snapshot(raw, values, orjson.dumps(values).decode())
-            return Snapshot(raw, values, raw.decode())
+            fresh = {k: v for k, v in values.items() if not same(v, before.get(k))} if before else values
+            if not _masked(fresh):
+                return Snapshot(values, raw.decode())
+            values.update(fresh)
+            return Snapshot(values, orjson.dumps(values).decode())
     return _piece_by_piece(record)
+
+
+def same(new: Any, old: Any) -> bool:
+    """Whether two plain values are equal, the truth values in them too: `True` is not `1`."""
+    kind = type(new)
+    if new != old or (kind is not type(old) and (kind is bool or type(old) is bool)):
+        return False
+    return not (kind is dict or kind is list) or not new or orjson.dumps(new) == orjson.dumps(old)
 
 
 def _piece_by_piece(record: BaseModel) -> Snapshot:
@@ -81,7 +85,7 @@ def _piece_by_piece(record: BaseModel) -> Snapshot:
     values = plain(whole)
     _masked(values)
     text = orjson.dumps(values)
-    return Snapshot(text, values, text.decode(), tuple(odd))
+    return Snapshot(values, text.decode(), tuple(odd))
 
 
 def plain_value(name: str, value: Any) -> Any:

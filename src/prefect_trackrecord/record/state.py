@@ -21,11 +21,11 @@ from typing import Any
 import orjson
 
 from prefect_trackrecord.events import RecordChanged
+from prefect_trackrecord.record.packed import packed
 from prefect_trackrecord.record.snapshot import parsed
 from prefect_trackrecord.record.story import Create, story_of
 
 _AT = itemgetter(0)
-_OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 class Entry:
@@ -152,41 +152,51 @@ class RunRecords:
             self._ordered = False
         self._dirty[entry] = None
 
-    def apply(
-        self, event: RecordChanged, encoded: bytes | None = None, trace: dict[str, Any] | None = None
-    ) -> Entry:
-        """Take one event in, in whatever order they come.
+    def apply(self, event: RecordChanged) -> None:
+        """Take one event of a journal in, in whatever order they come."""
+        at = event.at.timestamp()
+        entry = self.find(event.record_id, event.record_type) or self.put(Entry(event.record_id, event.record_type, at))
+        trace = event.data.get("trace")
+        if not isinstance(trace, dict):
+            trace = None
+        encoded = packed(trace) if trace is not None else None
+        self.happened(entry, at, event.op, event.data, encoded, trace)
+
+    def happened(
+        self,
+        entry: Entry,
+        at: float,
+        op: str,
+        data: dict[str, Any],
+        encoded: bytes | None = None,
+        trace: dict[str, Any] | None = None,
+    ) -> None:
+        """Something happened to a record.
 
         Args:
-            event: the event.
-            encoded: its trace as JSON, where the caller has that already.
+            entry: the record.
+            at: when.
+            op: what.
+            data: as the head of this file says.
+            encoded: the trace as JSON.
             trace: that trace.
         """
-        at = event.at.timestamp()
-        entry = self.find(event.record_id, event.record_type) or self.put(
-            Entry(event.record_id, event.record_type, at)
-        )
-        data = event.data
-        if encoded is None and isinstance(given := data.get("trace"), dict):
-            trace, encoded = given, orjson.dumps(given, option=_OPTIONS)
-        if event.op == "created":
-            self._created(entry, at, data, encoded)
-        elif event.op == "trace":
+        if op == "trace":
             if encoded is not None:
                 _add(entry.traces, (at, encoded))
             if trace is not None and ("step" in trace or "error" in trace):
                 self._told(entry, at, trace)
             self._record(entry, at, data)
-        elif event.op == "status":
+        elif op == "created":
+            self._created(entry, at, data, encoded)
+        elif op == "status":
             self._status(entry, at, data)
-        elif event.op == "field":
+        elif op == "field":
             self._field(entry, at, data)
-        elif event.op == "step":
+        elif op == "step":
             self._step(entry, at, data)  # any other operation is of a newer version, and changes nothing here
-        if at > entry.updated:
-            entry.updated = at
+        entry.updated = max(entry.updated, at)
         self._dirty[entry] = None
-        return entry
 
     def _created(self, entry: Entry, at: float, data: dict[str, Any], trace: bytes | None) -> None:
         create = Create(

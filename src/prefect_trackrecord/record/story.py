@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from prefect_trackrecord.record.packed import packed
 from prefect_trackrecord.record.status import RecordStatus
 
 if TYPE_CHECKING:
     from prefect_trackrecord.record.state import Entry
-
-_OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 class Create(NamedTuple):
@@ -40,7 +40,7 @@ def story_of(entry: Entry) -> bytes:
     elif not updates and first and first.trace is None:
         category = category or (entry.extra or {}).get("category")
     present = entry.present()
-    body = {
+    body: dict[str, Any] = {
         "record_id": entry.id,
         "record": present,
         "status": status,
@@ -67,7 +67,7 @@ def story_of(entry: Entry) -> bytes:
         body["unstorable"] = entry.unstorable
     if entry.extra:
         body = {**entry.extra, **body}
-    return orjson.dumps(body, option=_OPTIONS)
+    return packed(body)
 
 
 def _updates(entry: Entry) -> list[tuple[float, dict[str, Any]]]:
@@ -75,9 +75,8 @@ def _updates(entry: Entry) -> list[tuple[float, dict[str, Any]]]:
     late = [c for c in entry.creates[1:] if c.explicit]
     if not late:
         return entry.updates
-    found = sorted(
-        [(at, update, None) for at, update in entry.updates] + [(c.at, {}, c) for c in late], key=lambda i: i[0]
-    )
+    found: list[tuple[float, dict[str, Any], Create | None]] = [(at, row, None) for at, row in entry.updates]
+    found = sorted(found + [(c.at, {}, c) for c in late], key=lambda item: item[0])
     status, color = entry.creates[0].status, entry.creates[0].color
     out: list[tuple[float, dict[str, Any]]] = []
     for at, update, create in found:
@@ -116,7 +115,7 @@ def _attempts(entry: Entry, updates: list[tuple[float, dict[str, Any]]]) -> int:
 def _times(entry: Entry, updates: list[tuple[float, dict[str, Any]]]) -> dict[str, float]:
     line = _timeline(entry, updates)
     times: dict[str, float] = {}
-    for (start, name, _), (end, _, _) in zip(line, line[1:], strict=False):
+    for (start, name, _), (end, _, _) in pairwise(line):
         times[name] = round(times.get(name, 0.0) + max(0.0, end - start), 6)
     return times
 

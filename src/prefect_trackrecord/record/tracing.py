@@ -45,32 +45,35 @@ class _Tracing:
         self.place: Place | None = None
         self.limbo = Recorder(None, DEFAULT_PROCESS, DEFAULT_RUN)
         self.outputs: dict[Path, Output] = {}
-        self.chosen: dict[tuple[Place | None, str | None], Output] = {}
-        self.pid = os.getpid()
+        self.fixed: Output | None = None
+        self.of_run: dict[str, Output] = {}
+        self._sizes: dict[Path, dict[str, int]] = {}
 
     def output(self) -> Output | None:
         """The documents of the run that this code is in; None while there is neither place nor run."""
         run = current_run()
-        place = self.place
-        if run is None and place is None:
-            return None
-        key = (place, run.run_id if run is not None else None)
-        found = self.chosen.get(key)
-        return found if found is not None else self._choose(key, place, run)
+        if run is None:
+            if self.fixed is None and self.place is not None:
+                self.fixed = self._choose(None)
+            return self.fixed
+        return self.of_run.get(run.run_id) or self._choose(run)
 
     def recorder(self) -> Recorder:
         """The recorder of the run that this code is in."""
         output = self.output()
         return output.recorder if output is not None else self.limbo
 
-    def _choose(
-        self, key: tuple[Place | None, str | None], place: Place | None, run: RunContext | None
-    ) -> Output:
+    def _choose(self, run: RunContext | None) -> Output:
         with self.lock:
-            found = self.chosen.get(key)
-            if found is None:
-                found = self.chosen[key] = self._open(place, run)
+            found = self._open(self.place, run)
+            if run is not None:
+                self.of_run[run.run_id] = found
             return found
+
+    def forget(self) -> None:
+        """Let each run's folder be chosen once more."""
+        self.fixed = None
+        self.of_run.clear()
 
     def _open(self, place: Place | None, run: RunContext | None) -> Output:
         process = (place and place.process) or (run.process_name if run else DEFAULT_PROCESS)
@@ -123,20 +126,18 @@ class _Tracing:
     def after_fork_in_child(self) -> None:
         self.lock = threading.RLock()
         self.limbo.lock = threading.RLock()
-        self.pid = os.getpid()
         for path, output in self.outputs.items():
             output.recorder.forked(self._sizes[path])
             output.forked()
-        self.chosen.clear()  # so that each is opened once more, and completed when this child ends
+        self.forget()  # so that each is opened once more, and completed when this child ends
 
 
 tracing = _Tracing()
-atexit.register(lambda: finish())
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
-        before=lambda: tracing.before_fork(),
-        after_in_parent=lambda: tracing.after_fork_in_parent(),
-        after_in_child=lambda: tracing.after_fork_in_child(),
+        before=tracing.before_fork,
+        after_in_parent=tracing.after_fork_in_parent,
+        after_in_child=tracing.after_fork_in_child,
     )
 
 
@@ -170,6 +171,9 @@ def finish() -> None:
         output.finish()
 
 
+atexit.register(finish)
+
+
 # --- the public functions ---------------------------------------------------------------------------------
 
 
@@ -190,7 +194,7 @@ def configure_records_tracing(
     base = Path(os.path.abspath(os.path.expanduser(os.fspath(folder_path))))
     with tracing.lock:
         tracing.place = Place(base, process_name, run_id)
-        tracing.chosen.clear()
+        tracing.forget()
     tracing.output()
 
 
@@ -229,9 +233,7 @@ def pack_sharable_zip(file_path: str | os.PathLike[str] = "records.zip") -> None
 
 def dump_records_html(file_path: str | os.PathLike[str] = "records.html") -> None:
     """Deprecated: use `save_records_to_html`."""
-    warnings.warn(
-        "dump_records_html is deprecated, use save_records_to_html", DeprecationWarning, stacklevel=2
-    )
+    warnings.warn("dump_records_html is deprecated, use save_records_to_html", DeprecationWarning, stacklevel=2)
     save_records_to_html(file_path)
 
 
