@@ -126,7 +126,7 @@ def day(value: date) -> str:
 
 def status(value: str) -> str:
     """A status as people write it: `partial_success` is `in part`."""
-    return {"partial_success": "in part"}.get(value, value.replace("_", " "))
+    return {"partial_success": "in part"}.get(value) or clip(value.replace("_", " "), 60)
 
 
 def wrap(text: object, width: int = 78, indent: int = 0) -> str:
