@@ -122,7 +122,19 @@ function arrange(rows) {
   const box = byId("records"), before = byId("nothing");
   const now = [...box.querySelectorAll("article:not([hidden])")].map((a) => Number(a.dataset.row));
   if (now.length !== rows.length || now.some((row, i) => row !== rows[i])) {
-    for (const row of rows) box.insertBefore(articles[row], before);
+    for (const row of rows) {
+      articles[row].classList.add("lazy");
+      box.insertBefore(articles[row], before);
+    }
+    layOut(rows);
+  }
+}
+
+/** Lay out what was moved, one record per frame, so that the page answers meanwhile. */
+async function layOut(rows) {
+  for (const row of rows) {
+    await new Promise(requestAnimationFrame);
+    articles[row].classList.remove("lazy");
   }
 }
 
@@ -212,7 +224,7 @@ function key(e) {
     return;
   }
   if (typing && !(e.target.id === "q" && e.key === "ArrowDown")) return;
-  const inBox = e.target.closest(".list, pre, .val");
+  const inBox = e.target.closest(".list, pre, .long");
   if (e.key === "/") { e.preventDefault(); byId("q").focus(); byId("q").select(); }
   else if (e.key === "?") byId("keys").showModal();
   else if (e.key === "j" || e.key === "k") open(list.next(e.key === "j" ? 1 : -1), true);

@@ -41,7 +41,7 @@ function tint(node, color) {
 }
 
 function badge([name, color]) {
-  return tint(el("span", "badge", dot(color), bdi(name || "---")), color);
+  return tint(el("span", color ? "badge" : "badge bare", bdi(name || "---")), color);
 }
 
 const number = (n) => n.toLocaleString("en-US");

@@ -1,5 +1,6 @@
 // One record's story from its view. templates/records/record.html makes the same without script.
 
+const SIGNS = { added: "+", removed: "−", changed: "~", moved: "↕" };
 const time = (ms, text) => attrs(el("time", "", text), { datetime: stamp(ms) });
 const cutNote = (shown, total, what) => el("span", "cut", `Showing ${number(shown)} of ${number(total)} ${what}`);
 
@@ -11,16 +12,18 @@ function errorName(kind, code, type) {
   return parts;
 }
 
-function valueNodes(v) {
-  if (v === null || v === undefined) return [attrs(el("span", "nil", "—"), { title: "nothing" })];
-  if (v === "") return [el("span", "nil", "empty text")];
-  if (typeof v === "string") return [el("span", "val", v)];
-  const text = v.s ?? v.j ?? v.r;
-  const nodes = [el("span", v.s === undefined ? "val mono" : "val", text)];
-  if (v.t !== undefined) nodes.push(" ", el("span", "tag", `${v.t || "object"}, kept as text`));
+/** One value in a cell of its own. */
+function cell(v, side) {
+  if (v === null || v === undefined) return el("td", `${side} nil`, "—");
+  if (v === "") return el("td", `${side} nil`, "empty text");
+  const text = typeof v === "string" ? v : v.s ?? v.j ?? v.r;
   // Length in characters, as Python counts them.
-  if (v.n !== undefined) nodes.push(" ", cutNote([...text].length, v.n, "characters"));
-  return nodes;
+  const length = text.length > 400 ? [...text].length : text.length;
+  const body = length > 400 ? attrs(el("div", "long", text), { tabindex: 0, role: "group", "aria-label": "Long value" }) : text;
+  const node = el("td", typeof v === "string" || v.s !== undefined ? side : `${side} mono`, body);
+  if (v.t !== undefined) node.append(" ", el("span", "tag", `${v.t || "object"}, kept as text`));
+  if (v.n !== undefined) node.append(" ", cutNote(length, v.n, "characters"));
+  return node;
 }
 
 function table(heads, rows) {
@@ -57,10 +60,10 @@ function pictureNodes(img) {
 
 function diffNodes(event) {
   const rows = event.f.map(([path, kind, from, to, place]) => {
-    const sign = attrs(el("span", "sign", hidden(`${kind}: `)), { title: kind });
-    const head = attrs(el("th", "", sign, path || "(value)"), { scope: "row" });
+    const sign = attrs(el("span", "sign", SIGNS[kind]), { role: "img", "aria-label": kind, title: kind });
+    const head = attrs(el("th", "", sign, " ", path || "(value)"), { scope: "row" });
     if (place) head.append(" ", el("span", "tag", place));
-    return el("tr", `d-${kind}`, head, el("td", "old", ...valueNodes(from)), el("td", "new", ...valueNodes(to)));
+    return el("tr", `d-${kind}`, head, cell(from, "old"), cell(to, "new"));
   });
   const box = el("details", "diff", el("summary", "", `Fields Updated (${number(event.fn || event.f.length)})`),
     table(["Field", "From", "To"], rows));
@@ -77,9 +80,9 @@ function eventNode(event) {
     what.append(el("p", "act to", hidden("Status Update: "), badge(event.o),
       attrs(el("span", "arrow", "→"), { "aria-hidden": "true" }), hidden(" to "), badge(event.n)));
   } else {
-    what.append(el("p", "act", bdi(event.a || "Trace")));
+    what.append(el("p", "act", event.a || "Trace"));
   }
-  if (event.r) what.append(el("p", "why", bdi(event.r)));
+  if (event.r) what.append(el("p", "why", event.r));
   if (event.img) what.append(pictureNodes(event.img));
   if (event.f) what.append(diffNodes(event));
   for (const note of event.notes || []) what.append(el("p", "mark-note", note));
@@ -143,7 +146,7 @@ function recordNode(view, row) {
   if (view.steps) node.append(rowsOf("Steps", view.steps.map(([n, outcome, ms, error]) => [n || "step", outcome, ms, error])));
   if (view.rec) {
     const rows = view.rec.map(([name, value]) =>
-      el("tr", "", attrs(el("th", "", name || "record"), { scope: "row" }), el("td", "", ...valueNodes(value))));
+      el("tr", "", attrs(el("th", "", name || "record"), { scope: "row" }), cell(value, "now")));
     node.append(el("details", "now", el("summary", "", "Current values ", el("span", "n", number(view.rec.length))),
       table(["Field", "Value"], rows)));
   }
@@ -171,8 +174,8 @@ function linkPictures(within) {
 
 function showPicture(link) {
   const href = link.getAttribute("href");
-  byId("shot-img").src = link.firstElementChild.src;
-  byId("shot-img").alt = link.firstElementChild.alt;
+  const { src, alt } = link.firstElementChild;
+  byId("shot-box").replaceChildren(attrs(el("img"), { src, alt }));
   byId("shot-text").textContent = link.dataset.name + (link.hasAttribute("data-thumb") ? " (reduced)" : "");
   byId("shot-open").hidden = !href;
   if (href) byId("shot-open").href = href;

@@ -1,7 +1,7 @@
 // What leaves the page: the filtered list as CSV and on paper.
 
 /** What a spreadsheet could take for a formula is led by an apostrophe; numbers are left alone. */
-function cell(value) {
+function csvCell(value) {
   let text = value === null || value === undefined ? "" : String(value);
   if (typeof value === "string" && /^[\s\u0000-\u001f]*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/.test(text)) text = `'${text}`;
   return /[",\r\n]/.test(text) ? `"${text.replace(/"/g, '""')}"` : text;
@@ -15,7 +15,7 @@ function download() {
     lines.push([x.id[row], x.types[x.t[row]], x.statuses[x.s[row]][0], x.cats[x.c[row]], moment(x.a[row]), moment(x.b[row]),
       x.a[row] === null ? null : (x.b[row] - x.a[row]) / 1000, x.e[row], ...(x.why[row] || ["", "", "", ""])]);
   }
-  const body = lines.map((line) => line.map(cell).join(",")).join("\r\n");
+  const body = lines.map((line) => line.map(csvCell).join(",")).join("\r\n");
   // Spreadsheets take a file for UTF-8 where it begins with this mark.
   const address = URL.createObjectURL(new Blob(["\ufeff", body, "\r\n"], { type: "text/csv" }));
   attrs(el("a"), { href: address, download: "records.csv" }).click();

@@ -15,7 +15,8 @@ function setTheme(name) {
   root.dataset.theme = theme;
   const button = byId("theme");
   if (!button) return;
-  byId("theme-name").textContent = theme[0].toUpperCase() + theme.slice(1);
-  button.setAttribute("aria-label", `Colour theme: ${theme === "auto" ? "automatic" : theme}`);
+  const label = theme[0].toUpperCase() + theme.slice(1);
+  byId("theme-name").textContent = label;
+  button.setAttribute("aria-label", `Colour theme: ${label}`);
 }
 setTheme(memory.get());
