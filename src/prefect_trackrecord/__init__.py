@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from prefect_trackrecord._prefect.blocks import TrackRecordStorage as TrackRecordStorage
     from prefect_trackrecord._prefect.hooks import hooks as hooks
-    from prefect_trackrecord._prefect.track import param as param, track as track
+    from prefect_trackrecord._prefect.track import track as track
     from prefect_trackrecord.callbacks import track_command as track_command
     from prefect_trackrecord.errors import TrackRecordError as TrackRecordError
     from prefect_trackrecord.tracking import (
@@ -27,10 +27,11 @@ if TYPE_CHECKING:
         current_tracker as current_tracker,
         recover as recover,
     )
+    from prefect_trackrecord.tracking.values import param as param
 
 _HOMES = {
     "track": "_prefect.track",
-    "param": "_prefect.track",
+    "param": "tracking.values",
     "hooks": "_prefect.hooks",
     "TrackRecordStorage": "_prefect.blocks",
     "track_command": "callbacks",

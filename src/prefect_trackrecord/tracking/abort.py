@@ -59,6 +59,12 @@ def unwatch(tracker: RunTracker) -> None:
         os.kill(os.getpid(), number)
 
 
+def only_watched() -> RunTracker | None:
+    """The running tracker of this process, where there is exactly one."""
+    running = list(_watched.values())
+    return running[0] if len(running) == 1 else None
+
+
 def _restore() -> None:
     if threading.current_thread() is not threading.main_thread():
         return  # the handler calls the host's own and takes itself away when it is next called

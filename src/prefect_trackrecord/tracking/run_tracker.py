@@ -10,7 +10,7 @@ import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from contextvars import Token
+from contextvars import ContextVar, Token
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +39,9 @@ from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storag
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+untracked: ContextVar[RunTracker | None] = ContextVar("trackrecord_untracked", default=None)
+"""What stands in for a tracker where code runs that could be tracked and is not (see `tracking.untracked`)."""
 
 
 def _now() -> datetime:
@@ -316,9 +319,11 @@ def current_tracker() -> RunTracker:
         UsageError: no tracked run surrounds it.
     """
     run = current_run()
-    if run is None or run.tracker is None:
+    tracker: RunTracker | None = run.tracker if run is not None else None
+    # A thread of the user's own starts with no context: there, the only run of the process is meant.
+    tracker = tracker or untracked.get() or abort.only_watched()
+    if tracker is None:
         raise UsageError(
             "no tracked run surrounds this code; put @track above @flow, or use it inside `with RunTracker(...)`"
         )
-    tracker: RunTracker = run.tracker
     return tracker

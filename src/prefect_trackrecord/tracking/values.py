@@ -110,7 +110,7 @@ def _asked(
 def _unknown(option: str, name: str, known: list[str], fn: Callable[..., Any] | None) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     function = getattr(fn, "__name__", "the function")
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = f"; did you mean {near[0]!r}?" if near else "."
     return (
         f"{option}={name!r}): {function}() has no parameter {name!r}{hint} "
         f"It has: {', '.join(known) if known else 'none'}"
