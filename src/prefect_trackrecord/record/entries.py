@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from prefect_trackrecord.record.document import moment
 
 
 class _Entry(BaseModel):
-    """Fields of a newer version are kept as they are."""
+    """Fields of a newer version are kept as they are; dumped, it is what the document holds."""
 
     model_config = ConfigDict(extra="allow")
+
+    always: ClassVar[frozenset[str]] = frozenset()
+    """The seed's fields, which are there in every entry; additive ones are where they say something."""
+
+    @model_serializer(mode="wrap")
+    def _as_in_the_document(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        keep = self.always | self.model_fields_set
+        return {name: value for name, value in handler(self).items() if name in keep}
 
 
 class StatusUpdate(_Entry):
     """One change of status. `kind` is `reopened` for one that left a locked status on purpose."""
+
+    always = frozenset(
+        ("timestamp", "old_status", "old_status_color", "new_status", "new_status_color", "traceback")
+    )
 
     timestamp: str
     old_status: str = ""
@@ -47,6 +59,10 @@ class Trace(_Entry):
         error: `kind`, `code`, `type`, `message`, `traceback` of a failure.
         cut: what was left out for its size; `unstorable`: what could not be stored, and why.
     """
+
+    always = frozenset(
+        ("action", "reason", "timestamp", "dict_updates", "image", "caller_name", "traceback", "image_src_uri")
+    )
 
     action: str = ""
     reason: str = ""
@@ -85,6 +101,10 @@ class RecordEntry(_Entry):
         traced_record: the values at the last trace, where they changed since.
         unstorable: fields whose values could not be said in JSON and are kept as their repr.
     """
+
+    always = frozenset(
+        ("record_id", "record", "status", "status_color", "status_updates", "traces", "record_type")
+    )
 
     record_id: str
     record: str = ""

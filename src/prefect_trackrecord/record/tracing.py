@@ -41,8 +41,12 @@ class _Tracing:
     """This process's recorders. `lock` guards making them, never using them."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything, as a new process would; what is on disk stays. For tests."""
         self.lock = threading.RLock()
-        self.place: Place | None = None
+        self.place: Place | None = None  # where the program said
         self.limbo = Recorder(None, DEFAULT_PROCESS, DEFAULT_RUN)
         self.outputs: dict[Path, Output] = {}
         self.fixed: Output | None = None
