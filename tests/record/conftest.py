@@ -22,6 +22,12 @@ def new_process():
     tracing.reset()
 
 
+@pytest.fixture(scope="session")
+def png() -> bytes:
+    """The smallest picture there is."""
+    return PNG
+
+
 @pytest.fixture
 def folder(tmp_path) -> Path:
     return tmp_path / "rf"

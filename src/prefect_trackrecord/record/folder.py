@@ -133,12 +133,19 @@ class RunFolder:
         return max(stamps, default=0) > time.time_ns() - 20_000_000
 
     def _set_aside(self, target: Path) -> None:
+        """Keep a damaged document beside. It stays in its place too, where it can, until a new one replaces it."""
         for n in range(1, 10_000):
             aside = target.with_name(f"{target.name}.damaged-{n}")
-            if not aside.exists():
+            try:
+                os.link(target, aside)
+            except FileExistsError:
+                continue
+            except OSError:  # a filesystem without hard links
+                if aside.exists():
+                    continue
                 with contextlib.suppress(OSError):
                     os.rename(target, aside)
-                return
+            return
 
     # --- writing ------------------------------------------------------------------------------------------
 

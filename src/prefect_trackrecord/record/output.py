@@ -61,6 +61,10 @@ class Output:
             self._guarded(self._write_page, PAGE)
         self.dumped = True
 
+    def mend(self) -> None:
+        """Write what could be read of a damaged document at once, so that it can't be lost again. Never raises."""
+        self._guarded(lambda: self._write_json(self.recorder.version), document.NAME)
+
     def finish(self) -> None:
         """Bring both documents up to date; nothing is written where they are. Never raises."""
         with self._wake:

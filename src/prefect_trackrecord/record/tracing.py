@@ -91,6 +91,8 @@ class _Tracing:
             if found.damaged:
                 recorder.trouble(f"{path}: the log was damaged and is kept beside: {found.damaged}")
             output = self.outputs[path] = Output(recorder, folder, current().ui_url)
+            if found.damaged:
+                output.mend()
             self._at_exit()
         self._leave_limbo(output)
         return output

@@ -1,0 +1,139 @@
+"""Pictures: whatever is given, the trace is kept, and a copy where there can be one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+
+import pytest
+
+from prefect_trackrecord.record import ThoughtfulRecord, configure_records_tracing, load_records
+from prefect_trackrecord.record.images import suffix_of
+
+
+class Doc(ThoughtfulRecord):
+    pass
+
+
+@pytest.fixture
+def traced(folder, run):
+    configure_records_tracing(folder)
+    record = Doc(id="1")
+
+    def trace(image):
+        record.log_trace("picture", image=image)
+        (entry,) = load_records(folder)
+        last = entry.traces[-1]
+        assert last.action == "picture"
+        if last.image:
+            assert (run / last.image).is_file()
+            assert last.image == f"images/{os.path.basename(last.image)}"
+        return last
+
+    return trace
+
+
+def copy_of(run, trace):
+    return (run / trace.image).read_bytes()
+
+
+def test_a_path_bytes_and_objects(traced, run, tmp_path, png):
+    path = tmp_path / "a picture.JPG"
+    path.write_bytes(png)
+
+    class Figure:
+        def savefig(self, target, format):
+            target.write(png + format.encode())
+
+    class Image:
+        def save(self, target, format):
+            target.write(png + format.encode())
+
+    by_path, by_text, by_bytes = traced(path), traced(str(path)), traced(png)
+    assert by_path.image == by_text.image == by_bytes.image
+    assert by_path.image.endswith(".png")  # by its bytes, not by its name
+    assert copy_of(run, by_path) == png
+    assert hashlib.sha256(png).hexdigest().startswith(os.path.basename(by_path.image)[:-4])
+    assert copy_of(run, traced(Figure())) == png + b"png"
+    assert copy_of(run, traced(Image())) == png + b"PNG"
+    assert copy_of(run, traced(bytearray(png))) == png
+    path.write_bytes(png + b"changed later")
+    assert copy_of(run, by_path) == png
+    assert copy_of(run, traced(path)) == png + b"changed later"
+    assert len(list((run / "images").iterdir())) == 4
+
+
+def test_what_is_wrong_is_said(traced, tmp_path):
+    empty = tmp_path / "empty.png"
+    empty.write_bytes(b"")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+
+    class Broken:
+        def save(self, target, format):
+            raise RuntimeError("no screen")
+
+    for image, words in [
+        ("no/such.png", "no such file"), (tmp_path, "no file"), (pipe, "no file"), (empty, "empty"),
+        (b"", "empty"), (Broken(), "no screen"), (object(), "must be a path"), (42, "must be a path"),
+        ("nul\x00.png", "null"), ("\ud800.png", "surrogates"), ("x" * 5000, "too long"),
+    ]:  # fmt: skip
+        trace = traced(image)
+        assert trace.image == ""
+        assert words in trace.unstorable["image"].lower(), trace.unstorable
+
+
+def test_no_picture_and_odd_names(traced, run, tmp_path, png):
+    for name in ("..png", "a;rm -rf.png", "<script>.png", "ünïcode\u202e.png", "a\nb.png", " "):
+        path = tmp_path / name
+        path.write_bytes(png + name.encode())
+        assert copy_of(run, traced(path)) == png + name.encode()
+    path.write_bytes(b"just text")
+    trace = traced(path)
+    assert trace.image.endswith(".bin")
+    assert copy_of(run, trace) == b"just text"
+    assert "no picture type" in trace.unstorable["image"]
+    for stored in (run / "images").iterdir():
+        assert stored.stem.isalnum()
+
+
+def test_a_huge_one_is_copied_in_bounded_memory(traced, run, tmp_path, png):
+    path = tmp_path / "huge.png"
+    with open(path, "wb") as file:
+        file.write(png)
+        file.truncate(300_000_000)
+    import tracemalloc
+
+    tracemalloc.start()
+    trace = traced(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (run / trace.image).stat().st_size == 300_000_000
+    assert peak < 20_000_000
+
+
+def test_one_that_came_before_configure(folder, run, tmp_path, png):
+    record = Doc(id="1")
+    record.log_trace("early", image=png)
+    path = tmp_path / "x.png"
+    path.write_bytes(png + b"2")
+    record.log_trace("early too", image=path)
+    configure_records_tracing(folder)
+    (entry,) = load_records(folder)
+    assert copy_of(run, entry.traces[1]) == png
+    assert copy_of(run, entry.traces[2]) == png + b"2"
+
+
+@pytest.mark.parametrize(
+    ("head", "suffix"),
+    [
+        (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a..", "gif"), (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
+        (b"\0\0\0 ftypavif", "avif"), (b"\0\0\0 ftypheic", "heic"), (b"<svg xmlns='x'>", "svg"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><svg>", "svg"), (b"<?xml version='1.0'?><html>", "bin"),
+        (b"%PDF-1.7", "pdf"), (b"<html>", "bin"), (b"", "bin"), (b"II*\0", "tiff"),
+    ],
+)  # fmt: skip
+def test_types_come_from_bytes(head, suffix):
+    assert suffix_of(head) == suffix
+
+
