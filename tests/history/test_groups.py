@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from report_samples import FakeArchive, failed, ok
 
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.history import GroupState, compare, groups_of, item_changes, rows_of, sum_groups, ungrouped
-from report_samples import FakeArchive, failed, ok
 
 
 def states(archive: FakeArchive, previous: FakeArchive | None = None) -> dict[str, str]:
@@ -16,9 +16,7 @@ def states(archive: FakeArchive, previous: FakeArchive | None = None) -> dict[st
     both = FakeArchive()
     both.rows = {**(previous.rows if previous else {}), **archive.rows}
     items = item_changes(archive.all, before, rows_of(both))
-    return {
-        c.group.error_type or "": c.state.value for c in compare(archive.all, before, items.came_through)
-    }
+    return {c.group.error_type or "": c.state.value for c in compare(archive.all, before, items.came_through)}
 
 
 def earlier(*rows: Any, **fields: Any) -> FakeArchive:

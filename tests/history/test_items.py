@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from report_samples import FakeArchive, failed, ok, skipped
 
 from prefect_trackrecord.errors import DamagedDocumentError, StoreError
 from prefect_trackrecord.history import ItemState, item_changes, rows_of
-from report_samples import FakeArchive, failed, ok, skipped
 
 
 def compare(archive: FakeArchive, **options: int) -> dict[str, str]:

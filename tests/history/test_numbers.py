@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from report_samples import FakeArchive, at, failed, ok, skipped
 
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.history import Counts, Durations, Numbers, duration_ms, flow_key, total
-from report_samples import FakeArchive, at, failed, ok, skipped
 
 counts = st.integers(0, 50)
 runs = st.builds(

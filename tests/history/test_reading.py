@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from report_samples import FakeArchive, failed, ok
 
 from prefect_trackrecord import history
 from prefect_trackrecord.documents.archive import Archive
@@ -13,7 +14,6 @@ from prefect_trackrecord.documents.models import EmailResult, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.store import open_store
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
-from report_samples import FakeArchive, failed, ok
 
 UTC = timezone.utc
 

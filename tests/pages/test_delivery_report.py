@@ -12,6 +12,7 @@ from importlib import resources
 from typing import Any
 
 import pytest
+from report_samples import NOW, WEEK, FakeArchive, failed, ok, two_weeks
 
 from prefect_trackrecord.documents.models import EmailResult, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError, TemplateError
@@ -19,7 +20,6 @@ from prefect_trackrecord.history import item_changes, rows_of
 from prefect_trackrecord.pages import MAX_EMAIL_BYTES, MAX_MARKDOWN_BYTES, render_line, render_report, words
 from prefect_trackrecord.pages.environment import render
 from prefect_trackrecord.report import Period, Report, build_report
-from report_samples import NOW, WEEK, FakeArchive, failed, ok, two_weeks
 
 FORMATS = ("html", "email", "text", "markdown")
 
@@ -78,9 +78,7 @@ def figures_in(text: str, fmt: str, report: Report) -> dict[str, str]:
 @pytest.mark.parametrize("fmt", FORMATS)
 def test_every_format_carries_the_same_figures(report: Report, fmt: Any) -> None:
     shown = figures_in(render_report(report, fmt), fmt, report)
-    wanted = {
-        f.key: words.figure(f) for f in report.figures if f.shown or fmt in {"text", "markdown"}
-    }
+    wanted = {f.key: words.figure(f) for f in report.figures if f.shown or fmt in {"text", "markdown"}}
     assert shown == wanted
     assert shown["files"] == "1,499"
     assert shown["files_failed"] == "27"

@@ -153,7 +153,9 @@ def _transcribe(archive: FakeArchive, day: datetime, n: int, rng: random.Random)
     if n % 2 or n > 9:
         for i in range(1 + n % 4):
             path = f"/data/audio/{day.date()}/call-9{i:03d}.wav"
-            rows.append(failed(path, "TimeoutError", f"the speech service gave no answer in {30 + i} s", file_type="audio"))
+            rows.append(
+                failed(path, "TimeoutError", f"the speech service gave no answer in {30 + i} s", file_type="audio")
+            )
     if 3 < n < 12:
         path = "/data/audio/shared/codec-test.opus"
         rows.append(failed(path, "UnsupportedCodecError", "codec 'opus-2' is not supported", file_type="audio"))
@@ -209,7 +211,10 @@ def _report(archive: FakeArchive, day: datetime, n: int, rng: random.Random) -> 
 def _sync(archive: FakeArchive, day: datetime, n: int) -> None:
     fields: dict[str, Any] = _prefect("crm-sync", "patient-wren")
     if n == 13:
-        fields |= {"error_type": "HTTPStatusError", "error_message": "401 Unauthorized for url 'https://crm.example.com/v2'"}
+        fields |= {
+            "error_type": "HTTPStatusError",
+            "error_message": "401 Unauthorized for url 'https://crm.example.com/v2'",
+        }
         archive.add(day + timedelta(hours=3), status=RunStatus.FAILED, minutes=0.2, **fields)
     elif n == 7:
         archive.add(day + timedelta(hours=3), status=RunStatus.RUNNING, **fields)

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from report_samples import NOW, WEEK, FakeArchive, failed, ok, skipped, two_weeks
 
 from prefect_trackrecord.documents.models import EmailResult, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.history import item_changes, rows_of
 from prefect_trackrecord.report import Filters, Period, Report, build_report
-from report_samples import NOW, WEEK, FakeArchive, failed, ok, skipped, two_weeks
 
 UTC = timezone.utc
 

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _NAMED = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<email>[^<>]+)>\s*")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# The last is an encoded word, which Python's email package would decode, line breaks in it and all.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]|=\?")
 
 
 def check_address(text: str) -> str:
@@ -75,7 +76,7 @@ class Person(BaseModel):
     @classmethod
     def _is_one_line(cls, value: str | None) -> str | None:
         if value is not None and _CONTROL.search(value):
-            raise ValueError(f"{value!r} has a line break or a control character in it")
+            raise ValueError(f"{value!r} has a line break, a control character or '=?' in it")
         return value
 
     @model_validator(mode="after")

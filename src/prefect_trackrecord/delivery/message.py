@@ -54,6 +54,15 @@ def thread_id(report: str, domain: str) -> str:
     return f"<{_digest(report)}@{domain}>"
 
 
+def header_text(text: str) -> str:
+    """`text` as a header may hold it: one line, and no encoded word.
+
+    Python's email package decodes an encoded word that stands in a value, line breaks in it and all, and
+    before 3.12.5 writes those out as new headers.
+    """
+    return one_line(text).replace("=?", "= ?")
+
+
 def build_message(
     letter: Letter,
     recipient: Person,
@@ -80,7 +89,7 @@ def build_message(
     message["Message-ID"] = message_id(letter.report, letter.period, recipient.email or "", domain)
     message["References"] = thread_id(letter.report, domain)
     message["Date"] = format_datetime(date)
-    message["Subject"] = one_line(letter.subject)[:MAX_SUBJECT] or "Delivery report"
+    message["Subject"] = header_text(letter.subject)[:MAX_SUBJECT] or "Delivery report"
     message["From"] = sender.address
     message["To"] = [person.address for person in to if person.email] or [recipient.address]
     copies = [person.address for person in cc if person.email]
@@ -94,7 +103,9 @@ def build_message(
     message.add_alternative(clean(letter.html), subtype="html")
     for attachment in letter.attachments:
         kind, _, subtype = (_type_of(attachment.name)).partition("/")
-        message.add_attachment(attachment.data, maintype=kind, subtype=subtype, filename=one_line(attachment.name))
+        message.add_attachment(attachment.data, maintype=kind, subtype=subtype, filename=header_text(attachment.name))
+    for n, part in enumerate(part for part in message.walk() if part.is_multipart()):
+        part.set_boundary(f"=_{_digest(message['Message-ID'], letter.text, str(n))}")
     return message
 
 

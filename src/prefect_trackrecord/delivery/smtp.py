@@ -117,8 +117,11 @@ class Mailer:
             begun = True
             session.send(_quoted(message))
             code, text = session.getreply()
+            if 200 <= code < 300:
+                return Outcome("sent", _text(text), code)
             # A 421 closes the session; the mail was refused in so many words all the same.
-            return Outcome("sent", _text(text), code) if code == 250 else self._refused(session, code, text)
+            refused = self._refused(session, code, text)
+            return refused if 400 <= code < 600 else Outcome("unknown", f"no SMTP answer: {_text(text)}")
         except (smtplib.SMTPException, OSError) as exc:
             lost = Outcome("unknown" if begun else "deferred", f"{_where(self._server)}: {_words(exc)}")
             session.close()
@@ -180,6 +183,8 @@ def _quoted(message: bytes) -> bytes:
 
 
 def _answered(code: int, text: bytes | str) -> Outcome:
+    if not 200 <= code < 600:
+        return Outcome("rejected", f"this is no SMTP server: {_text(text)}")
     return Outcome("deferred" if 400 <= code < 500 else "rejected", _text(text), code)
 
 
