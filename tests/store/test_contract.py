@@ -79,3 +79,28 @@ class TestAzure(StoreContract):
         for call in (lambda: store.get("a"), lambda: store.put("a", b"1"), lambda: store.list("a")):
             with pytest.raises(StoreUnavailableError, match="no such bucket or container"):
                 call()
+
+
+class TestGcs(StoreContract):
+    """Where gcsfs and fake-gcs-server are installed."""
+
+    threads = 8
+    rounds = 5
+
+    @pytest.fixture
+    def store(self, gcs_options: dict[str, Any], patient: Settings) -> Store:
+        import gcsfs
+
+        self._options, self._settings = gcs_options, patient
+        name = f"trackrecord-{next(_numbers)}"
+        gcsfs.GCSFileSystem(**gcs_options).mkdir(name)
+        return open_store(StoreConfig(f"gcs://{name}/some/history", gcs_options), settings=patient)
+
+    def another(self, store: Store) -> Store:
+        return open_store(StoreConfig(store.url, self._options), settings=self._settings)
+
+    def test_a_bucket_that_is_not_there(self, gcs_options: dict[str, Any], patient: Settings) -> None:
+        store = open_store(StoreConfig("gs://no-such-bucket/x", gcs_options), settings=patient)
+        for call in (lambda: store.put("a", b"1"), lambda: store.list("a")):
+            with pytest.raises(StoreUnavailableError, match="no such bucket"):
+                call()

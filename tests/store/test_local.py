@@ -140,11 +140,17 @@ def test_a_lock_that_is_held_times_out_and_says_so(tmp_path: Path) -> None:
     assert store.replace("a/b", b"2", etag)
 
 
-def test_equal_sizes_in_quick_succession_have_their_own_etags(tmp_path: Path) -> None:
+def test_equal_sizes_in_quick_succession_have_their_own_etags(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Inodes are used again at once, and the kernel's clock for files is slow: the stamp must tell."""
     store = LocalStore(tmp_path)
+    monkeypatch.setattr("prefect_trackrecord.store._local.os.fsync", lambda fd: None)  # as on a quick disk
     etags = [store.put("a/b", b"%06d" % number) for number in range(300)]
     assert len(set(etags)) == 300
+    monkeypatch.setattr("prefect_trackrecord.store._local.time.time_ns", lambda: 10**18)  # a clock that was set back
+    etags = [store.put("a/b", b"%06d" % number) for number in range(10)]
+    stamps = [int(etag.split("-")[1]) for etag in etags]
+    assert stamps == list(range(stamps[0], stamps[0] + 10))
+    assert [entry.etag for entry in store.list("a")] == etags[-1:]
 
 
 def test_an_etag_of_an_appended_file_belongs_to_the_bytes_read(tmp_path: Path) -> None:
@@ -188,6 +194,7 @@ def test_nothing_but_documents_is_listed_and_nothing_is_left_behind(tmp_path: Pa
     with pytest.raises(KeyExistsError):
         store.create("a/c", b"2")
     (tmp_path / "a" / ".DS_Store").write_bytes(b"")
+    (tmp_path / "a" / "new\nline").write_bytes(b"")
     (tmp_path / ".hidden").mkdir()
     (tmp_path / ".hidden" / "x").write_bytes(b"")
     (tmp_path / "empty" / "deeper").mkdir(parents=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import fsspec
+from fsspec.asyn import reset_lock
 from fsspec.registry import known_implementations, registry
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
@@ -31,6 +32,10 @@ from prefect_trackrecord.store.base import Blob, Entry
 T = TypeVar("T")
 _IN_FLIGHT = 32
 _LARGE = 1 << 20
+
+if hasattr(os, "register_at_fork"):
+    # A forked child has no thread for fsspec's event loop; older fsspec do not notice by themselves.
+    os.register_at_fork(after_in_child=reset_lock)
 
 
 def known_protocols() -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import Any
 from urllib.parse import quote
 
@@ -46,14 +48,14 @@ class GcsDriver:
         """One upload; the condition travels with it."""
         address = f"{self.fs._location}/upload/storage/v1/b/{quote(self._bucket, safe='')}/o"  # noqa: SLF001
         condition = {"ifGenerationMatch": etag if etag is not None else "0"} if etag or absent else {}
+        boundary, body = _multipart({"name": self._prefix + key}, data)
         try:
             answer = await self.fs._call(  # noqa: SLF001
                 "POST",
                 address,
-                uploadType="media",
-                name=self._prefix + key,
-                headers={"Content-Type": "application/octet-stream"},
-                data=data,
+                uploadType="multipart",
+                headers={"Content-Type": f'multipart/related; boundary="{boundary}"'},
+                data=body,
                 json_out=True,
                 **condition,
             )
@@ -106,3 +108,13 @@ class GcsDriver:
 
     def _no_bucket(self) -> StoreUnavailableError:
         return StoreUnavailableError(f"gs://{self._bucket}: {Kind.NO_BUCKET.value}; create it first")
+
+
+def _multipart(about: dict[str, str], data: bytes) -> tuple[str, bytes]:
+    """The boundary and the body of an upload that says in its first part what the second one is."""
+    boundary = f"trackrecord-{os.urandom(16).hex()}"
+    head = (
+        f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(about)}\r\n"
+        f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
+    )
+    return boundary, head.encode() + data + f"\r\n--{boundary}--\r\n".encode()

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
+# What `_check` finds, part for part, in one look: keys are checked a hundred thousand at a time.
+_WRONG = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|//|(?:^|/)\.|^/|/$|^$")
+
 
 def check_key(key: str) -> str:
     """Refuse a key that could leave the store, or that could not be listed again.
@@ -14,7 +19,8 @@ def check_key(key: str) -> str:
     """
     if not isinstance(key, str) or not key:
         raise ValueError(f"not a key: {key!r}; a key is a relative path such as 'run_metadata/2025/01/20/x.json'")
-    _check(key)
+    if _WRONG.search(key):
+        _check(key)
     return key
 
 
@@ -45,11 +51,7 @@ def _check(key: str) -> None:
 
 def is_plain(key: str) -> bool:
     """Whether `check_key` would let a listed key pass; foreign files in a store need not be so."""
-    try:
-        check_key(key)
-    except ValueError:
-        return False
-    return True
+    return not _WRONG.search(key)
 
 
 def below(prefix: str) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
-from prefect_trackrecord.store._keys import below, check_key, check_prefix
+from prefect_trackrecord.store._keys import below, check_key, check_prefix, is_plain
 from prefect_trackrecord.store._locks import file_lock
 from prefect_trackrecord.store.base import Blob, Entry
 
@@ -282,7 +282,7 @@ def _sync_folder(path: str) -> None:
 def _scan(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if is_plain(entry.name)]
     except _NOT_THERE:
         return []
     except OSError as exc:

@@ -1,8 +1,9 @@
 """The contract of a store: bytes at keys, with exclusive create and compare-and-swap.
 
 A key is a relative path with forward slashes, without control characters and empty parts; no part starts with
-a dot. Any other key is a ValueError. An etag is an opaque string that
-changes whenever the object gets other content. All methods are synchronous and safe to call from any thread.
+a dot. Any other key is a ValueError, and foreign files with such names are not listed. An etag is an opaque
+string that changes whenever the object gets other content. All methods are synchronous and safe to call from
+any thread.
 """
 
 from __future__ import annotations
