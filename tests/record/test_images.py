@@ -135,5 +135,3 @@ def test_one_that_came_before_configure(folder, run, tmp_path, png):
 )  # fmt: skip
 def test_types_come_from_bytes(head, suffix):
     assert suffix_of(head) == suffix
-
-

@@ -28,9 +28,7 @@ class _Entry(BaseModel):
 class StatusUpdate(_Entry):
     """One change of status. `kind` is `reopened` for one that left a locked status on purpose."""
 
-    always = frozenset(
-        ("timestamp", "old_status", "old_status_color", "new_status", "new_status_color", "traceback")
-    )
+    always = frozenset(("timestamp", "old_status", "old_status_color", "new_status", "new_status_color", "traceback"))
 
     timestamp: str
     old_status: str = ""
@@ -102,9 +100,7 @@ class RecordEntry(_Entry):
         unstorable: fields whose values could not be said in JSON and are kept as their repr.
     """
 
-    always = frozenset(
-        ("record_id", "record", "status", "status_color", "status_updates", "traces", "record_type")
-    )
+    always = frozenset(("record_id", "record", "status", "status_color", "status_updates", "traces", "record_type"))
 
     record_id: str
     record: str = ""

@@ -52,6 +52,7 @@ class _Tracing:
         self.fixed: Output | None = None
         self.of_run: dict[str, Output] = {}
         self._sizes: dict[Path, dict[str, int]] = {}
+        self._children_exit = 0
 
     def output(self) -> Output | None:
         """The documents of the run that this code is in; None while there is neither place nor run."""
@@ -93,7 +94,7 @@ class _Tracing:
             output = self.outputs[path] = Output(recorder, folder, current().ui_url)
             if found.damaged:
                 output.mend()
-            self._at_exit()
+        self._at_exit()
         self._leave_limbo(output)
         return output
 
@@ -108,7 +109,10 @@ class _Tracing:
         output.recorder.take_over(lines, limbo.pictures)
 
     def _at_exit(self) -> None:
-        """Complete the documents when this process ends, a child of multiprocessing too: those skip atexit."""
+        """Complete the documents when a child of multiprocessing ends, too: those skip atexit."""
+        if self._children_exit == os.getpid():
+            return
+        self._children_exit = os.getpid()
         util = sys.modules.get("multiprocessing.util")
         process = sys.modules.get("multiprocessing.process")
         if util is not None and process is not None and process.parent_process() is not None:
