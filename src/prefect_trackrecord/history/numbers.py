@@ -6,6 +6,7 @@ days of a period add up to it whatever way they are grouped.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -122,8 +123,26 @@ class Numbers:
 
     @classmethod
     def total(cls, runs: Iterable[RunMetadata]) -> Numbers:
-        """The sum over `runs`."""
-        return total((cls.of(run) for run in runs), cls())
+        """The sum over `runs`: what adding up the numbers of each gives, without making them one by one."""
+        by_status: Counter[str] = Counter()
+        files: Counter[str] = Counter()
+        emails: Counter[str] = Counter()
+        errors: Counter[str] = Counter()
+        durations = []
+        for run in runs:
+            by_status[run.status.value] += 1
+            files.update(file_counts(run).by)
+            emails.update(sent=run.emails_sent, failed=run.emails_failed, skipped=run.emails_skipped)
+            errors.update(run.tracking_errors)
+            if (duration := duration_ms(run)) is not None:
+                durations.append(duration)
+        return cls(
+            Counts(dict(by_status)),
+            Counts(dict(files)),
+            Counts(dict(emails)),
+            Durations(tuple(sorted(durations))),
+            Counts(dict(errors)),
+        )
 
     def __add__(self, other: Numbers) -> Numbers:
         return Numbers(

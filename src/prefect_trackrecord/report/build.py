@@ -26,6 +26,7 @@ from prefect_trackrecord.report.model import (
     GroupLine,
     Listing,
     Report,
+    RunLine,
     TrackingError,
     Undelivered,
     Unread,
@@ -121,7 +122,10 @@ def build_report(
         undelivered=_undelivered(now_runs, link),
         unfinished=_listing([lines.run_line(r, link) for r in unfinished], MAX_LINES),
         still_running=running,
-        runs=_listing([lines.run_line(r, link) for r in reversed(_by_start(now_runs))], MAX_RUNS),
+        runs=Listing[RunLine](
+            items=tuple(lines.run_line(r, link) for r in _by_start(now_runs)[: -MAX_RUNS - 1 : -1]),
+            total=len(now_runs),
+        ),
         unread=_listing([unread[key] for key in sorted(unread)], MAX_LINES),
         tracking_errors=_tracking_errors(now_runs),
         reports_left_out=len(inside) - len(now_runs),
@@ -158,7 +162,7 @@ def figures(now: Numbers, before: Numbers, compared: bool) -> tuple[Figure, ...]
         figure("emails_failed", "Emails failed", "emails:failed", better="down", shown=has_emails),
         figure("emails_skipped", "Emails skipped", "emails:skipped", shown=False),
         figure("run_p50", "Run time, median", "p50", kind="duration", better="down"),
-        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down", shown=False),
+        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down", shown=not has_emails),
     )
 
 

@@ -62,7 +62,8 @@ def run_line(run: RunMetadata, link: Link) -> RunLine:
 def group_line(change: GroupChange, by_id: Mapping[str, RunMetadata], link: Link, limit: int) -> GroupLine:
     """The line of an error group, with its newest runs."""
     group = change.group
-    runs = [run_line(by_id[run_id], link) for _, run_id in reversed(group.runs)]
+    newest = group.runs[: -limit - 1 : -1]
+    runs = tuple(run_line(by_id[run_id], link) for _, run_id in newest)
     return GroupLine.model_validate(
         {
             "fingerprint": group.fingerprint,
@@ -75,7 +76,7 @@ def group_line(change: GroupChange, by_id: Mapping[str, RunMetadata], link: Link
             "first_seen": change.first_seen,
             "last_seen": group.last_seen,
             "flows": tuple(sorted(group.flows)),
-            "runs": Listing[RunLine](items=tuple(runs[:limit]), total=len(runs)),
+            "runs": Listing[RunLine](items=runs, total=len(group.runs)),
             "example_path": group.example_path,
             "example_message": group.example_message,
         }
