@@ -110,6 +110,15 @@ def test_address_is_read_on_opening(visit, few):
     assert page.evaluate("document.querySelector('article[data-row=\"8\"]').getBoundingClientRect().top") < 400
 
 
+def test_skipping_to_the_records_keeps_the_filters(visit, few):
+    page = visit(few + "#outcome=failed")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate("location.hash") == "#records"
+    assert page.evaluate(ARTICLES) == ["inv-4", "inv-8", "inv-9"]
+
+
 def test_no_status_is_filtered_by_dashes(visit, save, entry):
     page = visit(save([entry(1), {"record_id": "bare"}]))
     page.click(".card:has-text('---')")
@@ -239,8 +248,10 @@ def test_many_records_open_filter_and_search_through_everything(visit, many, unt
     assert "Step 1 of inv-1234" in page.inner_text("#detail")
     assert page.evaluate("location.hash").endswith("record=inv-1234")
     page.click("#clear")
+    # What the filter took away is no longer shown.
     page.select_option("#outcome", "failed")
     assert count(page) == "Showing 200 of 2,000 records"
+    until(page, f"{OPEN} === 'inv-3'")
     with page.expect_download() as got:
         page.click("#csv")
     rows = list(csv.DictReader(io.StringIO(Path(got.value.path()).read_bytes().decode("utf-8-sig"))))

@@ -70,7 +70,9 @@ function readAll() {
       }
     }
     reading = null;
-    if (state.q) apply();
+    if (!state.q) return;
+    apply();
+    settle();
   })();
   return reading;
 }
@@ -113,7 +115,7 @@ function apply() {
   root.dataset.filterMs = (performance.now() - started).toFixed(1);
 }
 
-const mark = () => markWords(wordsOf(state.q), plain ? articles.filter((a) => !a.hidden) : byId("detail").children);
+const mark = () => markWords(wordsOf(state.q).filter((word) => word.length > 1), plain ? articles.filter((a) => !a.hidden) : byId("detail").children);
 
 /** A plain page: the articles in the list's order, the others hidden. */
 function arrange(rows) {
@@ -158,7 +160,15 @@ function controls() {
 function change(values) {
   Object.assign(state, values);
   apply();
-  if (!plain && byId("detail").dataset.row === undefined) openFirst();
+  settle();
+}
+
+/** A chunked page shows a record of its list: where the filter took the one shown away, the first one. */
+function settle() {
+  if (plain || reading || !list.order.length || list.order.includes(shownRow)) return;
+  state.record = "";
+  writeAddress();
+  openFirst();
 }
 
 const clearFilters = () => change(Object.fromEntries([...FILTERS, "in"].map((f) => [f, ""])));
@@ -275,7 +285,13 @@ function listen() {
   document.addEventListener("keydown", key);
   document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches?.(".shot[role]")) showPicture(e.target); });
   addEventListener("beforeprint", preparePrint);
-  addEventListener("hashchange", () => { readAddress(); apply(); openLinked(); });
+  addEventListener("hashchange", () => {
+    // The link that skips to the records is no filter.
+    if (location.hash === "#records") return;
+    readAddress();
+    apply();
+    openLinked();
+  });
 }
 
 function openLinked() {
