@@ -1,0 +1,103 @@
+"""What the commands print: tables on a terminal, tab-separated rows elsewhere, JSON; complaints on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+from prefect_trackrecord.callbacks.stdout import printable
+from prefect_trackrecord.errors import DamagedDocumentError, TrackRecordError
+
+COLORS = {
+    "success": "green",
+    "partial_success": "yellow",
+    "failed": "red",
+    "aborted": "red",
+    "running": "cyan",
+    "skipped": "dim",
+}
+
+
+def say(text: str = "") -> None:
+    """A line on standard output, without anything that could steer the terminal."""
+    sys.stdout.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+
+
+def note(text: str) -> None:
+    """A line on standard error that is no complaint."""
+    sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+
+
+def complain(error: str | Exception) -> None:
+    """What went wrong, on standard error, with the stable code of an error of ours."""
+    code = f" {error.code}" if isinstance(error, TrackRecordError) else ""
+    note(f"error{code}: {error}")
+
+
+def complain_of_damage(damaged: Iterable[DamagedDocumentError]) -> None:
+    """The documents that could not be read, by key."""
+    for error in damaged:
+        note(f"not read: {error}")
+
+
+def is_terminal() -> bool:
+    """Whether a person looks at standard output."""
+    return sys.stdout.isatty()
+
+
+def dump(value: Any) -> None:
+    """JSON on standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+NUMBERS = {"files", "failed", "skipped", "took"}
+LONG = {"command", "file", "message", "reason", "to"}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Rows under their columns; on a terminal the columns in `NUMBERS` stand right, those in `LONG` may wrap.
+
+    Args:
+        columns: their names.
+        rows: a value for each column; None is shown as nothing.
+    """
+    texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
+    if not is_terminal():
+        for row in [list(columns), *texts]:
+            sys.stdout.write("\t".join(row) + "\n")
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name in NUMBERS else "left"
+        least = 12 if name in LONG else None
+        shown.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold", min_width=least)
+    for row in texts:
+        shown.add_row(*(Text(cell, style=COLORS.get(cell, "")) for cell in row))
+    Console(file=sys.stdout).print(shown)
+
+
+def when(moment: datetime | None) -> str:
+    """A moment in UTC, to the second."""
+    return "" if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}Z"
+
+
+def how_long(ms: float | None) -> str:
+    """A duration in words: `850 ms`, `12.3 s`, `4 min 05 s`, `2 h 07 min`."""
+    if ms is None:
+        return ""
+    if ms < 1000:
+        return f"{ms:.0f} ms"
+    if ms < 60_000:
+        return f"{ms / 1000:.1f} s"
+    minutes, seconds = divmod(round(ms / 1000), 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02} s"
+    return f"{minutes // 60} h {minutes % 60:02} min"

@@ -1,0 +1,54 @@
+"""Which history a command means: resolved as where flows are tracked, and Prefect imported only where it must be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect_trackrecord import settings
+from prefect_trackrecord.callbacks import CommandRun
+from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
+
+
+def storage_of(given: str | None) -> TrackingStorage:
+    """The storage that `--storage`, the environment, or Prefect's settings name.
+
+    Raises:
+        ConfigurationError: what is named can't be used.
+    """
+    return resolve_storage(given, _settings(given))
+
+
+def tracked(command: str, storage: TrackingStorage, **more: str | None) -> CommandRun:
+    """A run of one of our own commands, tracked where `TRACKING_PATH` is set.
+
+    Args:
+        command: its name.
+        storage: the history it works on, where its own run belongs too.
+        more: `config_path`, `target_date` and `role` of the run.
+    """
+    track = settings.current().tracking_path is not None
+    return CommandRun(command, storage=storage if track else None, **more)  # type: ignore[arg-type]
+
+
+def _settings(given: str | None) -> Settings:
+    found = settings.current()
+    if given or found.tracking_path or found.prefect_storage or not _prefect_may_know(found):
+        return found
+    from prefect_trackrecord._prefect.settings import current
+
+    return current()
+
+
+def _prefect_may_know(found: Settings) -> bool:
+    """Whether a file from which Prefect takes settings names ours; reading them is Prefect's job, and takes seconds."""
+    profiles = settings.variable("PREFECT_PROFILES_PATH") or found.prefect_home / "profiles.toml"
+    for path in (Path(profiles), Path("prefect.toml"), Path("pyproject.toml"), Path(".env")):
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace").lower()
+        except OSError:
+            continue
+        moves_home = path.name == "profiles.toml" and "prefect_home" in text
+        if moves_home or ("integrations" in text and "trackrecord" in text):
+            return True
+    return False

@@ -1,0 +1,71 @@
+"""`trackrecord recover`: closes what dead processes left, and asks Prefect only where a run is Prefect's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from prefect_trackrecord.cli.output import complain, dump, note, table, when
+from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.tracking import RecoveredRun
+from prefect_trackrecord.tracking.recover import Ask, Verdict
+from prefect_trackrecord.tracking.recover import recover as recover_runs
+
+
+def recover(storage: str | None, as_json: bool) -> int:
+    """Recover, say what was done, and return 1 where a run could not be closed."""
+    place = storage_of(storage)
+    with tracked("recover", place) as run:
+        with _progress() as progress:
+            found = recover_runs(place, ask=_ask_later(), progress=progress)
+        errors = [one for one in found if one.error]
+        run.tracker.metric("recovered", len(found) - len(errors))
+        if errors:
+            run.tracker.complete("failed", f"{len(errors)} of {len(found)} runs could not be recovered")
+    _print(found, as_json)
+    done = f"{len(found) - len(errors):,} runs recovered" if found else "nothing to recover"
+    note(f"{done} in {place.url}")
+    return 1 if errors else 0
+
+
+def _print(found: list[RecoveredRun], as_json: bool) -> None:
+    if as_json:
+        dump([{"run_id": r.run_id, "error": r.error, "run": r.run and r.run.model_dump(mode="json")} for r in found])
+        return
+    done = [(r.run_id, r.run.command, r.run.status.value, when(r.run.started_at), r.run.reason) for r in found if r.run]
+    if done:
+        table(("run", "command", "status", "started", "reason"), done)
+    for one in found:
+        if one.error:
+            complain(f"run {one.run_id}: {one.error}")
+
+
+def _ask_later() -> Ask:
+    """Asks Prefect, which is imported when the first run of Prefect's is to be judged, and not before."""
+    known: list[Ask] = []
+
+    def ask(run_id: str) -> Verdict:
+        if not known:
+            from prefect_trackrecord._prefect.asking import asker
+
+            note("asking Prefect what became of its runs...")
+            known.append(asker())
+        return known[0](run_id)
+
+    return ask
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None] | None]:
+    """A bar on standard error where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

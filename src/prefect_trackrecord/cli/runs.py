@@ -1,0 +1,177 @@
+"""`trackrecord runs list` and `runs show`: read the history, and track nothing themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect_trackrecord.cli.output import (
+    complain_of_damage,
+    dump,
+    how_long,
+    is_terminal,
+    note,
+    say,
+    table,
+    when,
+)
+from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
+from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError, UsageError
+
+SHORT_ID = 8
+MAX_FAILED = 20
+MAX_ERROR = 200
+COLUMNS = ("run", "started", "command", "status", "files", "failed", "skipped", "took")
+SHORT_COLUMNS = ("run", "started (UTC)", "command", "status", "files", "failed", "took")
+
+
+def list_runs(
+    storage: str | None,
+    first: str | None,
+    last: str | None,
+    command: str | None,
+    status: str | None,
+    limit: int,
+    as_json: bool,
+) -> int:
+    """Print the runs of a window, newest first."""
+    if limit < 0:
+        raise UsageError(f"--limit {limit}: a number of runs, or 0 for all")
+    place = storage_of(storage)
+    found = place.list_runs(first, last, command, status)
+    found.reverse()
+    shown = found[:limit] if limit else found
+    if as_json:
+        dump([run.model_dump(mode="json") for run in shown])
+    elif shown or not is_terminal():
+        short = is_terminal()
+        table(SHORT_COLUMNS if short else COLUMNS, [_cells(run, short) for run in shown])
+    complain_of_damage(place.damaged)
+    if len(shown) < len(found):
+        note(f"{len(shown):,} of {len(found):,} runs shown; --limit 0 shows all")
+    if not found:
+        note(f"no such runs in {place.url}")
+    return 0
+
+
+def _cells(run: RunMetadata, short: bool) -> tuple[Any, ...]:
+    name = f"{run.command} {run.subcommand}" if run.subcommand else run.command
+    status, took = run.status.value, how_long(run.duration_ms)
+    if short:
+        started = when(run.started_at)[:16]
+        return (run.run_id[:SHORT_ID], started, name, status, run.total_files, run.failed_count, took)
+    counts = (run.total_files, run.failed_count, run.skipped_count)
+    return (run.run_id, when(run.started_at), name, status, *counts, took)
+
+
+def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> int:
+    """Print one run with its files and emails."""
+    archive = storage_of(storage).archive
+    run = _find(archive, run_id)
+    damaged: list[DamagedDocumentError] = []
+    files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
+    emails: list[EmailResult] = _rows(archive.emails, run, damaged)
+    bad = [row for row in files if row.status is FileStatus.FAILED]
+    if as_json:
+        shown = bad if failed else files
+        rows = {"files": [_json(row) for row in shown], "emails": [_json(row) for row in emails]}
+        dump({"run": _json(run), **rows})
+    elif failed:
+        table(("file", "error", "message"), [_failure(row) for row in bad])
+    else:
+        _print(archive, run, bad, emails)
+    complain_of_damage(damaged)
+    return 1 if damaged else 0
+
+
+def _rows(read: Any, run: RunMetadata, damaged: list[DamagedDocumentError]) -> list[Any]:
+    try:
+        rows: list[Any] = read(run)
+    except DamagedDocumentError as exc:
+        damaged.append(exc)
+        return []
+    return rows
+
+
+def _json(model: RunMetadata | FileProcessingLog | EmailResult) -> dict[str, Any]:
+    return model.model_dump(mode="json")
+
+
+def _find(archive: Archive, prefix: str) -> RunMetadata:
+    """The run whose id begins so.
+
+    Raises:
+        RunNotFoundError: there is none.
+        UsageError: there are several.
+    """
+    try:
+        return archive.run(prefix)
+    except RunNotFoundError:
+        names = {e.key.rsplit("/", 1)[-1].removesuffix(".json") for e in archive.store.list(layout.RUNS)}
+        names.update(archive.store.folders(layout.JOURNAL))  # runs of which there is no document yet
+        found = sorted(name for name in names if name.startswith(prefix))
+        if not prefix or not found:
+            raise
+    if len(found) > 1:
+        some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
+        raise UsageError(f"{len(found)} runs begin with {prefix}: {some}; give more of the id")
+    return archive.run(found[0])
+
+
+def _failure(row: FileProcessingLog) -> tuple[Any, ...]:
+    message = " ".join((row.error_message or "").split())
+    return (row.file_path, row.error_type, message[:MAX_ERROR] + ("..." if len(message) > MAX_ERROR else ""))
+
+
+def _print(archive: Archive, run: RunMetadata, bad: Sequence[FileProcessingLog], emails: Sequence[EmailResult]) -> None:
+    for name, value in _lines(run):
+        if value not in (None, "", "0"):
+            say(f"{name:<12} {value}")
+    for name, parts in (("tracking", run.tracking_errors), ("numbers", run.metrics)):
+        for key, number in parts.items():
+            say(f"{name:<12} {key}: {number:g}")
+    day = layout.day_of(run.started_at)
+    for name, key in (
+        ("run", layout.run_key(run.run_id, day)),
+        ("files", layout.files_key(run.run_id, day)),
+        ("emails", layout.emails_key(run.run_id, day)),
+    ):
+        if archive.store.get(key) is not None:
+            say(f"{'document':<12} {name}: {archive.store.url}/{key}")
+    if bad:
+        say(f"\nfailed files ({len(bad):,})")
+        table(("file", "error", "message"), [_failure(row) for row in bad[:MAX_FAILED]])
+        if len(bad) > MAX_FAILED:
+            say(f"... and {len(bad) - MAX_FAILED:,} more: trackrecord runs show {run.run_id[:SHORT_ID]} --failed")
+    unsent = [e for e in emails if e.status != "sent"]
+    if unsent:
+        say(f"\nemails that were not sent ({len(unsent):,})")
+        rows = [(e.email or e.agent_name or e.agent_id, e.status, e.reason) for e in unsent]
+        table(("to", "status", "reason"), rows)
+
+
+def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
+    files = f"{run.total_files:,}: {run.success_count:,} success, {run.failed_count:,} failed, "
+    emails = (run.emails_sent, run.emails_failed, run.emails_skipped)
+    return [
+        ("run", run.run_id),
+        ("command", f"{run.command} {run.subcommand or ''}".strip()),
+        ("flow run", run.flow_run_name),
+        ("status", run.status.value),
+        ("error", run.error_message and f"{run.error_type or 'error'}: {run.error_message}"),
+        ("reason", run.reason),
+        ("started", when(run.started_at)),
+        ("ended", when(run.completed_at)),
+        ("took", how_long(run.duration_ms)),
+        ("config", run.config_path),
+        ("target date", run.target_date),
+        ("inside run", run.parent_run_id),
+        ("attempts", str(run.run_count) if run.run_count > 1 else None),
+        ("files", f"{files}{run.skipped_count:,} skipped" if run.total_files else None),
+        ("emails", "{:,} sent, {:,} failed, {:,} skipped".format(*emails) if any(emails) else None),
+        ("tasks", ", ".join(f"{n:,} {state}" for state, n in run.task_counts.items())),
+        ("host", run.host and f"{run.host}, process {run.pid}"),
+    ]
