@@ -1,6 +1,6 @@
 """The delivery report as a model: a period, runs in, a frozen report out. `pages` renders it."""
 
-from prefect_trackrecord.report.build import build_report, chosen
+from prefect_trackrecord.report.build import REPORT_ROLE, build_report, chosen
 from prefect_trackrecord.report.model import (
     Day,
     Figure,
@@ -19,6 +19,7 @@ from prefect_trackrecord.report.model import (
 from prefect_trackrecord.report.period import WINDOWS, Period, parse_day, parse_period, zone
 
 __all__ = [
+    "REPORT_ROLE",
     "WINDOWS",
     "Day",
     "Figure",
