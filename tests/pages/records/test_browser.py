@@ -267,6 +267,7 @@ def test_many_records_deep_link_keys_and_pictures(visit, many, until):
     until(page, f"{OPEN} === 'inv-1989'")
     page.goto(many + "#record=inv-5")
     until(page, f"{OPEN} === 'inv-5'")
+    assert page.get_attribute("#detail .perma", "href") == "#record=inv-5"
     page.goto(many + "#record=nowhere")
     until(page, "document.querySelector('#count').innerText === 'There is no record nowhere in this page'")
 

@@ -138,7 +138,10 @@ function recordNode(view, row) {
   const title = attrs(el("h3", "", bdi(view.id || "(no id)")), { id: `h-${row}` });
   const node = attrs(el("article", `record c-${view.cat}`), { id: `r-${row}`, "data-row": row, tabindex: -1, "aria-labelledby": `h-${row}` });
   tint(node, view.st[1]);
-  node.append(el("header", "rec-head", el("div", "rec-title", title, badge(view.st)), metaNode(view)));
+  const link = attrs(el("a", "perma js-only", "#"), {
+    href: `#record=${encodeURIComponent(view.id)}`, "aria-label": "Link to this record", title: "Link to this record",
+  });
+  node.append(el("header", "rec-head", el("div", "rec-title", title, badge(view.st), link), metaNode(view)));
   for (const note of view.notes || []) node.append(el("p", "mark-note", note));
   if (view.err) node.append(errorNode(view.err));
   if (view.tis) node.append(timeInStatus(view.tis));
