@@ -73,8 +73,10 @@ def wrap_flow_function(fn: Callable[..., Any], begin: Begin, options: Any) -> Ca
     wrapped: Any
     if inspect.isasyncgenfunction(fn):
 
+        aclosing = contextlib.aclosing  # the wrapper gets the globals of `fn`, so it may use none of this module's
+
         async def wrapped(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-            async with contextlib.aclosing(run(wrapped, fn, begin, args, kwargs)) as items:
+            async with aclosing(run(wrapped, fn, begin, args, kwargs)) as items:
                 async for item in items:
                     yield item
 
@@ -98,6 +100,9 @@ def wrap_flow_function(fn: Callable[..., Any], begin: Begin, options: Any) -> Ca
         wrapped.__code__ = wrapped.__code__.replace(
             co_filename=code.co_filename, co_firstlineno=code.co_firstlineno, co_name=code.co_name
         )
+    if (names := getattr(inspect.unwrap(fn), "__globals__", None)) is not None:
+        # Prefect resolves annotations that are strings (`from __future__ import annotations`) by a function's globals
+        wrapped = types.FunctionType(wrapped.__code__, names, wrapped.__name__, None, wrapped.__closure__)
     functools.update_wrapper(wrapped, fn)
     setattr(wrapped, OPTIONS, options)
     return cast("Callable[..., Any]", wrapped)
