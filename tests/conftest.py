@@ -1,11 +1,20 @@
-"""What all tests share: an environment of their own, and the process-wide state put back after each."""
+"""What all tests share: an environment of their own, process-wide state put back after each, an S3 server."""
 
 from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from prefect_trackrecord import settings
 from prefect_trackrecord.documents import archive
+from prefect_trackrecord.settings import Settings
+
+_numbers = itertools.count(1)
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +28,59 @@ def own_environment(tmp_path_factory, monkeypatch):
     archive._warned.clear()
     yield
     settings.current.cache_clear()
+
+
+@dataclass
+class S3Server:
+    """Where it is, and what opens a bucket on it."""
+
+    endpoint: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {
+            "key": "testing-key",
+            "secret": "testing-secret",
+            "endpoint_url": self.endpoint,
+            "client_kwargs": {"region_name": "us-east-1"},
+        }
+
+    def filesystem(self) -> Any:
+        import s3fs
+
+        return s3fs.S3FileSystem(**self.options, skip_instance_cache=True)
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A moto server on a free port. Its PUTs go one by one: moto looks at a condition, then writes."""
+    server_module = pytest.importorskip("moto.server")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    app, lock = server._server.app, threading.Lock()
+
+    def one_write_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["REQUEST_METHOD"] != "PUT":
+            return app(environ, start_response)
+        with lock:
+            return list(app(environ, start_response))
+
+    server._server.app = one_write_at_a_time
+    host, port = server.get_host_and_port()
+    yield S3Server(f"http://{host}:{port}")
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server) -> str:
+    """The name of a new bucket."""
+    name = f"trackrecord-{next(_numbers)}"
+    s3_server.filesystem().call_s3("create_bucket", Bucket=name)
+    return name
+
+
+@pytest.fixture
+def patient(tmp_path: Any) -> Settings:
+    """Settings whose deadlines a busy machine does not miss."""
+    env = {"TRACKRECORD_STORE_DEADLINE": "30", "TRACKRECORD_CALL_DEADLINE": "60", "PREFECT_HOME": str(tmp_path)}
+    return Settings.from_env(env)

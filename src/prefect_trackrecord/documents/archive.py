@@ -23,6 +23,7 @@ from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog,
 from prefect_trackrecord.documents.saving import known_day, save
 from prefect_trackrecord.documents.seal import dump_model, read_fold, seal, utc_now
 from prefect_trackrecord.errors import (
+    ConflictError,
     DamagedDocumentError,
     RunNotFoundError,
     StoreError,
@@ -31,7 +32,7 @@ from prefect_trackrecord.journal.reader import segment_paths, whole, writer_aliv
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.settings import Settings, current
 from prefect_trackrecord.store import open_store
-from prefect_trackrecord.store.base import Store, StoreConfig
+from prefect_trackrecord.store.base import Blob, Store, StoreConfig
 
 logger = logging.getLogger("prefect_trackrecord")
 _writers: dict[tuple[str, str], JournalWriter] = {}
@@ -173,18 +174,28 @@ class Archive:
         folder = self.spool / layout.safe_part(run_id)
         paths = segment_paths(folder)
         for path in paths:
-            data = path.read_bytes()
-            finished = path in _closed or writer_alive(data) is False
-            body = whole(data)
-            if body:
-                self.store.put(f"{layout.journal_prefix(run_id)}/{path.name}", body)
-            if finished and path.stat().st_size == len(data):
-                path.unlink(missing_ok=True)
-                _closed.discard(path)
+            with contextlib.suppress(FileNotFoundError):  # another collector was faster
+                self._bring(f"{layout.journal_prefix(run_id)}/{path.name}", path)
         if paths:
             with contextlib.suppress(OSError):  # somebody still writes there
                 folder.rmdir()
         return len(paths)
+
+    def _bring(self, key: str, path: Path) -> None:
+        """Bring one segment into the store; what is there already is only ever replaced by more of it."""
+        data = path.read_bytes()
+        finished = path in _closed or writer_alive(data) is False
+        body = whole(data)
+        old: Blob | None = None
+        while body and (old is None or len(old.data) < len(body)):
+            try:
+                self.store.replace(key, body, old.etag if old else None)
+                break
+            except ConflictError:
+                old = self.store.get(key)
+        if finished and path.stat().st_size == len(data):
+            path.unlink(missing_ok=True)
+            _closed.discard(path)
 
     def spooled(self) -> Iterator[SpooledRun]:
         """The runs of which this host keeps events for this store."""
