@@ -134,7 +134,7 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(folder, tmp_pa
         shared = {t.action for t in entries["shared"].traces} if "shared" in entries else set()
         for name in names:
             acks = (tmp_path / name).read_bytes().splitlines()
-            last = {kind: 0 for kind in "ftsu"}
+            last = dict.fromkeys("ftsu", 0)
             for ack in acks:
                 last[chr(ack[0])] = int(ack[2:])
             acknowledged += len(acks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from typing import Annotated, Optional
+from typing import Annotated
 
 import pytest
 from pydantic import ValidationError
@@ -42,7 +42,7 @@ def test_a_status_is_a_text():
 
 def test_one_field_under_any_name_may_hold_it():
     class Claim(ThoughtfulRecord):
-        state: Optional[RecordStatus] = None
+        state: RecordStatus | None = None
 
     class Call(ThoughtfulRecord):
         outcome: Annotated[RecordStatus, "any"] = ""

@@ -62,12 +62,14 @@ class Document:
         journal: how many bytes of each segment are in it already.
         damaged: what is wrong with it, empty where nothing is.
         lost: records of it that could not be read.
+        beyond: events that the journals hold beyond it, once they were read.
     """
 
     entries: list[Entry] = field(default_factory=list)
     journal: dict[str, int] = field(default_factory=dict)
     damaged: str = ""
     lost: int = 0
+    beyond: int = 0
 
 
 def compose(parts: list[bytes], journal: dict[str, int]) -> Iterator[bytes]:

@@ -9,12 +9,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from prefect_trackrecord.events import RecordChanged
-from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole
+from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.state import RunRecords
 from prefect_trackrecord.store._locks import file_lock
 
 JOURNAL = "journal"
+IMAGES = "images"
 PAGE = "records_report.html"
 _LOCK_SECONDS = 5.0
 _GROUP = 512 * 1024
@@ -59,7 +60,7 @@ class RunFolder:
         found = document.Document()
         try:
             data = target.read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             data = b""
         except OSError as exc:
             data = b""
@@ -72,14 +73,14 @@ class RunFolder:
             self._set_aside(target)
         if found.damaged:
             # What was salvaged is in the journals too, as far as they reach: only what they lack is added.
-            self.follow(state)
+            found.beyond = self.follow(state)
             for entry in found.entries:
                 state.add(entry)
         else:
             for entry in found.entries:
                 state.put(entry)
             self.offsets.update(found.journal)
-            self.follow(state)
+            found.beyond = self.follow(state)
         return found
 
     def follow(self, state: RunRecords, but: Collection[str] = ()) -> int:
@@ -107,10 +108,29 @@ class RunFolder:
             events.extend(e for e in reader if isinstance(e, RecordChanged))
             self.damaged += reader.damaged
             self.offsets[name] = start + len(data)
-        events.sort(key=lambda e: e.at)
-        for event in events:
-            _apply(state, event)
+        self.take(state, events)
         return len(events)
+
+    @staticmethod
+    def take(state: RunRecords, events: list[RecordChanged]) -> None:
+        """Take events of several journals in, in the order in which they happened."""
+        for event in sorted(events, key=lambda e: e.at):
+            # one whose data is odd must not cost the rest
+            with contextlib.suppress(TypeError, ValueError, AttributeError, KeyError):
+                state.apply(event)
+
+    def bring_home(self) -> None:
+        """Move what had to be kept in the spool to the run's folder, once that can be written. Never raises."""
+        for home in self.homes[1:]:
+            if not home.is_dir():
+                continue
+            for path in segment_paths(home / JOURNAL):
+                with contextlib.suppress(OSError):
+                    if writer_alive(path.read_bytes()) is False:
+                        _move(path, self.path / JOURNAL / path.name)
+            for path in sorted((home / IMAGES).glob("*")):
+                with contextlib.suppress(OSError):
+                    _move(path, self.path / IMAGES / path.name)
 
     def _listed(self) -> list[Path]:
         """The segments; listed again only when a folder's own stamp has changed."""
@@ -220,7 +240,9 @@ def _read_from(path: Path, start: int) -> bytes:
         return file.read()
 
 
-def _apply(state: RunRecords, event: RecordChanged) -> None:
-    """One event of a journal; one whose data is odd must not cost the rest."""
-    with contextlib.suppress(TypeError, ValueError, AttributeError, KeyError):
-        state.apply(event)
+def _move(source: Path, target: Path) -> None:
+    """Copy, then remove: the spool may be on another disk. A reader finds the one or the other, or both alike."""
+    os.makedirs(target.parent, exist_ok=True)
+    if not target.exists():
+        replace_file(target, lambda fd: write_all(fd, [source.read_bytes()]))
+    os.unlink(source)

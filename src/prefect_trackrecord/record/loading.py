@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from prefect_trackrecord.journal.context import current_run
+from prefect_trackrecord.journal.context import current_run, inside_flow
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.entries import RecordEntry
 from prefect_trackrecord.record.folder import JOURNAL, RunFolder
-from prefect_trackrecord.record.page_model import DEFAULT_PROCESS, DEFAULT_RUN
+from prefect_trackrecord.record.places import Located, Place, locate, spool_of
+from prefect_trackrecord.record.publish import read_stored
 from prefect_trackrecord.record.state import RunRecords
-from prefect_trackrecord.record.tracing import part_of, spool_of
 
 
 def load_records(
@@ -26,14 +26,15 @@ def load_records(
     Args:
         folder_path: as for `configure_records_tracing`; or a run's own folder, when neither name is given.
         process_name, run_id: as for `configure_records_tracing`.
+
+    Raises:
+        StorageUrlError, MissingDriverError: the URL can't be opened.
+        StoreError: the store can't be read now.
     """
-    base = Path(os.path.abspath(os.path.expanduser(os.fspath(folder_path))))
-    if process_name is None and run_id is None and is_run(base):
-        return read_run(base)
-    run = current_run()
-    process = process_name or (run.process_name if run else DEFAULT_PROCESS)
-    parent = base / part_of(base, process)
-    return read_run(parent / part_of(parent, run_id or (run.run_id if run else DEFAULT_RUN)))
+    place = Place.of(folder_path, process_name, run_id)
+    if place.folder is not None and process_name is None and run_id is None and is_run(place.folder):
+        return list(stories(Located(place.folder, spool_of(str(place.folder)), "", "")))
+    return list(stories(locate(place, current_run() if inside_flow() else None)))
 
 
 def is_run(path: Path) -> bool:
@@ -41,14 +42,13 @@ def is_run(path: Path) -> bool:
     return (path / document.NAME).is_file() or (path / JOURNAL).is_dir()
 
 
-def read_run(path: Path) -> list[RecordEntry]:
-    """The records of the run in this folder."""
-    return list(stories(path))
-
-
-def stories(path: Path) -> Iterator[RecordEntry]:
-    """The records of the run in this folder, one after the other."""
-    state = RunRecords()
-    RunFolder(path, (spool_of(path),)).load(state, set_aside=False)
+def stories(located: Located) -> Iterator[RecordEntry]:
+    """The records of a run, one after the other."""
+    folder = RunFolder(located.path, (located.spool,) if located.spool else ())
+    if located.store is not None:
+        state = read_stored(located.store, located.prefix, folder)
+    else:
+        state = RunRecords()
+        folder.load(state, set_aside=False)
     for story in state.stories():
         yield RecordEntry.model_validate(story)

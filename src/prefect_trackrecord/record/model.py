@@ -240,4 +240,4 @@ def _quietly(do: Callable[[], None]) -> None:
 
 
 def _trouble(exc: Exception) -> None:
-    tracing.recorder().trouble(f"something could not be kept: {type(exc).__name__}: {exc}")
+    tracing.limbo.trouble(f"something could not be kept: {type(exc).__name__}: {exc}")

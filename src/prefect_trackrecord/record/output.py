@@ -10,14 +10,18 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect_trackrecord.record import document, images
 from prefect_trackrecord.record.folder import PAGE, RunFolder, replace_file, write_all
 from prefect_trackrecord.record.page_model import PageData, page_of, render
 from prefect_trackrecord.record.recorder import Recorder
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.record.publish import Publisher
 
 LARGE = 20_000_000
 _JSON_LAG = 1.0
@@ -31,12 +35,20 @@ class Output:
         recorder: whose records they are.
         folder: where they go.
         ui_url: base of links to the run, or None.
+        publisher: brings all of it into a store that is no folder of this machine; None where there is none.
     """
 
-    def __init__(self, recorder: Recorder, folder: RunFolder, ui_url: str | None = None) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        folder: RunFolder,
+        ui_url: str | None = None,
+        publisher: Publisher | None = None,
+    ) -> None:
         self.recorder = recorder
         self.folder = folder
         self.ui_url = ui_url
+        self.publisher = publisher
         self.dumped = False
         self._writing = threading.Lock()
         self._json_version = -1
@@ -64,6 +76,13 @@ class Output:
     def mend(self) -> None:
         """Write what could be read of a damaged document at once, so that it can't be lost again. Never raises."""
         self._guarded(lambda: self._write_json(self.recorder.version), document.NAME)
+
+    def publish(self) -> bool:
+        """Bring the run into its store, where that is elsewhere; whether that is done. Never raises."""
+        if self.publisher is None:
+            return True
+        publisher = self.publisher
+        return self._guarded(lambda: publisher.publish(self), f"store {publisher.store.url}")
 
     def finish(self) -> None:
         """Bring both documents up to date; nothing is written where they are. Never raises."""
@@ -143,13 +162,13 @@ class Output:
                 return (home / images.FOLDER / base).read_bytes()
         return None
 
-    def _guarded(self, write: object, what: str) -> bool:
+    def _guarded(self, write: Callable[[], None], what: str) -> bool:
         try:
-            write()  # type: ignore[operator]
+            write()
             return True
         except Exception as exc:  # noqa: BLE001 - a document that can't be written must not break the flow
             cause = exc.strerror if isinstance(exc, OSError) and exc.strerror else f"{type(exc).__name__}: {exc}"
-            self.recorder.trouble(f"{self.folder.path / what} could not be written: {cause}")
+            self.recorder.trouble(f"{what} of {self.folder.path} could not be written: {cause}")
             return False
 
     # --- later --------------------------------------------------------------------------------------------

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import orjson
 
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.record import document
@@ -15,8 +14,10 @@ from prefect_trackrecord.record.entries import RecordEntry
 from prefect_trackrecord.record.folder import JOURNAL
 from prefect_trackrecord.record.loading import is_run, stories
 from prefect_trackrecord.record.page_model import run_link
-from prefect_trackrecord.record.tracing import spool_of, tracing
+from prefect_trackrecord.record.places import Located, Place, spool_of
+from prefect_trackrecord.record.tracing import tracing
 from prefect_trackrecord.settings import current
+from prefect_trackrecord.store.base import Store
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class RecordHistory:
     Attributes:
         process: the name under which the run's records are kept.
         run_id: the run.
-        folder: the run's folder.
+        where: the run's folder, or its place in the store.
         run_url: the run in Prefect's UI; None where there is no UI, or the run is none of Prefect's.
         entry: the record's story in that run.
     """
 
     process: str
     run_id: str
-    folder: Path
+    where: str
     run_url: str | None
     entry: RecordEntry
 
@@ -45,46 +46,58 @@ def record_history(
 
     Args:
         record_id: the record's id.
-        folder_path: as for `configure_records_tracing` (for tracked flows: the `records` folder of the store);
-            the configured one where left out.
+        folder_path: as for `configure_records_tracing` (for tracked flows: the store's `records` folder); the
+            one in use where left out.
         record_type: leave out other types that have the same id.
 
     Raises:
-        UsageError: no folder was given, and none is configured.
+        UsageError: no folder was given, and none is in use.
+        StoreError: the store can't be read now.
     """
-    base = _base(folder_path)
     found = []
-    for path in _runs(base):
-        if not _mentions(path, record_id):
+    for located in _runs(_place(folder_path)):
+        if not _mentions(located, record_id):
             continue
-        process, run_id = path.parent.name, path.name
-        link = run_link(current().ui_url, run_id)
+        link = run_link(current().ui_url, located.run_id)
+        where = f"{located.store.url}/{located.prefix}" if located.store else str(located.path)
         found += [
-            RecordHistory(process, run_id, path, link, entry)
-            for entry in stories(path)
+            RecordHistory(located.process, located.run_id, where, link, entry)
+            for entry in stories(located)
             if entry.record_id == record_id and record_type in {None, "", entry.record_type}
         ]
     return sorted(found, key=lambda h: (h.entry.created_at or "", h.process, h.run_id))
 
 
-def _base(folder_path: str | os.PathLike[str] | None) -> Path:
+def _place(folder_path: str | os.PathLike[str] | None) -> Place:
     if folder_path is not None:
-        return Path(os.path.abspath(os.path.expanduser(os.fspath(folder_path))))
+        return Place.of(folder_path)
     if tracing.place is not None:
-        return tracing.place.base
+        return tracing.place
     output = tracing.output()
     if output is None:
         raise UsageError("say which folder: record_history(id, folder_path=...)")
-    return output.folder.path.parent.parent
+    return Place(output.folder.path.parent.parent, None)
 
 
-def _runs(base: Path) -> Iterator[Path]:
+def _runs(place: Place) -> Iterator[Located]:
+    if place.store is not None:
+        yield from _stored_runs(place.store)
+        return
+    base = place.folder
+    assert base is not None
     if is_run(base):
-        yield base
+        yield Located(base, spool_of(str(base)), base.parent.name, base.name)
     for process in _folders(base):
         for run in _folders(process):
             if is_run(run):
-                yield run
+                yield Located(run, spool_of(str(run)), process.name, run.name)
+
+
+def _stored_runs(store: Store) -> Iterator[Located]:
+    for process in store.folders(""):
+        for run in store.folders(process):
+            spool = spool_of(store.url) / process / run
+            yield Located(spool, None, process, run, store, f"{process}/{run}")
 
 
 def _folders(path: Path) -> list[Path]:
@@ -94,30 +107,23 @@ def _folders(path: Path) -> list[Path]:
         return []
 
 
-def _mentions(path: Path, record_id: str) -> bool:
+def _mentions(located: Located, record_id: str) -> bool:
     """Whether a run's files hold the id at all: reading them is cheap, understanding them is not."""
-    needle = orjson.dumps(record_id)
-    ascii_needle = _ascii(record_id)
-    for file in _files(path):
+    if located.store is not None:
+        return True
+    needles = [json.dumps(record_id, ensure_ascii=flag).encode("utf-8", "replace") for flag in (False, True)]
+    for file in _files(located):
         try:
             data = file.read_bytes()
         except OSError:
             continue
-        if needle in data or ascii_needle in data:
+        if any(needle in data for needle in needles):
             return True
     return False
 
 
-def _files(path: Path) -> Iterator[Path]:
-    yield path / document.NAME
-    for journal in (path / JOURNAL, spool_of(path) / JOURNAL):
-        try:
-            yield from sorted(journal.iterdir())
-        except OSError:
-            continue
-
-
-def _ascii(text: str) -> bytes:
-    import json
-
-    return json.dumps(text).encode()
+def _files(located: Located) -> Iterator[Path]:
+    yield located.path / document.NAME
+    for home in (located.path, located.spool):
+        if home is not None and (home / JOURNAL).is_dir():
+            yield from sorted((home / JOURNAL).iterdir())

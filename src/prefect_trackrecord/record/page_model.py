@@ -12,6 +12,8 @@ from uuid import UUID
 
 import orjson
 
+from prefect_trackrecord.record.places import DEFAULT_PROCESS, DEFAULT_RUN
+
 
 @dataclass(frozen=True)
 class PageData:
@@ -88,8 +90,3 @@ def render(data: PageData, images: Callable[[str], bytes | None]) -> Iterator[by
         images=images,
         generated_at=data.generated_at,
     )
-
-
-DEFAULT_PROCESS = "process_name"
-DEFAULT_RUN = "run_id"
-"""The folders of a run outside Prefect: T-Record's own, so that a history of its is gone on with."""

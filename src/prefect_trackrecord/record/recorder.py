@@ -274,6 +274,11 @@ class Recorder:
                 continue
         return sizes
 
+    def close(self) -> None:
+        """Let go of the journal; a later event opens a new segment."""
+        if self._writer is not None:
+            self._writer.close()
+
     def forked(self, sizes: dict[str, int]) -> None:
         """This is a child now: the parent's segments are somebody else's, read up to `sizes`."""
         self.lock = threading.RLock()

@@ -7,34 +7,24 @@ several runs: inside a tracked flow the run is known, outside there is one fixed
 from __future__ import annotations
 
 import atexit
-import hashlib
 import logging
 import os
 import sys
 import threading
 import warnings
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from prefect_trackrecord.documents.layout import records_prefix, safe_part
-from prefect_trackrecord.journal.context import RunContext, current_run
+from prefect_trackrecord.journal.context import current_run, inside_flow
 from prefect_trackrecord.record.archive_zip import pack
 from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.output import Output, save_page
-from prefect_trackrecord.record.page_model import DEFAULT_PROCESS, DEFAULT_RUN
+from prefect_trackrecord.record.places import DEFAULT_PROCESS, DEFAULT_RUN, Located, Place, locate
+from prefect_trackrecord.record.publish import Publisher
 from prefect_trackrecord.record.recorder import Recorder
 from prefect_trackrecord.settings import current
 
 logger = logging.getLogger("prefect_trackrecord")
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a program said that records go."""
-
-    base: Path
-    process: str | None
-    run_id: str | None
 
 
 class _Tracing:
@@ -57,46 +47,42 @@ class _Tracing:
     def output(self) -> Output | None:
         """The documents of the run that this code is in; None while there is neither place nor run."""
         run = current_run()
+        if run is not None and self.place is not None and not inside_flow():
+            run = None  # a program that says itself where records go has its own names for them
         if run is None:
             if self.fixed is None and self.place is not None:
-                self.fixed = self._choose(None)
+                self.fixed = self.open(locate(self.place, None))
             return self.fixed
-        return self.of_run.get(run.run_id) or self._choose(run)
+        found = self.of_run.get(run.run_id)
+        if found is None:
+            found = self.of_run[run.run_id] = self.open(locate(self.place, run))
+        return found
 
     def recorder(self) -> Recorder:
         """The recorder of the run that this code is in."""
         output = self.output()
         return output.recorder if output is not None else self.limbo
 
-    def _choose(self, run: RunContext | None) -> Output:
-        with self.lock:
-            found = self._open(self.place, run)
-            if run is not None:
-                self.of_run[run.run_id] = found
-            return found
-
     def forget(self) -> None:
         """Let each run's folder be chosen once more."""
         self.fixed = None
         self.of_run.clear()
 
-    def _open(self, place: Place | None, run: RunContext | None) -> Output:
-        process = (place and place.process) or (run.process_name if run else DEFAULT_PROCESS)
-        run_id = (place and place.run_id) or (run.run_id if run else DEFAULT_RUN)
-        path = _path_of(place, run, process, run_id)
-        output = self.outputs.get(path)
-        if output is None or output.recorder.gone():
-            folder = RunFolder(path, (spool_of(path),))
-            recorder = Recorder(folder, process, run_id)
-            found = folder.load(recorder.state, set_aside=True)
-            if found.damaged:
-                recorder.trouble(f"{path}: the log was damaged and is kept beside: {found.damaged}")
-            output = self.outputs[path] = Output(recorder, folder, current().ui_url)
-            if found.damaged:
-                output.mend()
-        self._at_exit()
-        self._leave_limbo(output)
-        return output
+    def drop(self, output: Output) -> None:
+        """A run is over: what comes after opens it anew."""
+        with self.lock:
+            self.outputs = {path: o for path, o in self.outputs.items() if o is not output}
+            self.forget()
+
+    def open(self, located: Located) -> Output:
+        """The documents of a run in this process; its history is read the first time."""
+        with self.lock:
+            output = self.outputs.get(located.path)
+            if output is None or output.recorder.gone():
+                output = self.outputs[located.path] = _opened(located)
+            self._at_exit()
+            self._leave_limbo(output)
+            return output
 
     def _leave_limbo(self, output: Output) -> None:
         """What happened before there was a place is not forgotten."""
@@ -151,28 +137,19 @@ if hasattr(os, "register_at_fork"):
     )
 
 
-def spool_of(path: Path) -> Path:
-    """Where this host keeps what could not be written to a run's folder."""
-    tag = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-    return current().spool / "records" / tag
-
-
-def _path_of(place: Place | None, run: RunContext | None, process: str, run_id: str) -> Path:
-    if place is not None:
-        return place.base / part_of(place.base, process) / part_of(place.base / part_of(place.base, process), run_id)
-    assert run is not None
-    root = run.archive.store.local_root
-    if root is None:
-        return Path(run.archive.spool) / "records" / safe_part(process) / safe_part(run_id)
-    return Path(root) / records_prefix(process, run_id)
-
-
-def part_of(parent: Path, name: str) -> str:
-    """`name` as a folder's name; as it is where such a folder is there already, from before this package."""
-    safe = safe_part(name)
-    if safe == name or any(c in name for c in "/\\\0") or name in {"", ".", ".."}:
-        return safe
-    return name if (parent / name).is_dir() and not (parent / safe).is_dir() else safe
+def _opened(located: Located) -> Output:
+    folder = RunFolder(located.path, (located.spool,) if located.spool else ())
+    recorder = Recorder(folder, located.process, located.run_id)
+    folder.bring_home()
+    found = folder.load(recorder.state, set_aside=True)
+    publisher = Publisher(located.store, located.prefix) if located.store else None
+    output = Output(recorder, folder, current().ui_url, publisher)
+    if found.damaged or found.beyond:
+        recorder.version += 1  # the documents lag behind already
+    if found.damaged:
+        recorder.trouble(f"{located.path}: the log was damaged and is kept beside: {found.damaged}")
+        output.mend()
+    return output
 
 
 def finish() -> None:
@@ -197,13 +174,16 @@ def configure_records_tracing(
     A history that is there already is gone on with. Records that were made before are taken along.
 
     Args:
-        folder_path: a folder; it is made when the first record comes.
+        folder_path: a folder, made when the first record comes; or a URL such as `s3://bucket/records`.
         process_name: inside a tracked flow the flow's name, else one fixed name, where left out.
         run_id: inside a tracked flow the flow run's id, else one fixed name, where left out.
+
+    Raises:
+        StorageUrlError, MissingDriverError: the URL can't be opened.
     """
-    base = Path(os.path.abspath(os.path.expanduser(os.fspath(folder_path))))
+    place = Place.of(folder_path, process_name, run_id)
     with tracing.lock:
-        tracing.place = Place(base, process_name, run_id)
+        tracing.place = place
         tracing.forget()
     tracing.output()
 
@@ -224,11 +204,12 @@ def dump_records() -> None:
     seconds behind. Nothing depends on it: what happened is in the journal before, and both files are completed when
     the program ends.
     """
-    output = tracing.output()
+    output = _output("records are not dumped")
     if output is None:
-        logger.warning("records are not dumped: call configure_records_tracing(folder) first")
         return
     output.dump()
+    if output is tracing.fixed:  # a flow's records go to its bucket when it ends
+        output.publish()
 
 
 def save_records_to_html(file_path: str | os.PathLike[str] = "records.html") -> None:
@@ -247,13 +228,25 @@ def dump_records_html(file_path: str | os.PathLike[str] = "records.html") -> Non
     save_records_to_html(file_path)
 
 
-def _to_file(file_path: str | os.PathLike[str], what: str, write: object) -> None:
-    output = tracing.output()
+def _output(what: str) -> Output | None:
+    """The documents in use; where there are none, a warning says what that costs."""
+    try:
+        output = tracing.output()
+    except Exception as exc:  # noqa: BLE001 - the flow goes on without it
+        tracing.limbo.trouble(f"{what}: {type(exc).__name__}: {exc}")
+        return None
     if output is None:
-        logger.warning("%s is not written: call configure_records_tracing(folder) first", what)
+        logger.warning("%s: call configure_records_tracing(folder) first", what)
+    return output
+
+
+def _to_file(file_path: str | os.PathLike[str], what: str, write: Callable[[Output, Path], None]) -> None:
+    output = _output(f"{what} is not written")
+    if output is None:
         return
     target = Path(os.path.abspath(os.path.expanduser(os.fspath(file_path))))
     try:
-        write(output, target)  # type: ignore[operator]
+        write(output, target)
+        output.publish()
     except Exception as exc:  # noqa: BLE001 - the flow goes on without it
         output.recorder.trouble(f"{what} could not be written to {target}: {exc}")

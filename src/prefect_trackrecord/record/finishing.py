@@ -1,0 +1,81 @@
+"""What is done for the records of a run when it ends, and later for a run that could not end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prefect_trackrecord.documents.layout import RECORDS, safe_part
+from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.record.folder import JOURNAL
+from prefect_trackrecord.record.output import Output
+from prefect_trackrecord.record.places import Located, of_archive
+from prefect_trackrecord.record.tracing import tracing
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.documents.archive import Archive
+
+
+def complete_records(archive: Archive, process: str, run_id: str) -> bool:
+    """A run ended: bring its records' documents up to date, and into the store. Never raises.
+
+    Records that only other processes of this host used are among them. Nothing happens for a run without records.
+
+    Args:
+        archive: the run's.
+        process: the name under which its records are kept (`RunContext.process_name`).
+        run_id: the run.
+
+    Returns:
+        Whether everything is in the store; what is not stays on this host, for `recover_records`.
+    """
+    done = True
+    for output in _of_run(archive, process, run_id):
+        output.finish()
+        if not output.publish():
+            done = False
+        elif output.publisher is not None:
+            _leave(output)
+    return done
+
+
+def recover_records(archive: Archive) -> list[str]:
+    """Bring into a store what this host still keeps for it; returns the runs that are done. Never raises."""
+    done = []
+    base = Path(archive.spool) / RECORDS
+    for folder in sorted(base.glob("*/*")):
+        if not (folder / JOURNAL).is_dir():
+            continue
+        process, run_id = folder.parent.name, folder.name
+        if complete_records(archive, process, run_id):
+            done.append(run_id)
+    return done
+
+
+def _of_run(archive: Archive, process: str, run_id: str) -> Iterator[Output]:
+    """The documents of a run: those that this process has open, else those on this host."""
+    try:
+        located = of_archive(archive, process, run_id)
+    except StoreError:
+        return
+    open_ = [
+        o for o in list(tracing.outputs.values())
+        if o.folder.path == located.path or safe_part(o.recorder.run_id) == safe_part(run_id)
+    ]  # fmt: skip
+    if not open_ and _there(located):
+        open_ = [tracing.open(located)]
+    yield from open_
+
+
+def _there(located: Located) -> bool:
+    return any((home / JOURNAL).is_dir() for home in (located.path, located.spool) if home is not None)
+
+
+def _leave(output: Output) -> None:
+    """Tidy the spool; where another process still writes there, that is left to `recover_records`."""
+    assert output.publisher is not None
+    with suppress(StoreError):
+        output.publisher.leave(output)
+    tracing.drop(output)
