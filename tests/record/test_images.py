@@ -42,12 +42,12 @@ def test_a_path_bytes_and_objects(traced, run, tmp_path, png):
     path.write_bytes(png)
 
     class Figure:
-        def savefig(self, target, format):
-            target.write(png + format.encode())
+        def savefig(self, target, **options):
+            target.write(png + options["format"].encode())
 
     class Image:
-        def save(self, target, format):
-            target.write(png + format.encode())
+        def save(self, target, **options):
+            target.write(png + options["format"].encode())
 
     by_path, by_text, by_bytes = traced(path), traced(str(path)), traced(png)
     assert by_path.image == by_text.image == by_bytes.image
@@ -70,7 +70,7 @@ def test_what_is_wrong_is_said(traced, tmp_path):
     os.mkfifo(pipe)
 
     class Broken:
-        def save(self, target, format):
+        def save(self, target, **options):
             raise RuntimeError("no screen")
 
     for image, words in [
@@ -127,7 +127,8 @@ def test_one_that_came_before_configure(folder, run, tmp_path, png):
 @pytest.mark.parametrize(
     ("head", "suffix"),
     [
-        (b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a..", "gif"), (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a..", "gif"), (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
         (b"\0\0\0 ftypavif", "avif"), (b"\0\0\0 ftypheic", "heic"), (b"<svg xmlns='x'>", "svg"),
         (b"\xef\xbb\xbf<?xml version='1.0'?><svg>", "svg"), (b"<?xml version='1.0'?><html>", "bin"),
         (b"%PDF-1.7", "pdf"), (b"<html>", "bin"), (b"", "bin"), (b"II*\0", "tiff"),

@@ -264,12 +264,16 @@ def test_a_stopped_process_that_holds_the_lock_stops_nobody_for_long(folder, run
     configure_records_tracing(folder)
     record = Shared(id="1")
     dump_records()
+    code = (
+        "import fcntl, sys, time\n"
+        "f = open(sys.argv[1], 'w')\n"
+        "fcntl.flock(f, fcntl.LOCK_EX)\n"
+        "print('held', flush=True)\n"
+        "time.sleep(60)\n"
+    )
     holder = subprocess.Popen(
-        [sys.executable, "-c",
-         "import fcntl, sys, time\nf = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)\n"
-         "time.sleep(60)", str(run / "journal" / ".lock")],
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [sys.executable, "-c", code, str(run / "journal" / ".lock")], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout.readline() == "held\n"
         begin = time.monotonic()
