@@ -41,7 +41,7 @@ LABELS = {
     "skipped": "Skipped",
     "success": "Done",
 }
-_SCRIPTS = ("base", "theme", "detail", "list", "search", "export")
+_SCRIPTS = ("base", "theme", "detail", "list", "search", "export", "input")
 
 
 def render_records_page(

@@ -1,4 +1,4 @@
-// The page itself: filters kept in the address, opening a record, keys, colours of the page, download.
+// The page itself: filters kept in the address, the list that follows them, opening a record.
 
 const DEFAULTS = { q: "", in: "", status: "", type: "", outcome: "", error: "", from: "", to: "", sort: "", record: "" };
 const FILTERS = ["q", "status", "type", "outcome", "error", "from", "to"];
@@ -10,7 +10,15 @@ function readAddress() {
   for (const name of Object.keys(DEFAULTS)) state[name] = clean(given.get(name) || "");
 }
 
+let writing = 0;
+
+/** The address follows a moment later: the browser asks another process for it, and the list must not wait. */
 function writeAddress() {
+  clearTimeout(writing);
+  writing = setTimeout(writeAddressNow);
+}
+
+function writeAddressNow() {
   const parts = Object.keys(DEFAULTS).filter((name) => state[name]).map((name) => `${name}=${encodeURIComponent(state[name])}`);
   const hash = parts.length ? `#${parts.join("&")}` : "";
   if (hash !== location.hash) history.replaceState(null, "", hash || location.href.split("#")[0]);
@@ -39,9 +47,10 @@ function matches() {
   if (!words.length) return null;
   const found = new Uint8Array(index.id.length).fill(1);
   const sources = state.in === "id" || !piles.length ? [idPile()] : piles.concat(reading ? [idPile()] : []);
-  for (const word of words) {
+  // Long words first: they leave fewer records for the others.
+  for (const word of words.sort((l, r) => r.length - l.length)) {
     const hits = new Uint32Array(index.id.length);
-    for (const pile of sources) pile.find(word, hits);
+    for (const pile of sources) pile.find(word, hits, found);
     for (let row = 0; row < found.length; row++) found[row] &= hits[row] > 0 ? 1 : 0;
   }
   return found;
@@ -60,8 +69,12 @@ function readAll() {
   if (piles.length === count || reading) return reading;
   reading = (async () => {
     let pause = performance.now();
+    const load = (n) => (n < count ? unpack(byId(`c${n}`)) : null);
+    let next = load(0);
     for (let n = 0; n < count; n++) {
-      const views = chunks.get(n) || (await unpack(byId(`c${n}`)));
+      const views = await next;
+      // The next chunk is opened beside the work on this one.
+      next = load(n + 1);
       piles.push(new Pile(n * index.chunk, views.map((view) => textOf(view).toLowerCase())));
       if (performance.now() - pause > 100) {
         if (state.q) count_line(`Searching… ${number(Math.min(piles.length * index.chunk, index.id.length))} of ${number(index.id.length)} read`);
@@ -221,77 +234,6 @@ function followReading() {
     if (first && Number(first[0].dataset.row) !== list.current) list.mark(Number(first[0].dataset.row), true);
   }, { rootMargin: "-180px 0px -60% 0px", threshold: [0, 0.01] });
   for (const article of articles) seen.observe(article);
-}
-
-function key(e) {
-  if (e.ctrlKey || e.metaKey || e.altKey || document.querySelector("dialog[open]")) return;
-  const typing = e.target.matches("input, select, textarea");
-  if (e.key === "Escape") {
-    byId("when").open = false;
-    if (e.target.id === "q" && state.q) change({ q: "" });
-    else if (e.target.id === "q") e.target.blur();
-    else if (root.classList.contains("opened")) back();
-    return;
-  }
-  if (typing && !(e.target.id === "q" && e.key === "ArrowDown")) return;
-  const inBox = e.target.closest(".list, pre, .long");
-  if (e.key === "/") { e.preventDefault(); byId("q").focus(); byId("q").select(); }
-  else if (e.key === "?") byId("keys").showModal();
-  else if (e.key === "j" || e.key === "k") open(list.next(e.key === "j" ? 1 : -1), true);
-  else if ((e.key === "ArrowDown" || e.key === "ArrowUp") && !inBox && !plain) { e.preventDefault(); open(list.next(e.key === "ArrowDown" ? 1 : -1), false); }
-}
-
-function back() {
-  root.classList.remove("opened");
-  byId("back").hidden = true;
-  state.record = "";
-  writeAddress();
-  list.link(shownRow)?.focus();
-}
-
-function listen() {
-  let waiting = 0;
-  byId("q").addEventListener("input", () => { clearTimeout(waiting); waiting = setTimeout(() => change({ q: byId("q").value }), index.id.length > 2000 ? 120 : 30); });
-  byId("q").addEventListener("focus", () => { if (!plain && state.in !== "id" && index.id.length <= 20000) readAll(); }, { once: true });
-  byId("tools").addEventListener("submit", (e) => { e.preventDefault(); change({ q: byId("q").value }); });
-  byId("ids").addEventListener("change", (e) => change({ in: e.target.checked ? "id" : "" }));
-  for (const name of ["status", "type", "outcome", "sort", "from", "to"]) byId(name).addEventListener("change", (e) => change({ [name]: e.target.value }));
-  byId("clear").addEventListener("click", clearFilters);
-  byId("nothing-clear").addEventListener("click", clearFilters);
-  byId("csv").addEventListener("click", download);
-  byId("help").addEventListener("click", () => byId("keys").showModal());
-  byId("theme").addEventListener("click", () => { const next = THEMES[(THEMES.indexOf(root.dataset.theme) + 1) % 3]; memory.set(next); setTheme(next); });
-  byId("filters").addEventListener("click", (e) => e.target.setAttribute("aria-expanded", String(byId("selects").classList.toggle("open"))));
-  byId("back")?.addEventListener("click", back);
-  byId("shot-close").addEventListener("click", () => byId("shot").close());
-  byId("groups-more")?.addEventListener("click", (e) => {
-    const all = byId("groups").classList.toggle("all"), { all: most, of } = e.target.dataset;
-    attrs(e.target, { "aria-expanded": String(all) }).textContent = all ? "Show fewer" : "Show more";
-    byId("groups-count").textContent = `Showing ${all ? number(Number(most)) : 5} of ${of} groups`;
-  });
-  document.addEventListener("click", (e) => {
-    const hit = (selector) => e.target.closest(selector);
-    const button = hit(".card, .v, .group"), link = hit(".shot");
-    if (button?.matches(".card")) {
-      const name = button.dataset.status === "" ? "" : index.statuses[button.dataset.status][0] || "---";
-      if (name === "") clearFilters();
-      else change({ status: state.status === name ? "" : name });
-    } else if (button?.matches(".v")) change({ outcome: state.outcome === button.dataset.outcome ? "" : button.dataset.outcome });
-    else if (button) change({ error: state.error === button.dataset.error ? "" : button.dataset.error });
-    else if (link && !e.ctrlKey && !e.metaKey) { e.preventDefault(); showPicture(link); }
-    else if (e.target.id === "shot") e.target.close();
-    if (!hit("#when")) byId("when").open = false;
-  });
-  document.addEventListener("keydown", key);
-  document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches?.(".shot[role]")) showPicture(e.target); });
-  addEventListener("beforeprint", preparePrint);
-  addEventListener("hashchange", () => {
-    // The link that skips to the records is no filter.
-    if (location.hash === "#records") return;
-    readAddress();
-    apply();
-    openLinked();
-  });
 }
 
 function openLinked() {

@@ -33,8 +33,16 @@ class Pile {
     this.text = texts.join("\u0001");
   }
 
-  /** Add 1 in `hits` for each record that has `word`. */
-  find(word, hits) {
+  /** Add 1 in `hits` for each record that has `word`; `found` says which are still in question. */
+  find(word, hits, found) {
+    let open = 0;
+    for (let i = 0; i < this.starts.length; i++) open += found[this.from + i];
+    if (open * 4 < this.starts.length) {
+      for (let i = 0; i < this.starts.length; i++) {
+        if (found[this.from + i] && this.text.substring(this.starts[i], this.starts[i + 1]).includes(word)) hits[this.from + i]++;
+      }
+      return;
+    }
     let at = this.text.indexOf(word);
     let i = 0;
     while (at >= 0) {
