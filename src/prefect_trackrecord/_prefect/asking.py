@@ -9,13 +9,11 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient
-
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord.documents.fold import RECOVERED
 from prefect_trackrecord.documents.models import RunStatus
-from prefect_trackrecord.tracking.recover import Verdict
+from prefect_trackrecord.tracking.recovery import Verdict
 
 logger = logging.getLogger("prefect_trackrecord")
 PAGE = 100
@@ -101,7 +99,7 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
     )
 
 
-def _read(prefect: SyncPrefectClient, ids: list[str]) -> dict[str, dict[str, Any]]:
+def _read(prefect: api.Requests, ids: list[str]) -> dict[str, dict[str, Any]]:
     body = {"flow_runs": {"id": {"any_": ids}}, "limit": PAGE}
     answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
     answer.raise_for_status()

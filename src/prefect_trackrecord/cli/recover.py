@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of, tracked
 from prefect_trackrecord.tracking import RecoveredRun
-from prefect_trackrecord.tracking.recover import Ask, Verdict
-from prefect_trackrecord.tracking.recover import recover as recover_runs
+from prefect_trackrecord.tracking.recovery import Ask, Verdict
+from prefect_trackrecord.tracking.recovery import recover as recover_runs
 
 
 def recover(storage: str | None, as_json: bool) -> int:

@@ -10,7 +10,7 @@ from prefect_trackrecord.documents.models import (
     RunMetadata,
     RunStatus,
 )
-from prefect_trackrecord.tracking.recover import RecoveredRun, recover
+from prefect_trackrecord.tracking.recovery import RecoveredRun, recover
 from prefect_trackrecord.tracking.run_tracker import RunTracker, current_tracker
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
