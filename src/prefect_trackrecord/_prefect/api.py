@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from httpx import Response
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import FlowRun
 from prefect.client.schemas.actions import ArtifactCreate
-from prefect.context import FlowRunContext, SyncClientContext
+from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from prefect_trackrecord._prefect.runs import LiveRun
@@ -24,17 +26,43 @@ _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _FINE = {"COMPLETED", "RUNNING", "PENDING", "SCHEDULED", "PAUSED"}
 
 
+class Requests(Protocol):
+    """What can make a request of the API; Prefect's synchronous client is one."""
+
+    def request(self, method: Any, path: Any, **more: Any) -> Response:
+        """Make a request and wait for its answer."""
+
+
+class OnLoop:
+    """An async flow's own client, used from another thread: a client of our own would cost more than all our requests."""
+
+    def __init__(self, own: PrefectClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._own, self._loop = own, loop
+
+    def request(self, method: Any, path: Any, **more: Any) -> Response:
+        """Make a request on the flow's event loop."""
+        future = asyncio.run_coroutine_threadsafe(self._own.request(method, path, **more), self._loop)
+        return future.result(more.get("timeout", SECONDS) + 1)
+
+
 @contextmanager
-def client() -> Iterator[SyncPrefectClient]:
-    """The client of the surrounding flow run, or one of our own."""
+def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
+    """The client of the surrounding flow run, or one of our own.
+
+    Args:
+        loop: the event loop of an async flow, as long as it runs.
+    """
+    mine = AsyncClientContext.get()
     if SyncClientContext.get() is not None:
         yield get_client(sync_client=True)
+    elif mine is not None and loop is not None and loop.is_running():
+        yield OnLoop(mine.client, loop)
     else:
         with get_client(sync_client=True) as own:
             yield own
 
 
-def task_runs(prefect: SyncPrefectClient, run: LiveRun, flow_run: FlowRun) -> dict[str, Any]:
+def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> dict[str, Any]:
     """What became of a flow run's task runs, as fields of its metadata.
 
     The API lags behind what happens. A task run whose end this process has seen is told as seen; where tasks run
@@ -47,7 +75,7 @@ def task_runs(prefect: SyncPrefectClient, run: LiveRun, flow_run: FlowRun) -> di
     fields: dict[str, Any] = {}
     if flow_run.deployment_id is not None:
         path = f"/deployments/{flow_run.deployment_id}"
-        answer = prefect.request("GET", path, timeout=SECONDS)  # type: ignore[arg-type]
+        answer = prefect.request("GET", path, timeout=SECONDS)
         if answer.is_success:
             fields["deployment_name"] = answer.json().get("name")
     rows = _read(prefect, flow_run, deadline)
@@ -62,7 +90,7 @@ def observed(run: LiveRun) -> dict[str, Any]:
     return _summed([], run)
 
 
-def create_artifact(prefect: SyncPrefectClient, flow_run: FlowRun, key: str, text: str, description: str) -> None:
+def create_artifact(prefect: Requests, flow_run: FlowRun, key: str, text: str, description: str) -> None:
     """Leave a markdown artifact on a flow run; works from any hook, in any process.
 
     Raises:
@@ -83,7 +111,7 @@ def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
     return any(r.get("state_type") not in _FINAL and r["id"] not in run.tasks for r in rows)
 
 
-def _read(prefect: SyncPrefectClient, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
+def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     while True:
         left = deadline - time.monotonic()

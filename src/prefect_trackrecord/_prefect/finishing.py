@@ -14,7 +14,6 @@ from contextlib import ExitStack
 from typing import Any
 
 from prefect import Flow
-from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas import FlowRun
 from prefect.context import FlowRunContext
 from prefect.logging.loggers import flow_run_logger
@@ -35,6 +34,7 @@ class Finish:
 
     def __init__(self, run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         self.run, self.flow, self.flow_run = run, flow, flow_run
+        self.loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
 
@@ -49,9 +49,9 @@ class Finish:
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
                 self.run.trouble("the run's end could not be tracked", exc)
 
-    def _client(self, stack: ExitStack) -> SyncPrefectClient | None:
+    def _client(self, stack: ExitStack) -> api.Requests | None:
         try:
-            return stack.enter_context(api.client())
+            return stack.enter_context(api.client(self.loop))
         except Exception as exc:  # noqa: BLE001 - the API may be gone
             self.run.trouble("Prefect's API could not be reached at the run's end", exc)
             return None
@@ -66,7 +66,7 @@ class Finish:
             self._timer.daemon = False
             self._timer.start()
 
-    def _tasks(self, prefect: SyncPrefectClient | None) -> None:
+    def _tasks(self, prefect: api.Requests | None) -> None:
         try:
             found = api.task_runs(prefect, self.run, self.flow_run) if prefect else api.observed(self.run)
         except Exception as exc:  # noqa: BLE001 - the API may be gone
@@ -86,7 +86,7 @@ class Finish:
             )
             return None
 
-    def _tell(self, sealed: RunMetadata | None, prefect: SyncPrefectClient | None) -> None:
+    def _tell(self, sealed: RunMetadata | None, prefect: api.Requests | None) -> None:
         if sealed is None:
             return
         settings = self.run.archive.settings
@@ -137,7 +137,9 @@ def wait(finish: Finish, seconds: float) -> None:
 
 async def await_(finish: Finish, seconds: float) -> None:
     """As `wait`, without blocking the event loop."""
+    finish.loop = asyncio.get_running_loop()
     await asyncio.to_thread(start(finish).join, seconds)
+    finish.loop = None
 
 
 def late(run: LiveRun) -> None:
