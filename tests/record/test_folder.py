@@ -182,10 +182,18 @@ def test_events_of_a_newer_version_are_let_pass(folder, run):
     (segment,) = (run / "journal").glob("*.ndjson")
     newest = json.loads(segment.read_bytes().splitlines()[-1])
     with open(segment, "ab") as file:
-        for change in ({"op": "teleported"}, {"kind": "record.v9"}, {"data": 3}, {"new": 1}):
+        for change in (
+            {"op": "teleported"}, {"kind": "record.v9"}, {"data": 3}, {"new": 1}, {"record_id": 7},
+            {"record_id": "odd", "data": {"trace": {"timestamp": 5, "dict_updates": 3}}},
+        ):  # fmt: skip
             file.write(json.dumps({**newest, **change}).encode() + b"\n")
-    (entry,) = load_records(folder)
-    assert [t.action for t in entry.traces] == ["Initialize record", "a", "a"]
+    entries = {e.record_id: e for e in load_records(folder)}
+    assert [t.action for t in entries["1"].traces] == ["Initialize record", "a", "a"]
+    assert [t.action for t in entries["odd"].traces] == [""]
+    tracing.reset()
+    configure_records_tracing(folder)
+    dump_records()
+    assert len(load_records(folder)) == len(entries)
 
 
 def test_a_document_of_a_newer_version_keeps_its_fields(folder, run, log):

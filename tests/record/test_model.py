@@ -283,6 +283,51 @@ def test_copied_pickled_unvalidated_and_made_before(folder):
     assert [t.action for t in found["(no id)"].traces] == ["Initialize record", "without id"]
 
 
+def test_an_old_copy_made_without_validation_changes_nothing(folder):
+    """Prefect copies the parameters of tasks with `model_construct`."""
+    configure_records_tracing(folder)
+    record = Invoice(id="1", status=Status.PENDING)
+    old = dict(record.__dict__)
+    record.status = Status.COMPLETED
+    copied = Invoice.model_construct({"id", "status"}, **old)
+    assert copied.status == "Pending"
+    (entry,) = load_records(folder)
+    assert [u.new_status for u in entry.status_updates] == ["Completed"]
+
+
+def test_texts_with_passwords(folder, run):
+    configure_records_tracing(folder)
+    Invoice(id="1").log_trace("Fetched ftp://me:hunter2@host/x", reason="of https://me:hunter3@host")
+    dump_records()
+    assert all(b"hunter" not in p.read_bytes() for p in run.rglob("*") if p.is_file())
+
+
+def test_configure_while_other_threads_record(folder):
+    import threading
+
+    stop, written = threading.Event(), []
+
+    def work(n):
+        record = Invoice(id=f"t{n}")
+        k = 0
+        while not stop.is_set():
+            record.log_trace(str(k))
+            k += 1
+        written.append((n, k))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    configure_records_tracing(folder)
+    stop.wait(0.05)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    found = {e.record_id: [t.action for t in e.traces] for e in load_records(folder)}
+    for n, k in written:
+        assert sorted(found[f"t{n}"]) == sorted(["Initialize record", *map(str, range(k))])
+
+
 def test_a_hook_of_the_users_own_costs_no_story(folder):
     class Hooked(ThoughtfulRecord):
         seen: list[str] = Field(default_factory=list)

@@ -8,7 +8,7 @@ from typing import Any
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
 from prefect_trackrecord.record.lifecycle import error_of, may
-from prefect_trackrecord.record.model import ThoughtfulRecord, _quietly
+from prefect_trackrecord.record.model import ThoughtfulRecord, quietly
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
@@ -56,7 +56,7 @@ def follow_state(
     """
     if not isinstance(record, ThoughtfulRecord):
         return False
-    _quietly(lambda: _follow(record, state, task, attempt, reason, error, {**STATES, **(mapping or {})}))
+    quietly(lambda: _follow(record, state, task, attempt, reason, error, {**STATES, **(mapping or {})}))
     return True
 
 

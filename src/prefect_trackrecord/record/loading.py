@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from prefect_trackrecord.journal.context import current_run, inside_flow
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.entries import RecordEntry
@@ -13,6 +15,7 @@ from prefect_trackrecord.record.folder import JOURNAL, RunFolder
 from prefect_trackrecord.record.places import Located, Place, locate, spool_of
 from prefect_trackrecord.record.publish import read_stored
 from prefect_trackrecord.record.state import RunRecords
+from prefect_trackrecord.record.story import story_of
 
 
 def load_records(
@@ -51,4 +54,7 @@ def stories(located: Located) -> Iterator[RecordEntry]:
         state = RunRecords()
         folder.load(state, set_aside=False)
     for story in state.stories():
-        yield RecordEntry.model_validate(story)
+        try:
+            yield RecordEntry.model_validate(story)
+        except ValidationError:  # somebody else's hand was in the journal
+            yield RecordEntry.model_validate_json(story_of(document.entry_of(story["record_id"], story)))

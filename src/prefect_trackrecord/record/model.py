@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -19,9 +20,23 @@ from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
 T = TypeVar("T", bound="ThoughtfulRecord")
+_copying: ContextVar[bool] = ContextVar("trackrecord_copying", default=False)
 
 
-class ThoughtfulRecord(BaseModel):
+class _Copies:
+    """What pydantic's plugin for type checkers would else take for a second definition."""
+
+    @classmethod
+    def model_construct(cls, _fields_set: set[str] | None = None, **values: Any) -> Any:
+        """As pydantic's; Prefect copies parameters this way, so that it continues a record and changes nothing."""
+        token = _copying.set(True)
+        try:
+            return super().model_construct(_fields_set, **values)  # type: ignore[misc]
+        finally:
+            _copying.reset(token)
+
+
+class ThoughtfulRecord(_Copies, BaseModel):
     """A business record (an invoice, a claim, a call) that keeps its own story.
 
     Subclass it with the record's fields. One of them may be annotated `RecordStatus`. Constructing a record
@@ -77,13 +92,13 @@ class ThoughtfulRecord(BaseModel):
                 check(type(self), str(old or ""), str(value))
             super().__setattr__(name, value)
             new = identity.status_of(self) or RecordStatus("")
-            _quietly(lambda: tracing.recorder().changed(self, new))
+            quietly(lambda: tracing.recorder().changed(self, new))
             return
         before = self.__dict__.get(name)
         super().__setattr__(name, value)
         after = self.__dict__.get(name)
         if name != "id" and not (type(before) is type(after) and _equal(before, after)):
-            _quietly(lambda: tracing.recorder().assigned(self, name, after))
+            quietly(lambda: tracing.recorder().assigned(self, name, after))
 
     # --- the story ----------------------------------------------------------------------------------------
 
@@ -111,15 +126,15 @@ class ThoughtfulRecord(BaseModel):
                 body = json.loads(trace)
                 found.append({name: body.get(name, "") for name in ("action", "reason", "timestamp")})
 
-        _quietly(collect)
+        quietly(collect)
         return found
 
     def step(self, name: str) -> Step:
         """Trace a stage with its time and outcome: `with record.step("validate"): ...`."""
         return Step(
             name,
-            lambda step: _quietly(lambda: tracing.recorder().began(self, step)),
-            lambda action, reason, told: _quietly(lambda: tracing.recorder().trace(self, action, reason, None, told)),
+            lambda step: quietly(lambda: tracing.recorder().began(self, step)),
+            lambda action, reason, told: quietly(lambda: tracing.recorder().trace(self, action, reason, None, told)),
         )
 
     def fail(
@@ -154,7 +169,7 @@ class ThoughtfulRecord(BaseModel):
             else:
                 told["unstorable"] = {"status": f"{old!r} may not be followed by {str(status)!r}"}
         action = f"Failed: {code}" if code else "Failed"
-        _quietly(lambda: tracing.recorder().trace(self, action, reason or error["message"], None, told))
+        quietly(lambda: tracing.recorder().trace(self, action, reason or error["message"], None, told))
 
     def reopen(self, status: RecordStatus | str, reason: str = "") -> None:
         """Leave a terminal status on purpose; the story says so.
@@ -167,8 +182,8 @@ class ThoughtfulRecord(BaseModel):
             raise UsageError(f"{type(self).__name__} has no field annotated RecordStatus")
         super().__setattr__(name, status)
         new = identity.status_of(self) or RecordStatus("")
-        _quietly(lambda: tracing.recorder().changed(self, new, reason=reason, kind="reopened"))
-        _quietly(lambda: tracing.recorder().trace(self, "Reopened", reason, None))
+        quietly(lambda: tracing.recorder().changed(self, new, reason=reason, kind="reopened"))
+        quietly(lambda: tracing.recorder().trace(self, "Reopened", reason, None))
 
     # --- the record as JSON -------------------------------------------------------------------------------
 
@@ -222,7 +237,7 @@ def _meet(record: ThoughtfulRecord) -> None:
         )
     if names and type(value := record.__dict__.get(names[0])) is str:
         record.__dict__[names[0]] = RecordStatus.of(value)  # pydantic leaves defaults as they are
-    _quietly(lambda: tracing.recorder().meet(record))
+    quietly(lambda: tracing.recorder().meet(record, given=not _copying.get()))
 
 
 def _equal(before: Any, after: Any) -> bool:
@@ -232,7 +247,8 @@ def _equal(before: Any, after: Any) -> bool:
         return False
 
 
-def _quietly(do: Callable[[], None]) -> None:
+def quietly(do: Callable[[], None]) -> None:
+    """Do something of tracking; an error is counted and logged, and goes no further."""
     try:
         do()
     except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from prefect_trackrecord.events import RecordChanged
@@ -74,13 +75,11 @@ class Publisher:
                 continue
             data = whole(blob.data)
             events = [e for e in SegmentReader(data[start:]) if isinstance(e, RecordChanged)]
-            folder.offsets[name] = len(data)
             count += len(events)
-            if output is None:
+            with output.recorder.lock if output is not None else nullcontext():
                 folder.take(state, events)
-            else:
-                with output.recorder.lock:
-                    folder.take(state, events)
+                folder.offsets[name] = len(data)
+                if output is not None:
                     output.recorder.version += 1
         return count
 

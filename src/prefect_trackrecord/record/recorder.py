@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from prefect_trackrecord.events import RecordChanged, encode_record
-from prefect_trackrecord.journal.plain import clean, plain
+from prefect_trackrecord.journal.plain import clean, mask_text, plain
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
 from prefect_trackrecord.record.differences import Differences, differences, leaves
@@ -61,6 +61,7 @@ class Recorder:
         self.failed: Counter[str] = Counter()
         self.waiting: dict[tuple[str, str], list[bytes]] = {}
         self.pictures: dict[str, bytes] = {}
+        self.successor: Recorder | None = None
         self._room = _ROOM
         self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
         self._own: dict[str, Path] = {}
@@ -68,13 +69,18 @@ class Recorder:
 
     # --- what models call; none of these raises -----------------------------------------------------------
 
-    def meet(self, record: ThoughtfulRecord) -> None:
-        """A record was constructed: it begins here, or goes on."""
+    def meet(self, record: ThoughtfulRecord, *, given: bool = True) -> None:
+        """A record was constructed: it begins here, or goes on.
+
+        Args:
+            record: the record.
+            given: its values are what a program says now; False for a copy, which may be old.
+        """
         with self.lock:
             known = self._find(record)
             if known is None:
-                self._begin(record, explicit=True)
-            else:
+                self._begin(record, explicit=given)
+            elif given:
                 self._go_on(record, known)
 
     def trace(
@@ -239,6 +245,9 @@ class Recorder:
         self.state.happened(entry, at.timestamp(), op, data, encoded, trace)
 
     def _wait(self, key: tuple[str, str], line: bytes) -> None:
+        if self.successor is not None:  # another thread configured tracing just now
+            self.successor.take_over([line], {})
+            return
         if self._room < len(line):
             self.trouble("tracing is not configured, and there is no more room in memory")
             return
@@ -347,11 +356,10 @@ def _trace(
 
 
 def _text(value: Any) -> str:
-    if type(value) is str and value.isascii():
-        return value
     if value is None:
         return ""
     try:
-        return clean(str(value))
+        text = value if type(value) is str else str(value)
+        return mask_text(text if text.isascii() else clean(text))
     except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything
         return f"<{type(value).__name__}, str() raised {type(exc).__name__}>"

@@ -154,6 +154,10 @@ class RunRecords:
 
     def apply(self, event: RecordChanged) -> None:
         """Take one event of a journal in, in whatever order they come."""
+        if not (
+            isinstance(event.record_id, str) and isinstance(event.record_type, str) and isinstance(event.data, dict)
+        ):
+            raise TypeError("a record's event must name the record and say what happened")
         at = event.at.timestamp()
         entry = self.find(event.record_id, event.record_type) or self.put(Entry(event.record_id, event.record_type, at))
         trace = event.data.get("trace")

@@ -91,6 +91,7 @@ class _Tracing:
             return
         with limbo.lock:
             self.limbo = Recorder(None, DEFAULT_PROCESS, DEFAULT_RUN)
+            limbo.successor = output.recorder
             lines = [line for many in limbo.waiting.values() for line in many]
         output.recorder.take_over(lines, limbo.pictures)
 
