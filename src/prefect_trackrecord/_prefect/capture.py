@@ -187,7 +187,7 @@ def end_hook(options: FlowOptions) -> FlowHook:
 
     def trackrecord(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> Any:
         finish = ended(flow, flow_run, state, options)
-        seconds = finishing.seconds_left(finish.run, flow)
+        seconds = finishing.seconds_left(finish.run, flow, state)
         if flow.isasync and finishing.on_event_loop():
             return finishing.await_(finish, seconds)
         return finishing.wait(finish, seconds)

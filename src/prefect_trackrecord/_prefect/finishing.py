@@ -15,6 +15,7 @@ from typing import Any
 
 from prefect import Flow
 from prefect.client.schemas import FlowRun
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging.loggers import flow_run_logger
 
@@ -103,11 +104,11 @@ class Finish:
             self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
 
 
-def seconds_left(run: LiveRun, flow: Flow[..., Any]) -> float:
-    """How long a hook may wait: what the flow's timeout leaves, where it runs inside of it."""
+def seconds_left(run: LiveRun, flow: Flow[..., Any], state: State[Any]) -> float:
+    """How long a hook may wait: what the flow's timeout leaves, where it runs inside of it (its function has returned)."""
     context = FlowRunContext.get()
-    inside = context is not None and context.flow_run is not None and str(context.flow_run.id) == run.run_id
-    if not flow.timeout_seconds or not inside:
+    within = context is not None and context.flow_run is not None and str(context.flow_run.id) == run.run_id
+    if not flow.timeout_seconds or not within or run.error is not None or state.name == "TimedOut":
         return LONGEST
     left = flow.timeout_seconds - (time.monotonic() - run.began) - MARGIN
     return max(0.0, min(LONGEST, left))

@@ -72,7 +72,6 @@ def wrap_flow_function(fn: Callable[..., Any], begin: Begin, options: Any) -> Ca
     run = _runner(fn)
     wrapped: Any
     if inspect.isasyncgenfunction(fn):
-
         aclosing = contextlib.aclosing  # the wrapper gets the globals of `fn`, so it may use none of this module's
 
         async def wrapped(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
