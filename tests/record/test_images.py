@@ -69,13 +69,22 @@ def test_what_is_wrong_is_said(traced, tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
 
+    class Array:  # as numpy's: comparing it gives no truth value
+        def __ne__(self, other):
+            return self
+
+        def __bool__(self):
+            raise ValueError("ambiguous")
+
+        __eq__, __hash__ = __ne__, None
+
     class Broken:
         def save(self, target, **options):
             raise RuntimeError("no screen")
 
     for image, words in [
         ("no/such.png", "no such file"), (tmp_path, "no file"), (pipe, "no file"), (empty, "empty"),
-        (b"", "empty"), (Broken(), "no screen"), (object(), "must be a path"), (42, "must be a path"),
+        (b"", "empty"), (Broken(), "no screen"), (object(), "must be a path"), (42, "must be a path"), (Array(), "must be a path"),
         ("nul\x00.png", "null"), ("\ud800.png", "surrogates"), ("x" * 5000, "too long"),
     ]:  # fmt: skip
         trace = traced(image)

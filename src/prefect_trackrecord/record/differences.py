@@ -25,9 +25,10 @@ _MAX_TABLE = 250_000
 """Cells of the table by which two lists are compared; longer ones are compared by what they hold."""
 _KEYS = ("id", "key", "uid", "uuid", "sku", "code", "number", "name")
 _WORD = re.compile(r"[^\W\d][\w-]*\Z")
+_words: dict[str, bool] = {}
 
 
-@dataclass
+@dataclass(slots=True)
 class Differences:
     """The differences of one trace.
 
@@ -93,7 +94,12 @@ def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
 
 
 def _under(path: str, key: str) -> str:
-    if _WORD.match(key):
+    word = _words.get(key)
+    if word is None:
+        if len(_words) > 10_000:  # keys made from data must not fill the memory
+            _words.clear()
+        word = _words[key] = _WORD.match(key) is not None
+    if word:
         return f"{path}.{key}" if path else key
     return f"{path}[{_quoted(key)}]"
 

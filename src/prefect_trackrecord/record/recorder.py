@@ -25,7 +25,7 @@ from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.lifecycle import may
 from prefect_trackrecord.record.location import here
 from prefect_trackrecord.record.packed import packed
-from prefect_trackrecord.record.snapshot import parsed, plain_value, raw_of, snapshot
+from prefect_trackrecord.record.snapshot import Snapshot, parsed, plain_value, raw_of, snapshot
 from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.record.status import RecordStatus
 
@@ -66,6 +66,7 @@ class Recorder:
         self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
         self._own: dict[str, Path] = {}
         self._last: Path | None = None
+        self._latest: tuple[str, dict[str, Any]] = ("", {})
 
     # --- what models call; none of these raises -----------------------------------------------------------
 
@@ -95,7 +96,7 @@ class Recorder:
             image: a picture of it: a path, bytes, an object with `savefig` or `save`; or nothing.
             told: further fields of the trace (a step's, an error's).
         """
-        kept = self._keep(image) if image is not None and image != "" else None
+        kept = None if image is None or (isinstance(image, str) and not image) else self._keep(image)
         place = here(2)
         with self.lock:
             entry = self._entry(record)
@@ -103,9 +104,12 @@ class Recorder:
             found = None
             data: dict[str, Any] = {}
             if raw is None or entry.base is None or raw.decode() != entry.base:
-                before = parsed(entry.base or "")
+                text, before = self._latest  # mostly one record is traced several times in a row
+                if text is not entry.base:
+                    before = parsed(entry.base or "")
                 now = snapshot(record, raw, before)
-                found = differences(before, now.values)
+                self._latest = (now.text, now.values)
+                found = _found(before, now)
                 if now.text != entry.base:
                     entry.base = data["record"] = now.text
                     if now.odd:
@@ -330,6 +334,13 @@ class Recorder:
         if not self.failed[cause]:
             logger.warning("records: %s", cause)
         self.failed[cause] += 1
+
+
+def _found(before: dict[str, Any], now: Snapshot) -> Differences:
+    """The differences, looked for only where there can be some."""
+    if now.changed is None:
+        return differences(before, now.values)
+    return differences({k: v for k, v in before.items() if k in now.changed or k not in now.values}, now.changed)
 
 
 def _trace(

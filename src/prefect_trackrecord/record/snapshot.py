@@ -20,11 +20,13 @@ class Snapshot(NamedTuple):
         values: plain and masked.
         text: `values` as JSON text.
         odd: fields that could not be said in JSON and are kept as their repr, marked.
+        changed: those of `values` that may differ from an earlier snapshot's; None: any of them may.
     """
 
     values: dict[str, Any]
     text: str
     odd: tuple[str, ...] = ()
+    changed: dict[str, Any] | None = None
 
 
 def raw_of(record: BaseModel) -> bytes | None:
@@ -53,9 +55,9 @@ def snapshot(record: BaseModel, raw: bytes | None = None, before: dict[str, Any]
         if isinstance(values, dict):
             fresh = {k: v for k, v in values.items() if not same(v, before.get(k))} if before else values
             if not _masked(fresh):
-                return Snapshot(values, raw.decode())
+                return Snapshot(values, raw.decode(), (), fresh)
             values.update(fresh)
-            return Snapshot(values, orjson.dumps(values).decode())
+            return Snapshot(values, orjson.dumps(values).decode(), (), fresh)
     return _piece_by_piece(record)
 
 
