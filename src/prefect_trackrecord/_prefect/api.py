@@ -34,14 +34,19 @@ class Requests(Protocol):
 
 
 class OnLoop:
-    """An async flow's own client, used from another thread: a client of our own would cost more than all our requests."""
+    """An async flow's own client, used from another thread: one of our own would cost more than all our requests."""
 
     def __init__(self, own: PrefectClient, loop: asyncio.AbstractEventLoop) -> None:
         self._own, self._loop = own, loop
 
     def request(self, method: Any, path: Any, **more: Any) -> Response:
         """Make a request on the flow's event loop."""
-        future = asyncio.run_coroutine_threadsafe(self._own.request(method, path, **more), self._loop)
+        asked = self._own.request(method, path, **more)
+        try:
+            future = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        except RuntimeError:  # the loop is closed: the flow did not wait so long
+            asked.close()
+            raise
         return future.result(more.get("timeout", SECONDS) + 1)
 
 

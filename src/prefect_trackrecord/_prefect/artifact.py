@@ -24,8 +24,13 @@ _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 def key(run: RunMetadata) -> str:
     """The artifact's key: the flow's, so that all its runs make one time line."""
-    name = re.sub(r"[^a-z0-9]+", "-", (run.flow_name or run.command).lower()).strip("-")
-    return f"trackrecord-{name or 'run'}"[:200].rstrip("-")
+    return slug("trackrecord", run.flow_name or run.command)
+
+
+def slug(prefix: str, name: str) -> str:
+    """An artifact's key of a name: lowercase letters, digits and dashes."""
+    made = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    return f"{prefix}-{made or 'run'}"[:200].rstrip("-")
 
 
 def description(run: RunMetadata) -> str:

@@ -105,7 +105,7 @@ class Finish:
 
 
 def seconds_left(run: LiveRun, flow: Flow[..., Any], state: State[Any]) -> float:
-    """How long a hook may wait: what the flow's timeout leaves, where it runs inside of it (its function has returned)."""
+    """How long a hook may wait: what a flow's timeout leaves, where it runs inside of that (a function returned)."""
     context = FlowRunContext.get()
     within = context is not None and context.flow_run is not None and str(context.flow_run.id) == run.run_id
     if not flow.timeout_seconds or not within or run.error is not None or state.name == "TimedOut":

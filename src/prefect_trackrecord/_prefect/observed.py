@@ -34,7 +34,7 @@ def _note(text: str, record: logging.LogRecord) -> None:
     if run is None or run.options is None or task_run_id is None:
         return
     name, message = state_of(text)
-    run.tasks[str(task_run_id)] = (str(getattr(record, "task_run_name", "")), name, message)
+    run.note_task(task_run_id, str(getattr(record, "task_run_name", "")), name, message)
 
 
 FILTER.sink = _note

@@ -29,6 +29,7 @@ from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storag
 
 logger = logging.getLogger("prefect_trackrecord")
 KEPT = 128
+_FINE = {state: ("", state, None) for state in ("Completed", "Cached", "Skipped")}
 PLACE = "_trackrecord_place"
 HOOK_LISTS = (
     "on_running_hooks",
@@ -73,6 +74,11 @@ class LiveRun:
     def archive(self) -> Archive:
         """Its journal and documents."""
         return self.storage.archive
+
+    def note_task(self, task_run_id: object, name: str, state: str, message: str | None) -> None:
+        """Note how a task run ended; of one that ended well only that, as there may be very many."""
+        fine = _FINE.get(state)
+        self.tasks[str(task_run_id)] = fine or (name, state, message)
 
     def emit(self, event: ev.Event) -> bool:
         """Write one event; whether it is kept. Never raises."""

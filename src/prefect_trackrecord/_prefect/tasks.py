@@ -125,6 +125,7 @@ def ended(task: Task[..., Any], task_run: TaskRun, state: State[Any], options: T
     call = call or _call_of(task, task_run, options, _arguments_of(task, task_run))  # cached: its function did not run
     if call is None:
         return
+    call.run.note_task(task_run.id, task_run.name, state.name or "Unknown", state.message)
     _write(call, task_run, outcome.of_state(state, call.error, call.trace))
 
 
