@@ -84,7 +84,8 @@ def test_what_is_wrong_is_said(traced, tmp_path):
 
     for image, words in [
         ("no/such.png", "no such file"), (tmp_path, "no file"), (pipe, "no file"), (empty, "empty"),
-        (b"", "empty"), (Broken(), "no screen"), (object(), "must be a path"), (42, "must be a path"), (Array(), "must be a path"),
+        (b"", "empty"), (Broken(), "no screen"), (object(), "must be a path"), (42, "must be a path"),
+        (Array(), "must be a path"),
         ("nul\x00.png", "null"), ("\ud800.png", "surrogates"), ("x" * 5000, "too long"),
     ]:  # fmt: skip
         trace = traced(image)

@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from prefect_trackrecord.events import RecordChanged, encode_record
-from prefect_trackrecord.journal.plain import clean, mask_text, plain
+from prefect_trackrecord.journal.plain import plain
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
-from prefect_trackrecord.record.differences import Differences, differences, leaves
+from prefect_trackrecord.record.differences import Differences, leaves
 from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.lifecycle import may
 from prefect_trackrecord.record.location import here
+from prefect_trackrecord.record.making import found_between, text_in, trace_of, update_of
 from prefect_trackrecord.record.packed import packed
-from prefect_trackrecord.record.snapshot import Snapshot, parsed, plain_value, raw_of, snapshot
+from prefect_trackrecord.record.snapshot import parsed, plain_value, raw_of, snapshot
 from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.record.status import RecordStatus
 
@@ -109,13 +110,13 @@ class Recorder:
                     before = parsed(entry.base or "")
                 now = snapshot(record, raw, before)
                 self._latest = (now.text, now.values)
-                found = _found(before, now)
+                found = found_between(before, now)
                 if now.text != entry.base:
                     entry.base = data["record"] = now.text
                     if now.odd:
                         data["unstorable"] = list(now.odd)
             at = datetime.now(timezone.utc)
-            trace = _trace(at, _text(action), _text(reason), found, kept, place)
+            trace = trace_of(at, text_in(action), text_in(reason), found, kept, place)
             if told:
                 trace.update(told)
             self._write(entry, at, "trace", data, trace)
@@ -175,7 +176,7 @@ class Recorder:
         now = snapshot(record)
         status = identity.status_of(record) or RecordStatus("")
         at = datetime.now(timezone.utc)
-        trace = _trace(at, FIRST, "", Differences(leaves(now.values)), None, place)
+        trace = trace_of(at, FIRST, "", Differences(leaves(now.values)), None, place)
         data: dict[str, Any] = {"record": now.text, "status": str(status), "status_color": status.color}
         if explicit and identity.status_given(record):
             data["explicit"] = True
@@ -205,20 +206,7 @@ class Recorder:
         self, entry: Entry, record: ThoughtfulRecord, new: RecordStatus, place: str, reason: str, kind: str
     ) -> None:
         at = datetime.now(timezone.utc)
-        update: dict[str, Any] = {
-            "timestamp": at.isoformat(),
-            "old_status": clean(entry.status),
-            "old_status_color": clean(entry.status_color),
-            "new_status": clean(str(new)),
-            "new_status_color": clean(new.color),
-            "traceback": place,
-        }
-        if new.category:
-            update["category"] = new.category
-        if reason:
-            update["reason"] = clean(reason)
-        if kind:
-            update["kind"] = kind
+        update = update_of(at, entry.status, entry.status_color, new, place, reason, kind)
         data = {"update": update, "name": identity.status_field(record), "value": update["new_status"]}
         self._write(entry, at, "status", data)
 
@@ -334,43 +322,3 @@ class Recorder:
         if not self.failed[cause]:
             logger.warning("records: %s", cause)
         self.failed[cause] += 1
-
-
-def _found(before: dict[str, Any], now: Snapshot) -> Differences:
-    """The differences, looked for only where there can be some."""
-    if now.changed is None:
-        return differences(before, now.values)
-    return differences({k: v for k, v in before.items() if k in now.changed or k not in now.values}, now.changed)
-
-
-def _trace(
-    at: datetime, action: str, reason: str, found: Differences | None, kept: images.Kept | None, place: str
-) -> dict[str, Any]:
-    trace: dict[str, Any] = {
-        "action": action,
-        "reason": reason,
-        "timestamp": at,
-        "dict_updates": found.entries if found is not None else {},
-        "image": kept.name if kept is not None else "",
-        "caller_name": "",
-        "traceback": place,
-        "image_src_uri": "",
-    }
-    if found is not None:
-        if found.kinds:
-            trace["dict_updates_kinds"] = found.kinds
-        if found.cut:
-            trace["cut"] = {"dict_updates": found.cut}
-    if kept is not None and kept.trouble:
-        trace["unstorable"] = {"image": kept.trouble}
-    return trace
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    try:
-        text = value if type(value) is str else str(value)
-        return mask_text(text if text.isascii() else clean(text))
-    except Exception as exc:  # noqa: BLE001 - a foreign __str__ may raise anything
-        return f"<{type(value).__name__}, str() raised {type(exc).__name__}>"
