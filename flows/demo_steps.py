@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.cli.app import run as trackrecord
+from prefect_trackrecord.documents.fingerprint import normalise_message
 from prefect_trackrecord.documents.layout import day_of, files_key, run_key
 from prefect_trackrecord.tracking import resolve_storage
 
@@ -69,8 +70,19 @@ def mended_copy(done: Checked, folder: Path) -> Path:
     *unchanged, new = good[: UNCHANGED + 1]
     copy(done.folder, folder, [*unchanged, mended, again, new])
     (folder / mended).write_text(MENDED, encoding="utf-8")
-    append(folder / new, BROKEN[0])
+    append(folder / new, breakage(folder / new, {normalise_message(row.error_message) for row in failed.values()}))
     return folder
+
+
+def breakage(path: Path, known: set[str]) -> str:
+    """A text that breaks the file with an error that is none of the known ones: two files may fail of one error."""
+    for text in BROKEN:
+        try:
+            compile(path.read_bytes() + text.encode(), path.name, "exec", dont_inherit=True)
+        except SyntaxError as exc:
+            if normalise_message(str(exc)) not in known:
+                return text
+    return BROKEN[0]
 
 
 def copy(source: Path, target: Path, names: list[str]) -> None:

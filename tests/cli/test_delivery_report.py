@@ -1,0 +1,142 @@
+"""`trackrecord delivery-report`: the report from a shell, and what it says of bad input."""
+
+import json
+from datetime import datetime, timezone
+
+import pytest
+
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+
+
+@pytest.fixture
+def config(tmp_path):
+    """Writes a configuration and returns its path."""
+
+    def write(text="title: Weekly report\nrecipients: [a@b.com]\n"):
+        path = tmp_path / "report.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def week(history):
+    for day, hour in ((19, 23), (20, 0), (26, 23), (27, 0)):
+        started = datetime(2025, 1, day, hour, 30, tzinfo=timezone.utc)
+        history.save_run_metadata(
+            RunMetadata(
+                run_id=f"run-{day}", command="extract", started_at=started, completed_at=started,
+                status=RunStatus.SUCCESS, total_files=1, success_count=1,
+            )
+        )  # fmt: skip
+
+
+DATES = ("--date-from", "2025-01-20", "--date-to", "2025-01-26")
+
+
+def runs_in(printed):
+    return sum(json.loads(printed)["runs_by"].values())
+
+
+def test_it_stores_the_page_and_keeps_the_mail(trackrecord, history, config, week):
+    done = trackrecord("delivery-report", "--config", config(), *DATES)
+    assert done.code == 0, done.err
+    root = history.archive.store.local_root
+    (page,) = root.glob("reports/**/*.html")
+    (mail,) = root.glob("deliveries/**/*.eml")
+    assert f"page    {page}" in done.out
+    assert f"outbox  {mail.parent}" in done.out
+    assert "emails  1 skipped" in done.out
+    assert "2 runs" in page.with_suffix(".txt").read_text()
+
+
+def test_both_dates_are_included_in_the_reports_time_zone(trackrecord, config, week):
+    def runs(zone):
+        done = trackrecord("delivery-report", "--config", config(f"timezone: {zone}\n"), *DATES, "--dry-run", "--json")
+        assert done.code == 0, done.err
+        return [run["run_id"] for run in json.loads(done.out)["runs"]["items"]]
+
+    assert runs("UTC") == ["run-26", "run-20"]
+    assert runs("Europe/Berlin") == ["run-20", "run-19"]  # it is an hour later there
+    assert runs("America/New_York") == ["run-27", "run-26"]  # and five hours earlier here
+
+
+def test_dry_run_writes_nothing(trackrecord, history, config, week):
+    before = sorted(history.archive.store.local_root.rglob("*"))
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--dry-run")
+    assert done.code == 0
+    assert done.out.startswith("Weekly report\n")
+    assert sorted(history.archive.store.local_root.rglob("*")) == before
+    report = json.loads(trackrecord("delivery-report", "--config", config(), *DATES, "--dry-run", "--json").out)
+    assert report["runs_by"]["success"] == 2
+
+
+def test_json(trackrecord, config, week):
+    found = json.loads(trackrecord("delivery-report", "--config", config(), *DATES, "--json").out)
+    assert found["emails"][0]["status"] == "skipped"
+    assert found["page"].endswith(".html")
+    assert found["problems"] == []
+
+
+def test_window_wins_over_the_configured_one(trackrecord, config):
+    config_ = config("date_from: 2025-01-20\ndate_to: 2025-01-26\n")
+    report = json.loads(
+        trackrecord("delivery-report", "--config", config_, "--window", "today", "--dry-run", "--json").out
+    )
+    assert report["period"]["start"] == report["period"]["end"] == f"{datetime.now(timezone.utc):%Y-%m-%d}"
+
+
+def test_it_tracks_itself_where_tracking_path_is_set(program, history, config, week):
+    path = config()
+    done = program("delivery-report", "--config", path, *DATES, TRACKING_PATH=history.url)
+    assert done.returncode == 0, done.stderr
+    (run,) = history.list_runs(command="delivery-report")
+    assert (run.role, run.status, run.emails_skipped) == ("report", RunStatus.SUCCESS, 1)
+    assert (run.config_path, run.target_date) == (str(path), "2025-01-20--2025-01-26")
+
+
+def test_it_does_not_where_it_is_not(trackrecord, history, config, week):
+    trackrecord("delivery-report", "--config", config(), *DATES)
+    assert not history.list_runs(command="delivery-report")
+
+
+def test_the_storage_of_the_configuration(trackrecord, history, config, week):
+    done = trackrecord(
+        "delivery-report", "--config", config(f"storage: {history.url}\n"), *DATES, "--dry-run", "--json", storage=False
+    )
+    assert runs_in(done.out) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "arguments", "message"),
+    [
+        ("recipient: [a@b.com]\n", DATES, "unknown key 'recipient'; did you mean 'recipients'?"),
+        ("recipients: [a@@b.com]\n", DATES, "a@@b.com"),
+        ("recipients: [a@b.com\n", DATES, "this is no YAML"),
+        ("timezone: Mars/Olympus\n", DATES, "Mars/Olympus"),
+        ("{}\n", ("--date-from", "2025-01-26", "--date-to", "2025-01-20"), "before it starts"),
+        ("{}\n", ("--date-from", "2025-01-26"), "the last day is missing"),
+        ("{}\n", ("--date-from", "26.1.2025", "--date-to", "2025-01-27"), "is no date; write it as YYYY-MM-DD"),
+        ("{}\n", ("--window", "last-month"), "there is no window 'last-month'"),
+        ("{}\n", (*DATES, "--window", "today"), "not both"),
+        ("{}\n", ("--date-form", "2025-01-20"), "Unknown option: --date-form. Did you mean --date-from?"),
+    ],
+)
+def test_bad_input_is_told_without_a_stack(trackrecord, config, text, arguments, message):
+    done = trackrecord("delivery-report", "--config", config(text), *arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+    assert done.out == ""
+
+
+def test_without_a_configuration(trackrecord, tmp_path):
+    done = trackrecord("delivery-report", *DATES)
+    assert done.code == 2
+    assert "--config" in done.err
+    done = trackrecord("delivery-report", "--config", tmp_path / "none.yaml", *DATES)
+    assert (done.code, done.err) == (
+        2,
+        f"error TR105: {tmp_path / 'none.yaml'} can't be read: No such file or directory\n",
+    )

@@ -1,0 +1,135 @@
+"""The program itself: exit codes, help, version, start-up, and the place that it looks at."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from prefect_trackrecord import __version__
+
+COMMANDS = [(), ("runs",), ("runs", "list"), ("runs", "show"), ("recover",), ("delivery-report",)]
+
+
+def test_version(program):
+    done = program("--version")
+    assert (done.returncode, done.stdout) == (0, f"trackrecord {__version__}\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_has_a_help_with_an_example(trackrecord, command):
+    done = trackrecord(*command, "--help", storage=False)
+    assert done.code == 0
+    assert f"Usage: trackrecord {' '.join(command)}".rstrip() in done.out
+    assert "Example:\n  trackrecord " in done.out
+
+
+def test_the_examples_of_the_helps_are_commands_that_parse(trackrecord):
+    from prefect_trackrecord.cli.app import app
+
+    for command in COMMANDS:
+        text = trackrecord(*command, "--help", storage=False).out
+        for line in text.split("Example:")[1].splitlines():
+            words = line.strip().split(" | ")[0].split()
+            if words[:1] == ["trackrecord"]:
+                app.parse_args(words[1:], exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("rums",), 'Unknown command "rums". Did you mean "runs"?'),
+        (("runs", "list", "--status", "bad"), '"bad" for --status'),
+        (("runs", "list", "--limit", "-1"), "--limit -1: a number of runs, or 0 for all"),
+        (("runs", "list", "--from", "2025-02-30"), "'2025-02-30' is no date"),
+        (("runs", "list", "--from", "2025-02-03", "--to", "2025-01-01"), "the range runs backwards"),
+        (("runs", "list", "--storage", "nosuch://bucket"), "nosuch://"),
+        (("runs", "show"), "RUN"),
+    ],
+)
+def test_a_wrong_call_is_told_without_a_stack(trackrecord, arguments, message):
+    done = trackrecord(*arguments, storage="--storage" not in arguments and "show" not in arguments)
+    assert done.code == 2
+    assert message in done.err
+    assert "Traceback" not in done.err
+
+
+def test_exit_codes_of_the_program(program, tmp_path):
+    assert program("runs", "list").returncode == 0
+    assert program("runs", "show", "nope").returncode == 1
+    assert program("runs", "lst").returncode == 2
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_store_that_can_not_be_read(program, tmp_path):
+    folder = tmp_path / "history" / "run_metadata"
+    folder.mkdir(parents=True, mode=0)
+    done = program("runs", "list", "--storage", tmp_path / "history")
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+
+
+def test_a_store_that_is_a_file(program, tmp_path):
+    (tmp_path / "history").write_text("no folder")
+    done = program("runs", "list", "--storage", tmp_path / "history")
+    assert done.returncode in {0, 1}
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", [("--help",), ("runs", "list"), ("runs", "show", "x"), ("recover",)], ids=" ".join)
+def test_reading_loads_neither_prefect_nor_drivers_nor_templates(program, tracked, history, command):
+    run_id = tracked()
+    arguments = [run_id if a == "x" else a for a in command]
+    done = program(*arguments, python=("-X", "importtime"), TRACKING_PATH=history.url if "list" in command else "")
+    loaded = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert "prefect_trackrecord" in loaded
+    assert not loaded & {"prefect", "fsspec", "jinja2", "httpx", "sqlalchemy"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[tool.prefect.integrations.trackrecord]\nstorage = {place}\n",
+        "[tool.prefect.integrations]\ntrackrecord = {{ storage = {place} }}\n",
+    ],
+)
+def test_it_looks_where_prefects_settings_say(program, tracked, history, tmp_path, text):
+    run_id = tracked()
+    (tmp_path / "pyproject.toml").write_text(text.format(place=f'"{history.url}"'))
+    assert run_id in program("runs", "list").stdout
+
+
+def test_it_looks_where_a_prefect_profile_says(program, tracked, history, tmp_path):
+    run_id = tracked()
+    home = tmp_path / "prefect_home"
+    home.mkdir()
+    (home / "profiles.toml").write_text(
+        f'active = "mine"\n[profiles.mine]\nPREFECT_INTEGRATIONS_TRACKRECORD_STORAGE = "{history.url}"\n'
+    )
+    assert run_id in program("runs", "list").stdout
+
+
+def test_without_any_setting_it_looks_under_the_prefect_home(program, tmp_path):
+    done = program("runs", "list")
+    assert done.stderr == f"no such runs in {tmp_path / 'prefect_home' / 'trackrecord' / 'history'}\n"
+
+
+def test_a_reader_that_stops_reading(history, tracked):
+    for _ in range(3):
+        tracked()
+    done = subprocess.run(
+        f"{sys.executable} -m prefect_trackrecord runs list --json --storage {history.url} | head -c 1",
+        shell=True,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "["
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_a_terminal_that_can_not_show_a_letter(program, history, tracked):
+    run_id = tracked(files=[("日本.wav", "failed")])
+    done = program("runs", "show", run_id, "--storage", history.url, PYTHONIOENCODING="latin-1")
+    assert done.returncode == 0
+    assert r"\u65e5\u672c.wav" in done.stdout
