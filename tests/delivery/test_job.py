@@ -132,7 +132,7 @@ def test_over_smtp_with_a_refusal_the_log_says_what_each_got(storage: TrackingSt
             recipients=["a@example.com", "nobody@example.com", "later@example.com", "A@example.com"],
             cc=[],
             sender="reports@example.com",
-            smtp={"host": "127.0.0.1", "port": port, "security": "none"},
+            smtp={"host": "127.0.0.1", "port": port, "security": "none", "retry_for": 0},
             attach_page=True,
         )
         found = run_delivery_report(settings, now=now(), archive=storage.archive, tracker=tracker)

@@ -37,7 +37,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def send(port: int, *who: str, outbox: Path = Path("unused"), **smtp: Any) -> list[EmailResult]:
-    settings = {"host": "127.0.0.1", "port": port, "security": "none", "timeout": 5, **smtp}
+    settings = {"host": "127.0.0.1", "port": port, "security": "none", "timeout": 5, "retry_for": 0, **smtp}
     config = parse_config(
         {"sender": "reports@example.com", "recipients": [f"{w}@example.com" for w in who], "smtp": settings}
     )
@@ -152,7 +152,7 @@ def test_a_server_that_hangs_in_the_data_is_given_up_after_some(handler: Handler
         {
             "sender": "r@example.com",
             "recipients": [f"hang@{n}.example.com" for n in range(6)],
-            "smtp": {"host": "127.0.0.1", "port": plain, "security": "none", "timeout": 0.4},
+            "smtp": {"host": "127.0.0.1", "port": plain, "security": "none", "timeout": 0.4, "retry_for": 0},
         }
     )
     many = deliver(LETTER, config, now=NOW, outbox=Path("unused"))
@@ -168,7 +168,11 @@ def test_nobody_listens() -> None:
 
 
 def test_a_host_that_is_not_there() -> None:
-    config = {"sender": "r@x.y", "recipients": "a@b.c", "smtp": {"host": "no.such.host.invalid", "timeout": 5}}
+    config = {
+        "sender": "r@x.y",
+        "recipients": "a@b.c",
+        "smtp": {"host": "no.such.host.invalid", "timeout": 5, "retry_for": 0},
+    }
     (result,) = deliver(LETTER, parse_config(config), now=NOW, outbox=Path("unused"))
     assert (result.status, result.outcome) == ("failed", "deferred")
 

@@ -4,26 +4,28 @@ from prefect_trackrecord.delivery.address import Person, check_address
 from prefect_trackrecord.delivery.config import ReportConfig, SmtpConfig, load_config, parse_config
 from prefect_trackrecord.delivery.job import (
     Collected,
-    DeliveryOutcome,
     Rendered,
     Stored,
     archive_of,
     build,
     collect,
+    ledger_of,
     outbox_of,
     render,
-    run_delivery_report,
     send,
     store,
 )
+from prefect_trackrecord.delivery.ledger import Ledger
 from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
-from prefect_trackrecord.delivery.sender import deliver, smtp_server
+from prefect_trackrecord.delivery.running import DeliveryOutcome, run_delivery_report
+from prefect_trackrecord.delivery.sender import deliver, everybody, smtp_server
 from prefect_trackrecord.delivery.smtp import Mailer, Outcome, SmtpServer
 
 __all__ = [
     "Attachment",
     "Collected",
     "DeliveryOutcome",
+    "Ledger",
     "Letter",
     "Mailer",
     "Outcome",
@@ -39,6 +41,8 @@ __all__ = [
     "check_address",
     "collect",
     "deliver",
+    "everybody",
+    "ledger_of",
     "load_config",
     "message_id",
     "outbox_of",

@@ -8,10 +8,19 @@ import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.errors import ConfigFileError, DateRangeError, TemplateError
@@ -21,6 +30,23 @@ from prefect_trackrecord.settings import variable
 
 DEFAULT_SUBJECT = "{{ title }}: {{ short }} - {{ period }}"
 PORTS = {"starttls": 587, "ssl": 465, "none": 25}
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
+
+
+def _seconds(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value.strip())
+    if found is None:
+        raise ValueError(f"{value!r} is no duration; write it as 90s, 15m, 36h or 2d")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3_000_000_000)]
+"""A duration: seconds, or a number with s, m, h or d."""
 
 
 class Checked(BaseModel):
@@ -41,6 +67,8 @@ class SmtpConfig(Checked):
         timeout: seconds that the server may take for any answer.
         ca_file: a file of certificates to trust instead of the system's.
         verify: whether its certificate is checked.
+        retry_for: seconds for which mails that the server can't take now are tried again; 0 for one try.
+        retry_first: seconds until the second try; every later wait is twice as long, at most five minutes.
     """
 
     host: str = Field(min_length=1)
@@ -49,9 +77,11 @@ class SmtpConfig(Checked):
     username: str | None = None
     password: SecretStr | None = None
     password_env: str | None = None
-    timeout: float = Field(default=20.0, gt=0, le=600)
+    timeout: Seconds = Field(default=20.0, gt=0, le=600)
     ca_file: Path | None = None
     verify: bool = True
+    retry_for: Seconds = 300.0
+    retry_first: Seconds = 15.0
 
     @model_validator(mode="after")
     def _one_password(self) -> SmtpConfig:
@@ -104,6 +134,10 @@ class ReportConfig(Checked):
         attach_page: whether the whole page is attached.
         base_url: where the store's files can be read by a browser; mails then link to the page.
         ui_url: the Prefect UI, for links to runs.
+        once: whether nobody gets the report of one period twice; needs a store that can be written.
+        late: what becomes of a report that is made too late to be news: `send`, `mark` (in its title), `skip`.
+        late_after: how long after the period's end that is (`36h`); when the next period has ended too, where left
+            out.
     """
 
     name: str = Field(default="", max_length=80)
@@ -126,6 +160,9 @@ class ReportConfig(Checked):
     attach_page: bool = False
     base_url: str | None = None
     ui_url: str | None = None
+    once: bool = True
+    late: Literal["send", "mark", "skip"] = "mark"
+    late_after: Seconds | None = None
 
     @field_validator("recipients", "cc", mode="before")
     @classmethod

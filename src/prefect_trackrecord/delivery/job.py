@@ -1,18 +1,20 @@
 """The delivery report from configuration to mail, in steps that a flow can wrap as tasks: collect, build, render,
-store, send. `run_delivery_report` does them all; it is what the command line and the Prefect flow call.
+store, send. `running.run_delivery_report` does them all.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from prefect_trackrecord import history
+from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.delivery.config import ReportConfig
+from prefect_trackrecord.delivery.ledger import Ledger, Resend
 from prefect_trackrecord.delivery.message import Attachment, Letter
-from prefect_trackrecord.delivery.sender import deliver, smtp_server
+from prefect_trackrecord.delivery.sender import deliver
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.layout import DELIVERIES, report_key
@@ -22,7 +24,7 @@ from prefect_trackrecord.pages import render_line, render_report
 from prefect_trackrecord.report import Period, Report, build_report, chosen
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.store.base import StoreConfig
-from prefect_trackrecord.tracking import RunTracker, resolve_storage
+from prefect_trackrecord.tracking import resolve_storage
 
 Progress = Callable[[str], None]
 
@@ -63,26 +65,6 @@ class Stored:
     text_path: Path | None = None
     page_url: str | None = None
     error: str | None = None
-
-
-@dataclass(frozen=True)
-class DeliveryOutcome:
-    """All that a delivery made.
-
-    Attributes:
-        report: the report.
-        rendered: its forms; `rendered.markdown` is for a Prefect artifact.
-        stored: where the page and the text are.
-        emails: what became of each mail.
-        outbox: where mails are that were kept.
-    """
-
-    report: Report
-    rendered: Rendered
-    stored: Stored
-    emails: tuple[EmailResult, ...] = ()
-    outbox: Path | None = None
-    problems: tuple[str, ...] = ()
 
 
 def archive_of(config: ReportConfig) -> Archive:
@@ -226,6 +208,11 @@ def outbox_of(config: ReportConfig, archive: Archive) -> Path:
     return root / DELIVERIES / "outbox" if root is not None else Path("outbox").absolute()
 
 
+def ledger_of(config: ReportConfig, report: Report, archive: Archive) -> Ledger | None:
+    """Who got this report for this period; None where the configuration wants no ledger."""
+    return Ledger(archive.store, config.slug, report.period.key) if config.once else None
+
+
 def send(
     config: ReportConfig,
     report: Report,
@@ -235,13 +222,24 @@ def send(
     outbox: Path,
     server: SmtpServer | None = None,
     progress: Progress | None = None,
+    ledger: Ledger | None = None,
+    resend: Resend = False,
+    people: Sequence[Person] | None = None,
 ) -> list[EmailResult]:
-    """Mail the report to everybody; see `sender.deliver`."""
+    """Mail the report to everybody; see `sender.deliver`.
+
+    With the `ledger` of `ledger_of` nobody gets it twice, whoever else sends it too; `people` are some of
+    `sender.everybody`, for a task per recipient.
+    """
 
     def tell(result: EmailResult) -> None:
         if progress is not None:
             who = result.email or result.agent_name or result.agent_id or "somebody without an address"
             progress(f"{who}: {result.status}{f' ({result.reason})' if result.reason else ''}")
+
+    def tell_wait(mails: int, seconds: float) -> None:
+        if progress is not None:
+            progress(f"{mails} of the mails can't be handed over now; they are tried again in {seconds:.0f} s")
 
     return deliver(
         letter(config, report, rendered),
@@ -250,57 +248,8 @@ def send(
         outbox=outbox,
         server=server,
         on_result=tell,
+        ledger=ledger,
+        resend=resend,
+        people=people,
+        on_wait=tell_wait,
     )
-
-
-def run_delivery_report(
-    config: ReportConfig,
-    *,
-    date_from: str | date | None = None,
-    date_to: str | date | None = None,
-    now: datetime,
-    archive: Archive | None = None,
-    tracker: RunTracker | None = None,
-    server: SmtpServer | None = None,
-    progress: Progress | None = None,
-) -> DeliveryOutcome:
-    """Make a delivery report, store it, and mail it.
-
-    Args:
-        config: what, where from, and to whom.
-        date_from: first day instead of the configured ones.
-        date_to: last day, included.
-        now: the present.
-        archive: the history; the configured one where left out.
-        tracker: a started tracker that records this run's email results. It should have `role="report"`, so
-        that
-            reports leave it out of their figures; it is neither started nor completed here.
-        server: another mail server than the configured one.
-        progress: called with a line for each step and each mail.
-
-    Raises:
-        DateRangeError: the dates can't be read, one is missing, or they run backwards.
-        ConfigurationError: the store or the mail server's password can't be found.
-        StoreError: the history can't be read.
-    """
-
-    def tell(line: str) -> None:
-        if progress is not None:
-            progress(line)
-
-    period = config.period(date_from, date_to, now)
-    if server is None and config.smtp is not None:
-        server = smtp_server(config.smtp)  # before any work, so that a missing password is told at once
-    archive = archive or archive_of(config)
-    outbox = outbox_of(config, archive)
-    collected = collect(config, period, archive)
-    tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
-    report = build(config, collected, now=now)
-    rendered = render(config, report)
-    stored = store(config, report, rendered, archive)
-    tell(stored.error or f"stored {stored.page_path or stored.page_key}")
-    emails = send(config, report, rendered, now=now, outbox=outbox, server=server, progress=progress)
-    if tracker is not None:
-        tracker.record_email_results(emails)
-    problems = (*rendered.problems, *([stored.error] if stored.error else []))
-    return DeliveryOutcome(report, rendered, stored, tuple(emails), outbox if server is None else None, problems)

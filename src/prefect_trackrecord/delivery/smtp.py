@@ -14,7 +14,8 @@ import contextlib
 import re
 import smtplib
 import ssl
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -28,7 +29,12 @@ MAX_LOST = 3
 
 @dataclass(frozen=True)
 class SmtpServer:
-    """Where to hand mails over; plain data, also made from Prefect's block by those who know Prefect."""
+    """Where to hand mails over; plain data, also made from Prefect's block by those who know Prefect.
+
+    Attributes:
+        retry_for: seconds for which deferred mails are tried again; 0 for one try.
+        retry_first: seconds until the second try; every later wait is twice as long, at most five minutes.
+    """
 
     host: str
     port: int
@@ -38,15 +44,25 @@ class SmtpServer:
     timeout: float = 20.0
     ca_file: Path | None = None
     verify: bool = True
+    retry_for: float = 0.0
+    retry_first: float = 15.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one mail; `text` is the server's own, or what went wrong."""
+    """What became of one mail.
+
+    Attributes:
+        text: the server's own words, or what went wrong.
+        code: the server's code.
+        final: rejected because of this recipient or this mail: the same will be rejected again. A refused login,
+            certificate or sender is not: it is mended for all at once.
+    """
 
     outcome: Literal["sent", "deferred", "rejected", "unknown"]
     text: str
     code: int | None = None
+    final: bool = False
 
     @property
     def reason(self) -> str:
@@ -77,8 +93,18 @@ class Mailer:
                 session.quit()
             session.close()
 
-    def send(self, message: bytes, sender: str, recipient: str) -> Outcome:
-        """Hand one mail over for one recipient; never raises for what a server or a network does."""
+    def send(
+        self, message: bytes, sender: str, recipient: str, before_data: Callable[[], None] | None = None
+    ) -> Outcome:
+        """Hand one mail over for one recipient; never raises for what a server or a network does.
+
+        Args:
+            message: the mail.
+            sender: the envelope's sender.
+            recipient: the envelope's recipient.
+            before_data: called when the recipient is accepted and before any data leaves; what it raises is raised
+                here, and the mail is not sent.
+        """
         if self._down is not None:
             return self._down
         if self._session is None:
@@ -87,7 +113,7 @@ class Mailer:
                 self._down = opened
                 return opened
             self._session = opened
-        return self._transact(self._session, message, sender, recipient)
+        return self._transact(self._session, message, sender, recipient, before_data)
 
     def _open(self) -> smtplib.SMTP | Outcome:
         try:
@@ -101,7 +127,14 @@ class Mailer:
         except smtplib.SMTPException as exc:
             return Outcome("rejected", f"{_where(self._server)}: {_words(exc)}")
 
-    def _transact(self, session: smtplib.SMTP, message: bytes, sender: str, recipient: str) -> Outcome:
+    def _transact(
+        self,
+        session: smtplib.SMTP,
+        message: bytes,
+        sender: str,
+        recipient: str,
+        before_data: Callable[[], None] | None,
+    ) -> Outcome:
         begun = False
         try:
             options = [f"size={len(message)}"] if session.has_extn("size") else []
@@ -110,7 +143,9 @@ class Mailer:
                 return self._refused(session, code, text)
             code, text = session.rcpt(recipient)
             if code not in {250, 251}:
-                return self._refused(session, code, text)
+                return _final(self._refused(session, code, text))
+            if before_data is not None:
+                self._ask(session, before_data)
             code, text = session.docmd("DATA")
             if code != 354:
                 return self._refused(session, code, text)
@@ -120,7 +155,7 @@ class Mailer:
             if 200 <= code < 300:
                 return Outcome("sent", _text(text), code)
             # A 421 closes the session; the mail was refused in so many words all the same.
-            refused = self._refused(session, code, text)
+            refused = _final(self._refused(session, code, text))
             return refused if 400 <= code < 600 else Outcome("unknown", f"no SMTP answer: {_text(text)}")
         except (smtplib.SMTPException, OSError) as exc:
             lost = Outcome("unknown" if begun else "deferred", f"{_where(self._server)}: {_words(exc)}")
@@ -131,6 +166,13 @@ class Mailer:
                 text_ = f"not tried: the connection was lost {self._lost} times, last: {lost.text}"
                 self._down = Outcome("deferred", text_)
             return lost
+
+    def _ask(self, session: smtplib.SMTP, before_data: Callable[[], None]) -> None:
+        try:
+            before_data()
+        except BaseException:
+            self._refused(session, 250, b"")  # nothing was refused, but the session is made ready in the same way
+            raise
 
     def _refused(self, session: smtplib.SMTP, code: int, text: bytes) -> Outcome:
         """The server's no; the session is made ready for the next mail, or given up."""
@@ -186,6 +228,10 @@ def _answered(code: int, text: bytes | str) -> Outcome:
     if not 200 <= code < 600:
         return Outcome("rejected", f"this is no SMTP server: {_text(text)}")
     return Outcome("deferred" if 400 <= code < 500 else "rejected", _text(text), code)
+
+
+def _final(outcome: Outcome) -> Outcome:
+    return replace(outcome, final=True) if outcome.outcome == "rejected" else outcome
 
 
 def _text(text: bytes | str) -> str:
