@@ -61,10 +61,10 @@ def test_items_of_lists():
     }
     found = diff({"t": ["a", "b", "c"]}, {"t": ["a", "x", "c"]})
     assert found.entries == {"t[1]": {"from": "b", "to": "x"}}
-    assert found.kinds == {"t[1]": {"kind": "changed", "position": [1, 1]}}
+    assert found.kinds == {"t[1]": {"kind": "changed", "position": 1}}
     found = diff({"t": ["a", "b", "c"]}, {"t": ["c", "a", "b"]})
     assert found.entries == {"t[0]": {"from": "c", "to": "c"}}
-    assert found.kinds == {"t[0]": {"kind": "moved", "position": [2, 0]}}
+    assert found.kinds == {"t[0]": {"kind": "moved", "position": 0, "from_index": 2, "to_index": 0}}
 
 
 def test_items_with_a_key():
@@ -125,7 +125,8 @@ def test_every_change_of_a_list_can_be_traced_back(seed):
     found = diff({"t": old}, {"t": new})
     gone: list = [k["position"] for k in found.kinds.values() if k["kind"] == "removed"]
     came: list = [k["position"] for k in found.kinds.values() if k["kind"] == "added"]
-    pairs = [k["position"] for k in found.kinds.values() if k["kind"] in {"moved", "changed"}]
+    ends = {p: (k.get("from_index", k["position"]), k["position"]) for p, k in found.kinds.items()}
+    pairs = [ends[p] for p, k in found.kinds.items() if k["kind"] in {"moved", "changed"}]
     gone += [p[0] for p in pairs]
     came += [p[1] for p in pairs]
     assert len(set(gone)) == len(gone)
@@ -140,7 +141,7 @@ def test_every_change_of_a_list_can_be_traced_back(seed):
         elif kind["kind"] == "removed":
             assert entry == {"from": old[kind["position"]], "to": None}
         else:
-            assert entry == {"from": old[kind["position"][0]], "to": new[kind["position"][1]]}
+            assert entry == {"from": old[ends[path][0]], "to": new[ends[path][1]]}
 
 
 def test_it_is_deterministic():

@@ -34,8 +34,8 @@ class Differences:
 
     Attributes:
         entries: by path, in the record's own order.
-        kinds: for items of lists: `kind` (added, removed, changed, moved) and `position` (a number, or
-            `[old, new]`), by the same paths.
+        kinds: for items of lists: `kind` (added, removed, changed, moved) and `position` (that of a removed one
+            is where it was), and where both differ `from_index` and `to_index`, by the same paths.
         cut: how many differences were left out.
     """
 
@@ -43,7 +43,7 @@ class Differences:
     kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
     cut: int = 0
 
-    def add(self, path: str, old: Any, new: Any, kind: str = "", position: Any = None) -> None:
+    def add(self, path: str, old: Any, new: Any, kind: str = "", place: int = 0, was: int | None = None) -> None:
         """One more difference; beyond `MAX_ENTRIES` it is only counted."""
         if len(self.entries) >= MAX_ENTRIES:
             self.cut += 1
@@ -52,7 +52,9 @@ class Differences:
             path = f"{path[:-1]}:{kind}]"
         self.entries[path] = {"from": old, "to": new}
         if kind:
-            self.kinds[path] = {"kind": kind, "position": position}
+            self.kinds[path] = {"kind": kind, "position": place}
+            if was is not None and was != place:
+                self.kinds[path] |= {"from_index": was, "to_index": place}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Differences:
@@ -151,7 +153,7 @@ def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found:
             found.add(here, None, item, "added", n)
             continue
         if key not in unmoved:
-            found.add(here, item, item, "moved", [place, n])
+            found.add(here, item, item, "moved", n, place)
         _compare_dicts(here, old[place], item, found)
     for key, place in places.items():
         found.add(f"{path}[{name}={_quoted(key)}]", old[place], None, "removed", place)
@@ -173,9 +175,9 @@ def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differen
     for j in fresh:
         here = f"{path}[{j}]"
         if j in moved:
-            found.add(here, new[j], new[j], "moved", [moved[j], j])
+            found.add(here, new[j], new[j], "moved", j, moved[j])
         elif j in changed:
-            _changed_item(here, old[changed[j]], new[j], [changed[j], j], found)
+            _changed_item(here, old[changed[j]], new[j], changed[j], j, found)
         else:
             found.add(here, None, new[j], "added", j)
     left = came_from | set(changed.values())
@@ -184,11 +186,11 @@ def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differen
             found.add(f"{path}[{i}]", old[i], None, "removed", i)
 
 
-def _changed_item(path: str, old: Any, new: Any, position: list[int], found: Differences) -> None:
+def _changed_item(path: str, old: Any, new: Any, was: int, place: int, found: Differences) -> None:
     if (isinstance(old, dict) and isinstance(new, dict)) or (isinstance(old, list) and isinstance(new, list)):
         _compare(path, old, new, found)
     elif not same(new, old):
-        found.add(path, old, new, "changed", position)
+        found.add(path, old, new, "changed", place, was)
 
 
 def _in_the_same_gap(pairs: list[tuple[int, int]], gone: list[int], fresh: list[int]) -> dict[int, int]:
