@@ -20,6 +20,7 @@ from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.journal.plain import mask_text
 
 SECONDS = 2.0
+LONGEST = 15.0
 PAGE = 200
 MAX_FAILED_TASKS = 100
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -76,7 +77,8 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> dict[str, A
     Raises:
         Exception: the API did not answer.
     """
-    deadline = time.monotonic() + SECONDS
+    # What has run for long has left the API much to do; it may take that run longer to tell of it.
+    deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))
     fields: dict[str, Any] = {}
     if flow_run.deployment_id is not None:
         path = f"/deployments/{flow_run.deployment_id}"
