@@ -119,24 +119,26 @@ def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
 
 
 def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+    rows: dict[str, dict[str, Any]] = {}  # by id: rows that are stored while pages are read move others to the next page
+    offset = 0
     while True:
         # A flow of thousands of tasks has run for minutes, and leaves the API busy: each page gives the next a second.
-        left = deadline + len(rows) / PAGE - time.monotonic()
+        left = deadline + offset / PAGE - time.monotonic()
         if left <= 0:
             raise TimeoutError(f"the flow's task runs could not be read in time; {len(rows)} were")
         body = {
             "flow_runs": {"id": {"any_": [str(flow_run.id)]}},
             "sort": "ID_DESC",
             "limit": PAGE,
-            "offset": len(rows),
+            "offset": offset,
         }
         answer = prefect.request("POST", "/task_runs/filter", json=body, timeout=left)
         answer.raise_for_status()
         page = answer.json()
-        rows.extend(page)
+        offset += len(page)
+        rows.update((row["id"], row) for row in page)
         if len(page) < PAGE:
-            return rows
+            return list(rows.values())
 
 
 def _summed(rows: list[dict[str, Any]], run: LiveRun) -> dict[str, Any]:
