@@ -119,7 +119,7 @@ def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
 
 
 def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}  # by id: rows that are stored while pages are read move others to the next page
+    rows: dict[str, dict[str, Any]] = {}  # by id: one that is stored between two pages moves others to the next
     offset = 0
     while True:
         # A flow of thousands of tasks has run for minutes, and leaves the API busy: each page gives the next a second.
