@@ -1,5 +1,17 @@
 """The read side: runs of a window, their numbers as sums, error groups, and files from run to run."""
 
+from prefect_trackrecord.history.behaviour import (
+    BROKEN,
+    Broken,
+    Idle,
+    Pace,
+    Timed,
+    broken_flows,
+    by_flow,
+    idle_runs,
+    items_of,
+    timed,
+)
 from prefect_trackrecord.history.groups import (
     Group,
     GroupChange,
@@ -21,30 +33,50 @@ from prefect_trackrecord.history.numbers import (
     total,
 )
 from prefect_trackrecord.history.reading import History, Reads, rows_of, runs, runs_between, whole
+from prefect_trackrecord.history.records import OPEN, Records, RecordState, records_of
+from prefect_trackrecord.history.schedule import Grace, Slot, SlotState, slots
 
 __all__ = [
+    "BROKEN",
+    "OPEN",
+    "Broken",
     "Counts",
     "Durations",
+    "Grace",
     "Group",
     "GroupChange",
     "GroupState",
     "History",
+    "Idle",
     "ItemChange",
     "ItemChanges",
     "ItemState",
     "Numbers",
+    "Pace",
     "Reads",
+    "RecordState",
+    "Records",
+    "Slot",
+    "SlotState",
+    "Timed",
+    "broken_flows",
+    "by_flow",
     "compare",
     "duration_ms",
     "file_counts",
     "flow_key",
     "groups_of",
+    "idle_runs",
     "item_changes",
+    "items_of",
     "newest_by_flow",
+    "records_of",
     "rows_of",
     "runs",
     "runs_between",
+    "slots",
     "sum_groups",
+    "timed",
     "total",
     "ungrouped",
     "whole",

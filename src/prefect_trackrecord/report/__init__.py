@@ -1,36 +1,49 @@
 """The delivery report as a model: a period, runs in, a frozen report out. `pages` renders it."""
 
 from prefect_trackrecord.report.build import REPORT_ROLE, build_report, chosen
-from prefect_trackrecord.report.model import (
-    Day,
-    Figure,
+from prefect_trackrecord.report.model import Day, Figure, Filters, Report, Threshold, Verdict
+from prefect_trackrecord.report.period import WINDOWS, Period, parse_day, parse_period, zone
+from prefect_trackrecord.report.rows import (
+    BrokenLine,
     FileLine,
-    Filters,
     FlowLine,
+    FlowNote,
     GroupLine,
+    IdleLine,
     Listing,
-    Report,
+    MetricLine,
+    MissingLine,
+    RecordLine,
     RunLine,
+    SlowLine,
+    StatusLine,
     TrackingError,
     Undelivered,
     Unread,
-    Verdict,
 )
-from prefect_trackrecord.report.period import WINDOWS, Period, parse_day, parse_period, zone
 
 __all__ = [
     "REPORT_ROLE",
     "WINDOWS",
+    "BrokenLine",
     "Day",
     "Figure",
     "FileLine",
     "Filters",
     "FlowLine",
+    "FlowNote",
     "GroupLine",
+    "IdleLine",
     "Listing",
+    "MetricLine",
+    "MissingLine",
     "Period",
+    "RecordLine",
     "Report",
     "RunLine",
+    "SlowLine",
+    "StatusLine",
+    "Threshold",
     "TrackingError",
     "Undelivered",
     "Unread",

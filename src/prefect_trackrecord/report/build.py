@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from typing import TypeVar
 
@@ -10,28 +10,31 @@ from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.history import (
     Counts,
+    Grace,
     ItemChanges,
     Numbers,
+    Pace,
+    Records,
+    by_flow,
     compare,
     flow_key,
     ungrouped,
 )
-from prefect_trackrecord.report import lines
-from prefect_trackrecord.report.model import (
-    Day,
-    Figure,
+from prefect_trackrecord.report import lines, watched
+from prefect_trackrecord.report.figures import figures
+from prefect_trackrecord.report.model import Day, Figure, Filters, Report, Threshold
+from prefect_trackrecord.report.period import Period
+from prefect_trackrecord.report.rows import (
     FileLine,
-    Filters,
     FlowLine,
+    FlowNote,
     GroupLine,
     Listing,
-    Report,
     RunLine,
     TrackingError,
     Undelivered,
     Unread,
 )
-from prefect_trackrecord.report.period import Period
 from prefect_trackrecord.report.verdict import judge
 
 T = TypeVar("T")
@@ -61,6 +64,15 @@ def build_report(
     store: str | None = None,
     ui_url: str | None = None,
     include_reports: bool = False,
+    records: Records | None = None,
+    previous_records: Records | None = None,
+    expected: Mapping[str, Iterable[datetime]] | None = None,
+    later_runs: Sequence[RunMetadata] = (),
+    thresholds: Sequence[Threshold] = (),
+    notes: Mapping[str, FlowNote] | None = None,
+    grace: Grace | None = None,
+    pace: Pace | None = None,
+    stuck_after: timedelta = watched.STUCK_AFTER,
 ) -> Report:
     """The report about the runs that started in `period`.
 
@@ -77,6 +89,15 @@ def build_report(
         store: where the documents are, for people.
         ui_url: base of links into the Prefect UI.
         include_reports: whether delivery reports' own runs count too.
+        records: the records of the period's runs (`history.records_of`).
+        previous_records: those of the period before, for the change.
+        expected: when runs of each flow (by `flow_key`) were to begin, from schedules.
+        later_runs: runs after the period, for what was due at its end and came late.
+        thresholds: what turns the verdict.
+        notes: what people wrote about flows, by `flow_key`.
+        grace: how late is late.
+        pace: how slow is slow.
+        stuck_after: a record that waits for longer is stuck.
     """
     filters = filters or Filters()
     items = items or ItemChanges()
@@ -90,7 +111,15 @@ def build_report(
     running = numbers.runs[RunStatus.RUNNING] - sum(r.status is RunStatus.RUNNING for r in unfinished)
     groups = _groups(now_runs, before_runs, items, link)
     groups_by = _tally((g.state for g in groups), _STATES)
-    unread = {error.key: Unread(key=error.key, cause=error.cause) for error in damaged}
+    unread = {error.key: Unread(key=error.key, cause=error.cause) for error in (*damaged, *_damaged(records))}
+    totals = figures(numbers, numbers_before, bool(before_runs), _both(records, previous_records))
+    measured = watched.metrics(now_runs, before_runs, thresholds, _totals(totals, now_runs, thresholds), link)
+    around = (*before_runs, *now_runs, *chosen(later_runs, filters, include_reports))
+    asked = (expected or {}) if not filters.status else {}
+    missing = watched.missing(asked, around, period, now, link, grace)
+    states = records.states if records is not None else ()
+    idle = watched.idle(now_runs, before_runs, link)
+    waiting = watched.stuck(states, {r.run_id: r for r in now_runs}, now, link, stuck_after)
     return Report(
         name=name,
         title=title,
@@ -106,8 +135,12 @@ def build_report(
             still_running=running,
             groups_by=groups_by,
             unread=len(unread),
+            missed=sum(m.count for m in missing if m.state != "late"),
+            idle=len(idle),
+            stuck=len(waiting),
+            metrics=[m for m in measured if m.broken],
         ),
-        figures=figures(numbers, numbers_before, bool(before_runs)),
+        figures=totals,
         runs_by=_all(numbers.runs, [s.value for s in RunStatus]),
         files_by=_all(numbers.files, ["success", "failed", "skipped"]),
         emails_by=_all(numbers.emails, ["sent", "failed", "skipped"]),
@@ -128,6 +161,16 @@ def build_report(
         ),
         unread=_listing([unread[key] for key in sorted(unread)], MAX_LINES),
         tracking_errors=_tracking_errors(now_runs),
+        broken=_listing(watched.broken(now_runs, before_runs, period, link, notes or {}), MAX_LINES),
+        idle=_listing(idle, MAX_LINES),
+        slowest=_listing(watched.slowest(now_runs, before_runs, link, pace), MAX_LINES),
+        missing=_listing(missing, MAX_LINES),
+        missed=sum(m.count for m in missing if m.state != "late"),
+        late=sum(m.count for m in missing if m.state == "late"),
+        metrics=_listing(measured, MAX_LINES),
+        records=watched.records(states),
+        stuck=_listing(waiting, MAX_LINES),
+        records_whole=records is None or records.complete,
         reports_left_out=len(inside) - len(now_runs),
     )
 
@@ -137,44 +180,25 @@ def chosen(runs: Iterable[RunMetadata], filters: Filters, include_reports: bool 
     return [r for r in runs if filters.matches(r) and (include_reports or r.role != REPORT_ROLE)]
 
 
-def figures(now: Numbers, before: Numbers, compared: bool) -> tuple[Figure, ...]:
-    """The totals, each with that of the previous period where anything ran then."""
-
-    def figure(key: str, label: str, get: str, **options: object) -> Figure:
-        value, previous = _measure(now, get), _measure(before, get) if compared else None
-        return Figure.model_validate({"key": key, "label": label, "value": value, "previous": previous, **options})
-
-    has_files = bool(now.files.total or before.files.total)
-    has_emails = bool(now.emails.total or before.emails.total)
-    return (
-        figure("runs", "Runs", "runs"),
-        figure("runs_succeeded", "Runs succeeded", "runs:success", shown=False, better="up"),
-        figure("runs_partial", "Runs in part", "runs:partial_success", shown=False, better="down"),
-        figure("runs_failed", "Runs failed", "runs:failed", shown=False, better="down"),
-        figure("runs_aborted", "Runs aborted", "runs:aborted", shown=False, better="down"),
-        figure("run_success_rate", "Runs without failure", "run_rate", kind="share", better="up"),
-        figure("files", "Files", "files", shown=has_files),
-        figure("files_succeeded", "Files succeeded", "files:success", shown=False, better="up"),
-        figure("files_failed", "Files failed", "files:failed", better="down", shown=has_files),
-        figure("files_skipped", "Files skipped", "files:skipped", shown=False),
-        figure("file_success_rate", "Files without failure", "file_rate", kind="share", better="up", shown=False),
-        figure("emails_sent", "Emails sent", "emails:sent", shown=False),
-        figure("emails_failed", "Emails failed", "emails:failed", better="down", shown=has_emails),
-        figure("emails_skipped", "Emails skipped", "emails:skipped", shown=False),
-        figure("run_p50", "Run time, median", "p50", kind="duration", better="down"),
-        figure("run_p95", "Run time, 95 of 100", "p95", kind="duration", better="down", shown=not has_emails),
-    )
+def _damaged(records: Records | None) -> Sequence[DamagedDocumentError]:
+    return records.damaged if records is not None else ()
 
 
-def _measure(numbers: Numbers, get: str) -> float | None:
-    rates = {"run_rate": numbers.success_rate, "file_rate": numbers.file_success_rate}
-    if get in rates:
-        return rates[get]
-    if get in {"p50", "p95"}:
-        return numbers.durations.p50 if get == "p50" else numbers.durations.p95
-    kind, _, status = get.partition(":")
-    counts: Counts = getattr(numbers, kind)
-    return counts[status] if status else counts.total
+def _both(records: Records | None, previous: Records | None) -> tuple[int, int | None] | None:
+    if records is None:
+        return None
+    return len(records.states), len(previous.states) if previous is not None else None
+
+
+def _totals(
+    whole: tuple[Figure, ...], runs: Sequence[RunMetadata], thresholds: Sequence[Threshold]
+) -> dict[str, tuple[Figure, ...]]:
+    """The figures of the report, and of each flow where a threshold asks for one flow's."""
+    found = {"*": whole}
+    if any(t.flow != "*" for t in thresholds):
+        for flow, of in by_flow(runs).items():
+            found[flow] = figures(Numbers.total(of), Numbers(), compared=False)
+    return found
 
 
 def _days(runs: Sequence[RunMetadata], period: Period) -> tuple[Day, ...]:

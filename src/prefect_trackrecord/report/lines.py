@@ -14,7 +14,7 @@ from prefect_trackrecord.history import (
     file_counts,
     flow_key,
 )
-from prefect_trackrecord.report.model import (
+from prefect_trackrecord.report.rows import (
     FileLine,
     FlowLine,
     GroupLine,

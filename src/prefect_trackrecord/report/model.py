@@ -9,36 +9,35 @@ from __future__ import annotations
 
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Generic, Literal, TypeVar
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from prefect_trackrecord.documents.models import Moment, RunMetadata, RunStatus
 from prefect_trackrecord.history import flow_key
 from prefect_trackrecord.report.period import Period
+from prefect_trackrecord.report.rows import (
+    BrokenLine,
+    FileLine,
+    FlowLine,
+    Frozen,
+    GroupLine,
+    IdleLine,
+    Listing,
+    MetricLine,
+    MissingLine,
+    RecordLine,
+    RunLine,
+    SlowLine,
+    StatusLine,
+    TrackingError,
+    Undelivered,
+    Unread,
+)
 
 REPORT_VERSION = 1
 
 Level = Literal["ok", "warn", "bad", "empty"]
-T = TypeVar("T")
-
-
-class Frozen(BaseModel):
-    """Base of the report's models."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Listing(Frozen, Generic[T]):
-    """The first items of a list, and how many there are in all."""
-
-    items: tuple[T, ...] = ()
-    total: int = 0
-
-    @property
-    def cut(self) -> int:
-        """How many are not among the items."""
-        return self.total - len(self.items)
 
 
 class Filters(Frozen):
@@ -47,6 +46,7 @@ class Filters(Frozen):
     command: tuple[str, ...] = ()
     flow: tuple[str, ...] = ()
     tag: tuple[str, ...] = ()
+    deployment: tuple[str, ...] = ()
     status: tuple[RunStatus, ...] = ()
 
     @field_validator("*", mode="before")
@@ -60,12 +60,13 @@ class Filters(Frozen):
             _any(self.command, [run.command, flow_key(run)])
             and _any(self.flow, [run.flow_name or ""])
             and _any(self.tag, run.tags)
+            and _any(self.deployment, [run.deployment_name or "", run.deployment_id or ""])
             and (not self.status or run.status in self.status)
         )
 
     def __str__(self) -> str:
         parts = []
-        for name in ("command", "flow", "tag", "status"):
+        for name in ("command", "flow", "tag", "deployment", "status"):
             values = [getattr(v, "value", v) for v in getattr(self, name)]
             if values:
                 parts.append(f"{name}: {', '.join(values)}")
@@ -74,6 +75,35 @@ class Filters(Frozen):
 
 def _any(patterns: tuple[str, ...], values: list[str]) -> bool:
     return not patterns or any(fnmatchcase(value, pattern) for value in values for pattern in patterns)
+
+
+class Threshold(Frozen):
+    """What turns the verdict where a metric, or a figure of the report, crosses it.
+
+    Attributes:
+        metric: a metric that runs give, or the key of a `Figure` (`file_success_rate`, `runs_failed`, `run_p95`).
+            A metric is held against each run's value, a figure against that of the period.
+        flow: whose runs, a name or a pattern; for a figure other than `*`: its value over those runs alone.
+        floor: it may not fall below.
+        budget: it may not rise above.
+        level: what it makes of the verdict.
+    """
+
+    metric: str
+    flow: str = "*"
+    floor: float | None = None
+    budget: float | None = None
+    level: Literal["warn", "bad"] = "bad"
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> Threshold:
+        if self.floor is None and self.budget is None:
+            raise ValueError(f"the threshold of {self.metric} needs a floor or a budget")
+        return self
+
+    def broken_by(self, value: float) -> bool:
+        """Whether the value is below the floor or above the budget."""
+        return (self.floor is not None and value < self.floor) or (self.budget is not None and value > self.budget)
 
 
 class Verdict(Frozen):
@@ -137,110 +167,6 @@ class Day(Frozen):
         return sum(self.files.values())
 
 
-class RunLine(Frozen):
-    """One run. `link` leads to it in the Prefect UI, where it is a Prefect run and the UI's URL is known."""
-
-    run_id: str
-    name: str | None = None
-    flow: str
-    status: str
-    started_at: Moment
-    completed_at: Moment | None = None
-    duration_ms: int | None = None
-    files: int = 0
-    files_failed: int = 0
-    files_skipped: int = 0
-    error: str | None = None
-    reason: str | None = None
-    link: str | None = None
-
-
-class GroupLine(Frozen):
-    """One error group; see `history.groups` for what `state` means.
-
-    Attributes:
-        count: failed files in the window (kind `run`: failed runs); 0 for one of the previous period only.
-        previous: the same, in the previous period.
-        first_seen: in either period; `last_seen` in the window, where it occurred there.
-        runs: the affected runs, newest first.
-    """
-
-    fingerprint: str
-    state: Literal["new", "recurring", "fixed", "gone"]
-    kind: Literal["file", "run"]
-    error_type: str | None
-    message: str | None
-    count: int
-    previous: int
-    first_seen: Moment
-    last_seen: Moment
-    flows: tuple[str, ...]
-    runs: Listing[RunLine]
-    example_path: str | None = None
-    example_message: str | None = None
-
-
-class FileLine(Frozen):
-    """A file that failed in the newest run of its flow, or before it; see `history.items` for `state`."""
-
-    path: str
-    flow: str
-    state: Literal["new", "again", "fixed", "unseen"]
-    error_type: str | None = None
-    error_message: str | None = None
-    since: Moment
-    run_id: str
-    link: str | None = None
-
-
-class FlowLine(Frozen):
-    """One flow (command and subcommand) over the window."""
-
-    name: str
-    runs: int
-    succeeded: int
-    partial: int
-    failed: int
-    aborted: int
-    running: int
-    files: int
-    files_failed: int
-    success_rate: float | None
-    p50_ms: int | None
-    p95_ms: int | None
-    last: RunLine
-
-
-class Undelivered(Frozen):
-    """Emails to one person that were not sent for one reason; flow and run are those of the latest."""
-
-    email: str | None
-    name: str | None
-    agent_id: str | None
-    status: str
-    outcome: str | None
-    reason: str | None
-    flow: str
-    run_id: str
-    link: str | None = None
-    count: int = 1
-
-
-class Unread(Frozen):
-    """A document in the store that could not be read."""
-
-    key: str
-    cause: str
-
-
-class TrackingError(Frozen):
-    """What tracking itself could not do."""
-
-    cause: str
-    count: int
-    runs: int
-
-
 class Report(Frozen):
     """The delivery report.
 
@@ -251,6 +177,13 @@ class Report(Frozen):
         ungrouped: failed files that are in no group.
         unfinished: runs that were aborted, recovered, or never ended.
         still_running: how many runs are going on and may well end.
+        broken: flows that are broken now, and since when.
+        idle: runs that succeeded and did nothing.
+        slowest: the longest runs.
+        missing: what schedules asked for and did not get; `missed` and `late` say how many runs that is.
+        metrics: of runs, and figures with a threshold; those that broke one first.
+        records: records that the window's runs worked on, by status; `stuck` are those that wait for too long.
+        records_whole: False where they were too many to read.
         reports_left_out: delivery reports' own runs in the window, which no figure counts.
         compared_whole: False where the comparison of files was cut short.
     """
@@ -282,6 +215,16 @@ class Report(Frozen):
     runs: Listing[RunLine]
     unread: Listing[Unread]
     tracking_errors: Listing[TrackingError]
+    broken: Listing[BrokenLine] = Listing[BrokenLine]()
+    idle: Listing[IdleLine] = Listing[IdleLine]()
+    slowest: Listing[SlowLine] = Listing[SlowLine]()
+    missing: Listing[MissingLine] = Listing[MissingLine]()
+    missed: int = 0
+    late: int = 0
+    metrics: Listing[MetricLine] = Listing[MetricLine]()
+    records: tuple[StatusLine, ...] = ()
+    stuck: Listing[RecordLine] = Listing[RecordLine]()
+    records_whole: bool = True
     reports_left_out: int = 0
 
     def figure(self, key: str) -> Figure:

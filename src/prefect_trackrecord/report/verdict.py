@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from prefect_trackrecord.history import Numbers
 from prefect_trackrecord.report.model import Level, Verdict
+from prefect_trackrecord.report.rows import MetricLine
 
 
 def judge(
@@ -16,19 +17,26 @@ def judge(
     still_running: int,
     groups_by: Mapping[str, int],
     unread: int,
+    missed: int = 0,
+    idle: int = 0,
+    stuck: int = 0,
+    metrics: Sequence[MetricLine] = (),
 ) -> Verdict:
     """The verdict over the window's numbers.
 
-    `bad`: a run failed, was aborted or never finished. `warn`: files failed, emails were not delivered,
-    tracking lost something, or documents could not be read. `empty`: nothing ran. Else `ok`.
+    `bad`: a run failed, was aborted, never finished, or is missing; or a threshold says so. `warn`: files failed,
+    emails were not delivered, a run succeeded and did nothing, records are stuck, tracking lost something, or
+    documents could not be read. `empty`: nothing ran, and nothing should have. Else `ok`.
     """
     runs, files = numbers.runs, numbers.files
-    broken = runs["failed"] + runs["aborted"] + never_finished
-    shaky = files["failed"] + numbers.emails["failed"] + unread + numbers.tracking_errors.total
+    broken = runs["failed"] + runs["aborted"] + never_finished + missed + sum(m.level == "bad" for m in metrics)
+    lost = unread + numbers.tracking_errors.total
+    shaky = files["failed"] + numbers.emails["failed"] + lost + idle + stuck + len(metrics)
     level: Level = "bad" if broken else "warn" if shaky or runs["partial_success"] else "ok"
-    if not runs.total:
-        level = "warn" if unread else "empty"
+    if not runs.total and level == "ok":
+        level = "empty"
     parts = [part for part in (_runs(numbers, never_finished), _files(numbers), _emails(numbers)) if part]
+    parts += _watched(missed, idle, stuck, metrics)
     if still_running:
         parts.append(f"{_are(still_running, 'run')} still running")
     if unread:
@@ -41,8 +49,23 @@ def judge(
         level=level,
         sentence=_sentence(parts),
         detail=_detail(groups_by),
-        short=_short(numbers, never_finished),
+        short=_short(numbers, never_finished, missed),
     )
+
+
+def _watched(missed: int, idle: int, stuck: int, metrics: Sequence[MetricLine]) -> list[str]:
+    parts = []
+    if missed:
+        parts.append(f"{_n(missed, 'scheduled run')} did not come")
+    if idle:
+        parts.append(f"{_n(idle, 'run')} succeeded with nothing to do")
+    if stuck:
+        parts.append(f"{_are(stuck, 'record')} stuck")
+    if metrics:
+        names = sorted({m.name.replace("_", " ") for m in metrics})
+        some = _and(names) if len(names) <= 3 else f"{len(names)} metrics"
+        parts.append(f"{some} {'is' if len(names) == 1 else 'are'} out of bounds")
+    return parts
 
 
 def _runs(numbers: Numbers, never_finished: int) -> str:
@@ -102,10 +125,10 @@ def _detail(groups_by: Mapping[str, int]) -> str:
     return _sentence([_and(parts)] if parts else [])
 
 
-def _short(numbers: Numbers, never_finished: int) -> str:
+def _short(numbers: Numbers, never_finished: int, missed: int) -> str:
     """Counts for a subject: of files where there are any, else of runs."""
     if not numbers.runs.total:
-        return "no runs"
+        return f"{_n(missed, 'run')} missing" if missed else "no runs"
     if numbers.files.total:
         text = f"{numbers.files['failed']:,} failed, {numbers.files['success']:,} ok"
         broken = numbers.runs["failed"] + numbers.runs["aborted"] + never_finished

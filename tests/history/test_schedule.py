@@ -1,0 +1,75 @@
+"""Moments of a schedule and the runs that came for them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from report_samples import FakeArchive
+
+from prefect_trackrecord.history import Grace, slots
+from prefect_trackrecord.history.schedule import AUTOMATIC
+
+START = datetime(2025, 1, 1, tzinfo=timezone.utc)
+
+
+def states(times: list[float], runs: list[float], now: float, **options: object) -> list[str]:
+    """Hours in, states out."""
+    archive = FakeArchive()
+    for at in runs:
+        archive.add(START + timedelta(hours=at), **options)
+    expected = [START + timedelta(hours=h) for h in times]
+    return [s.state for s in slots("nightly", expected, archive.all, START + timedelta(hours=now))]
+
+
+@pytest.mark.parametrize(
+    ("times", "runs", "now", "wanted"),
+    [
+        ([1, 2, 3], [1, 2.001, 3], 4, ["on_time"] * 3),
+        ([1, 2, 3], [1, 3], 4, ["on_time", "missed", "on_time"]),
+        ([1, 2, 3], [1, 2, 3.5], 4, ["on_time", "on_time", "late"]),
+        ([1, 2, 3], [1, 2], 3.1, ["on_time", "on_time", "due"]),
+        ([1, 2, 3], [1, 2], 3.3, ["on_time", "on_time", "overdue"]),
+        ([1, 2, 3], [1, 2], 9.3, ["on_time", "on_time", "missed"]),
+        ([1, 2, 3, 9], [1, 2], 3.3, ["on_time", "on_time", "overdue"]),
+        ([1, 2, 3], [3.05, 3.06, 3.07], 4, ["late", "late", "on_time"]),
+        ([24, 48], [24 + 7, 48], 50, ["missed", "on_time"]),
+        ([1], [0.995], 2, ["on_time"]),
+        ([1], [0.5], 2, ["overdue"]),
+        ([], [1], 2, []),
+    ],
+)
+def test_states(times: list[float], runs: list[float], now: float, wanted: list[str]) -> None:
+    assert states(times, runs, now) == wanted
+
+
+def test_a_run_by_hand_does_not_stand_in_for_a_scheduled_one() -> None:
+    archive = FakeArchive()
+    archive.add(START, tags=[AUTOMATIC])
+    archive.add(START + timedelta(hours=24, minutes=5))
+    found = slots("nightly", [START, START + timedelta(hours=24)], archive.all, START + timedelta(hours=30.5))
+    assert [s.state for s in found] == ["on_time", "missed"]
+
+
+moments = st.lists(st.integers(0, 3000).map(lambda m: START + timedelta(minutes=m)), max_size=30)
+
+
+@given(moments, moments, st.integers(0, 4000))
+def test_each_run_comes_for_one_moment_at_most_and_never_before_it(
+    times: list[datetime], starts: list[datetime], minutes: int
+) -> None:
+    archive = FakeArchive()
+    for at in starts:
+        archive.add(at)
+    now = START + timedelta(minutes=minutes)
+    grace = Grace()
+    found = slots("nightly", times, archive.all, now, grace)
+    assert [s.at for s in found] == sorted({t for t in times if t <= now})
+    came = [s.run.run_id for s in found if s.run]
+    assert len(came) == len(set(came))
+    for slot in found:
+        assert (slot.run is not None) == (slot.state in {"on_time", "late"})
+        if slot.run is not None:
+            assert slot.at - grace.early <= slot.run.started_at <= slot.at + grace.longest
