@@ -5,6 +5,7 @@ Within what Prefect's pages bear (see docs): no raw HTML, local paths as code, f
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata,
 
 MAX_FAILED = 25
 MAX_CELL = 300
+MAX_PATH = 64  # characters of code that fit one line beside the page's margin
 _VERDICTS = {
     RunStatus.SUCCESS: "✅ success",
     RunStatus.PARTIAL_SUCCESS: "⚠️ partial success",
@@ -66,8 +68,7 @@ def markdown(run: RunMetadata, failed: Sequence[FileProcessingLog], place: str) 
         failed: its first failed files.
         place: where its documents are.
     """
-    name = escape(run.flow_run_name or run.command)
-    out = [f"# {_VERDICTS[run.status]}: {name}", ""]
+    out = [f"# {_VERDICTS[run.status]}", "", f"**{escape(run.flow_run_name or run.command)}**: {counts(run)}", ""]
     if run.error_message:
         out += [f"**{escape(run.error_type or 'Error')}**: {escape(run.error_message[:1_000])}", ""]
     if run.reason:
@@ -75,19 +76,39 @@ def markdown(run: RunMetadata, failed: Sequence[FileProcessingLog], place: str) 
     out += _table(("", "succeeded", "failed", "skipped", "in all"), _sums(run))
     if failed:
         out += ["", f"## Failed files ({len(failed):,} of {run.failed_count:,})", ""]
-        rows = [(code(r.file_path), escape(r.error_type or ""), escape(r.error_message or "")) for r in failed]
-        out += _table(("file", "error", "message"), rows)
-    if run.failed_tasks:
-        shown = run.failed_tasks[:MAX_FAILED]
-        out += ["", f"## Task runs that did not end well ({len(shown):,} of {len(run.failed_tasks):,})", ""]
-        rows = [(escape(t.name or ""), escape(t.state or ""), escape(t.error_message or "")) for t in shown]
-        out += _table(("task run", "state", "message"), rows)
+        folder = _common_folder([r.file_path for r in failed])
+        if folder:
+            out += [f"in {code(folder)}", ""]
+        for row in failed:
+            out += _item(row.file_path[len(folder) :], row.error_type, row.error_message)
+    files = {row.task_run_id for row in failed}
+    others = [t for t in run.failed_tasks if t.task_run_id not in files]
+    if others and run.failed_count <= len(failed):  # else they may be files that are not shown
+        shown = others[:MAX_FAILED]
+        out += ["", f"## Task runs that did not end well ({len(shown):,} of {len(others):,})", ""]
+        for task in shown:
+            out += _item(task.name or "", task.state, task.error_message)
     if run.tracking_errors:
         out += ["", "## What tracking could not do", ""]
         out += [f"- {count:,} x {escape(cause)}" for cause, count in sorted(run.tracking_errors.items())]
     out += ["", "## Where it is kept", "", f"Run {code(run.run_id)} in {code(place)}", ""]
     out += ["```", f"trackrecord runs show {run.run_id}", "```", ""]
     return "\n".join(out)
+
+
+def _item(name: str, kind: str | None, message: str | None) -> list[str]:
+    """One failure as a list's item: tables run out of Prefect's narrow column where a path is long."""
+    path = name if len(name) <= MAX_PATH else "…" + name[-(MAX_PATH - 1) :]
+    return [f"- {code(path)}", f"  **{escape(kind or 'failed')}** {escape(message or '')}".rstrip()]
+
+
+def _common_folder(paths: Sequence[str]) -> str:
+    """The folder, with its slash, that all of several paths are in; "" where there is none worth telling."""
+    if len(paths) < 2:
+        return ""
+    common = os.path.commonprefix(list(paths))
+    folder = common[: common.rfind("/") + 1]
+    return folder if len(folder) > len("/x/") else ""
 
 
 def _sums(run: RunMetadata) -> list[tuple[str, ...]]:

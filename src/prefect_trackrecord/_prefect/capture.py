@@ -88,7 +88,7 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
         flow, flow_run = context.flow, context.flow_run
         options: FlowOptions = getattr(wrapped, OPTIONS)
         attach(flow, options)
-        run, _ = runs.open_run(flow_run.id, options, flow)
+        run, _ = runs.open_run(flow_run.id, options)
         turn = flow_run.run_count or 1
         _begun(run, flow, flow_run, values.bound(fn, args, kwargs), turn)
         return FlowTry(run, set_current(current.context_of(run, flow)))
@@ -99,7 +99,7 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
 
 def running(flow: Flow[..., Any], flow_run: FlowRun, options: FlowOptions) -> None:
     """The server has let a flow run begin (its first hook): before its function, with arguments as they were given."""
-    run, fresh = runs.open_run(flow_run.id, options, flow)
+    run, fresh = runs.open_run(flow_run.id, options)
     if fresh:
         outer = current_run()  # in a subflow the context is still the parent's
         run.outer = outer.run_id if outer is not None and outer.run_id != run.run_id else None
@@ -141,7 +141,7 @@ def _start(
 
 def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: FlowOptions) -> finishing.Finish:
     """A flow run has come to its end, or to one that a later one may replace; says how to finish it."""
-    run, _ = runs.open_run(flow_run.id, options, flow)
+    run, _ = runs.open_run(flow_run.id, options)
     here = run.turn > 0
     if not here:  # it began in another process, or Prefect refused its parameters
         fields = flow_fields(flow, flow_run, options, dict(flow_run.parameters or {}))

@@ -134,7 +134,8 @@ def provide(found: RunContext | None) -> RunContext | None:
     known = runs.find(context.flow_run.id)
     if found is not None and (known is None or found.run_id != known.outer):
         return found
-    run = known or runs.open_run(context.flow_run.id, runs.flow_options_of(context.flow), context.flow)[0]
+    options = runs.flow_options_of(context.flow)
+    run = known or runs.open_run(context.flow_run.id, options, runs.told_place(context))[0]
     return context_of(run, context.flow)
 
 

@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from prefect import Flow
+from prefect.context import FlowRunContext
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import settings
@@ -119,16 +120,13 @@ def find(run_id: Any) -> LiveRun | None:
     return _runs.get(str(run_id))
 
 
-def open_run(
-    run_id: Any, options: FlowOptions | None, flow: Flow[..., Any] | None, storage: Storage = None
-) -> tuple[LiveRun, bool]:
+def open_run(run_id: Any, options: FlowOptions | None, storage: Storage = None) -> tuple[LiveRun, bool]:
     """The run of a flow run, and whether it was made just now.
 
     Args:
         run_id: the flow run's id.
         options: its flow's options; None for a flow that is not tracked.
-        flow: its flow, which tells other processes where its own process keeps the run.
-        storage: where to keep the run of a flow that is not tracked.
+        storage: where to keep it when the flow's options don't say.
     """
     name = str(run_id)
     found = _runs.get(name)
@@ -138,8 +136,7 @@ def open_run(
         found = _runs.get(name)
         if found is not None and (found.options is not None or options is None):
             return found, False
-        given = (options.storage if options else storage) or getattr(flow, PLACE, None)
-        found = LiveRun(name, _storage(given), options)
+        found = LiveRun(name, _storage((options.storage if options else None) or storage), options)
         found.began = time.monotonic()
         _runs[name] = found
         while len(_runs) > KEPT:
@@ -196,3 +193,9 @@ def tell_place(run: LiveRun, flow: Flow[..., Any]) -> None:
     if run.options is not None and run.options.storage is None:
         now_set = run.archive.settings
         setattr(flow, PLACE, str(now_set.tracking_path or now_set.prefect_storage or now_set.default_path))
+
+
+def told_place(context: FlowRunContext) -> str | None:
+    """Where the flow's own process keeps the run, in a process that its tasks were sent to."""
+    place = getattr(context.flow, PLACE, None) if context.detached else None
+    return place if isinstance(place, str) else None

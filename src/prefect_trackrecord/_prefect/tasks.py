@@ -161,7 +161,7 @@ def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
     if known is not None:
         return known
     flow_options = runs.flow_options_of(context.flow)
-    run, fresh = runs.open_run(context.flow_run.id, flow_options, context.flow, options.storage)
+    run, fresh = runs.open_run(context.flow_run.id, flow_options, runs.told_place(context) or options.storage)
     if fresh and flow_options is None:
         name = context.flow.name if context.flow else "?"
         logger.warning(
