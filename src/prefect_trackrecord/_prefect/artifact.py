@@ -106,7 +106,7 @@ def _common_folder(paths: Sequence[str]) -> str:
     """The folder, with its slash, that all of several paths are in; "" where there is none worth telling."""
     if len(paths) < 2:
         return ""
-    common = os.path.commonprefix(list(paths))
+    common = os.path.commonprefix(list(paths))  # noqa: RUF071 - cut back to a whole folder below
     folder = common[: common.rfind("/") + 1]
     return folder if len(folder) > len("/x/") else ""
 
