@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from check_python_files import check_python_files
+from delivery_report import delivery_report
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import FileProcessingLog, FileStatus, RunMetadata
-from prefect_trackrecord.cli.app import run as trackrecord
 from prefect_trackrecord.documents.fingerprint import normalise_message
 from prefect_trackrecord.documents.layout import day_of, files_key, run_key
 from prefect_trackrecord.tracking import resolve_storage
@@ -111,9 +111,11 @@ def wait_for_api() -> None:
             time.sleep(2)
 
 
-def report(config: Path) -> int:
-    """Make the delivery report; returns the exit code."""
-    return trackrecord(["delivery-report", "--config", str(config)])
+def report(config: Path) -> bool:
+    """Run the delivery report's flow; returns whether it went well."""
+    state = delivery_report(config, return_state=True)
+    print(state.result(raise_on_failure=False)["verdict"] if state.is_completed() else state.message, flush=True)
+    return state.is_completed()
 
 
 def where_to_look(output: Path, runs: Mapping[str, Checked]) -> str:

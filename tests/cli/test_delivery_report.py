@@ -140,3 +140,31 @@ def test_without_a_configuration(trackrecord, tmp_path):
         2,
         f"error TR105: {tmp_path / 'none.yaml'} can't be read: No such file or directory\n",
     )
+
+
+def test_dry_run_says_what_would_be_sent(trackrecord, config, week):
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--dry-run")
+    assert "a@b.com: dry run: would be kept in the outbox" in done.err
+
+
+def test_preview_writes_the_page_alone(trackrecord, history, config, week, tmp_path):
+    before = sorted(history.archive.store.local_root.rglob("*"))
+    page = tmp_path / "page.html"
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--preview", page)
+    assert done.code == 0
+    assert f"page    {page}" in done.out
+    assert page.read_text().startswith("<!")
+    assert sorted(history.archive.store.local_root.rglob("*")) == before
+
+
+def test_a_test_copy_goes_to_the_given_addresses_only(trackrecord, history, config, week):
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--to", "me@b.com", "--to", "you@b.com")
+    assert (done.code, "emails  2 skipped" in done.out) == (0, True)
+    mails = [p.name for p in history.archive.store.local_root.glob("deliveries/**/*.eml")]
+    assert sorted("me@b.com" in m or "you@b.com" in m for m in mails) == [True, True]
+
+
+def test_a_bad_address_is_told(trackrecord, history, config, week):
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--to", "nobody")
+    assert (done.code, "nobody" in done.err) == (2, True)
+    assert not list(history.archive.store.local_root.glob("deliveries/**/*.eml"))

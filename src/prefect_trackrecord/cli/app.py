@@ -127,9 +127,12 @@ def delivery_report(
     window: str | None = None,
     storage: Storage = None,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
+    preview: Path | None = None,
+    to: Annotated[list[str] | None, Parameter(negative=())] = None,
+    resend: Literal["all", "undelivered"] | None = None,
     json: Json = False,
 ) -> int:
-    """Report on the runs of some days, store the report, and mail it.
+    """Report on the runs of some days, store the report, and mail it to those who have not got it yet.
 
     Without a mail server in the configuration, the mails are left in an outbox folder.
 
@@ -139,11 +142,16 @@ def delivery_report(
         date_to: Last day, included.
         window: Instead of dates: today, yesterday, last-7-days, previous-week or previous-month. Where neither is
             given the configuration says it.
-        dry_run: Print the report, store nothing and send nothing.
+        dry_run: Print the report and what would be sent; store nothing and send nothing.
+        preview: Write the report's page to this file, or into this folder; store nothing else and send nothing.
+        to: Send a test copy to this address only; may be given several times.
+        resend: Send also to all who got it already, or to those whose mail was rejected.
     """
+    from prefect_trackrecord.cli.delivery_report import Sending
     from prefect_trackrecord.cli.delivery_report import delivery_report as work
 
-    return work(config, date_from, date_to, window, storage, dry_run, json)
+    sending = Sending(dry_run=dry_run, preview=preview, to=tuple(to or ()), resend=resend)
+    return work(config, date_from, date_to, window, storage, sending, json)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Literal
 
 from prefect_trackrecord.cli.output import complain, dump, note, say
 from prefect_trackrecord.cli.place import storage_of, tracked
 from prefect_trackrecord.delivery import (
     DeliveryOutcome,
     ReportConfig,
-    build,
-    collect,
+    check_address,
     load_config,
-    render,
     run_delivery_report,
 )
 from prefect_trackrecord.errors import UsageError
@@ -22,44 +23,69 @@ from prefect_trackrecord.store import StoreConfig
 from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
 
 
+@dataclass(frozen=True)
+class Sending:
+    """What is done with the report other than storing it and mailing it once; see `delivery.run_delivery_report`."""
+
+    dry_run: bool = False
+    preview: Path | None = None
+    to: tuple[str, ...] = ()
+    resend: Literal["all", "undelivered"] | None = None
+
+    @property
+    def works(self) -> bool:
+        """Whether anything is stored or sent at all."""
+        return not self.dry_run and self.preview is None
+
+
 def delivery_report(
     config_path: Path,
     date_from: str | None,
     date_to: str | None,
     window: str | None,
     storage: str | None,
-    dry_run: bool,
+    sending: Sending,
     as_json: bool,
 ) -> int:
     """Make the report, say where it is, and return 1 where it could not be stored or a mail not be sent."""
     if window and (date_from or date_to):
         raise UsageError("give --window, or --date-from and --date-to, not both")
+    try:
+        to = tuple(check_address(address) for address in sending.to)
+    except ValueError as exc:
+        raise UsageError(f"--to {exc}") from None
     config = load_config(config_path)
     if window:
         config = config.model_copy(update={"window": window, "date_from": None, "date_to": None})
     place = _place(config, storage)
     now = datetime.now(timezone.utc)
     period = config.period(date_from, date_to, now)
-    if dry_run:
-        report = build(config, collect(config, period, place.archive), now=now)
-        if as_json:
-            dump(report.model_dump(mode="json"))
-        else:
-            say(render(config, report).text)
-        return 0
-    with tracked(
-        "delivery-report", place, config_path=str(config_path), target_date=period.key, role=REPORT_ROLE
-    ) as run:
+    more = {"config_path": str(config_path), "target_date": period.key, "role": REPORT_ROLE}
+    with tracked("delivery-report", place, **more) if sending.works else nullcontext() as run:
         outcome = run_delivery_report(
             config,
-            date_from=period.start,
-            date_to=period.end,
+            date_from=date_from,
+            date_to=date_to,
             now=now,
             archive=place.archive,
-            tracker=run.tracker,
+            tracker=run.tracker if run else None,
             progress=note,
+            dry_run=sending.dry_run,
+            preview=sending.preview,
+            to=to,
+            resend=True if sending.resend == "all" else sending.resend or False,
         )
-    return _print(outcome, as_json)
+    return _dry(outcome, as_json) if sending.dry_run else _print(outcome, as_json)
+
+
+def _dry(outcome: DeliveryOutcome, as_json: bool) -> int:
+    if as_json:
+        dump(outcome.report.model_dump(mode="json"))
+    else:
+        say(outcome.rendered.text)
+    for mail in outcome.emails:
+        note(f"{mail.email or mail.agent_name or mail.agent_id}: {mail.reason}")
+    return 0
 
 
 def _place(config: ReportConfig, storage: str | None) -> TrackingStorage:
