@@ -75,7 +75,8 @@ def test_what_a_schedule_asked_for_and_did_not_get() -> None:
     archive.add(T + timedelta(hours=1), command="hourly")
     archive.add(T + timedelta(hours=3, minutes=40), command="hourly")
     archive.add(T + timedelta(days=1, minutes=45), command="hourly")
-    hours = (1, 2, 3, 23.75, 24)
+    archive.add(T + timedelta(days=1, hours=1), command="hourly")
+    hours = (1, 2, 3, 23.75, 25)
     expected = {"hourly": [T + timedelta(hours=h) for h in hours], "never": [T + timedelta(hours=6)]}
     report = report_of(archive, expected=expected, later_runs=archive.all)
     lines = {(m.flow, m.state): m for m in report.missing.items}
