@@ -1,7 +1,8 @@
 """Delivery of reports: configuration, message, SMTP, outbox, and the job that ties them."""
 
 from prefect_trackrecord.delivery.address import Person, check_address
-from prefect_trackrecord.delivery.config import ReportConfig, SmtpConfig, load_config, parse_config
+from prefect_trackrecord.delivery.config import ReportConfig
+from prefect_trackrecord.delivery.emails import Email, send_emails
 from prefect_trackrecord.delivery.job import (
     Collected,
     Rendered,
@@ -16,15 +17,19 @@ from prefect_trackrecord.delivery.job import (
     store,
 )
 from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.loading import load_config, parse_config
 from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
 from prefect_trackrecord.delivery.running import DeliveryOutcome, run_delivery_report
-from prefect_trackrecord.delivery.sender import deliver, everybody, smtp_server
+from prefect_trackrecord.delivery.sections import SmtpConfig
+from prefect_trackrecord.delivery.sender import deliver, everybody
+from prefect_trackrecord.delivery.server import mail_server, smtp_server
 from prefect_trackrecord.delivery.smtp import Mailer, Outcome, SmtpServer
 
 __all__ = [
     "Attachment",
     "Collected",
     "DeliveryOutcome",
+    "Email",
     "Ledger",
     "Letter",
     "Mailer",
@@ -44,12 +49,14 @@ __all__ = [
     "everybody",
     "ledger_of",
     "load_config",
+    "mail_server",
     "message_id",
     "outbox_of",
     "parse_config",
     "render",
     "run_delivery_report",
     "send",
+    "send_emails",
     "smtp_server",
     "store",
 ]

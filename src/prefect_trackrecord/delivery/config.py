@@ -2,112 +2,22 @@
 
 from __future__ import annotations
 
-import difflib
-import os
 import re
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.errors import ConfigFileError, DateRangeError, TemplateError
+from prefect_trackrecord.delivery.sections import Checked, Seconds, SmtpConfig
+from prefect_trackrecord.errors import TemplateError
 from prefect_trackrecord.pages import check_line
 from prefect_trackrecord.report import Filters, Period, parse_day, parse_period, zone
 from prefect_trackrecord.settings import variable
 
 DEFAULT_SUBJECT = "{{ title }}: {{ short }} - {{ period }}"
-PORTS = {"starttls": 587, "ssl": 465, "none": 25}
-
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd])")
-
-
-def _seconds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.fullmatch(value.strip())
-    if found is None:
-        raise ValueError(f"{value!r} is no duration; write it as 90s, 15m, 36h or 2d")
-    return float(found[1]) * _UNITS[found[2]]
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3_000_000_000)]
-"""A duration: seconds, or a number with s, m, h or d."""
-
-
-class Checked(BaseModel):
-    """Base of the configuration's sections: unknown keys are errors, input is not echoed (it may be secret)."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class SmtpConfig(Checked):
-    """The mail server.
-
-    Attributes:
-        host: its name.
-        port: 587 for starttls, 465 for ssl, 25 for none, where left out.
-        security: `starttls`, `ssl`, or `none`.
-        username: for AUTH; none is tried without it.
-        password: the password; `password_env` names an environment variable that has it instead.
-        timeout: seconds that the server may take for any answer.
-        ca_file: a file of certificates to trust instead of the system's.
-        verify: whether its certificate is checked.
-        retry_for: seconds for which mails that the server can't take now are tried again; 0 for one try.
-        retry_first: seconds until the second try; every later wait is twice as long, at most five minutes.
-    """
-
-    host: str = Field(min_length=1)
-    port: int | None = Field(default=None, ge=1, le=65535)
-    security: Literal["starttls", "ssl", "none"] = "starttls"
-    username: str | None = None
-    password: SecretStr | None = None
-    password_env: str | None = None
-    timeout: Seconds = Field(default=20.0, gt=0, le=600)
-    ca_file: Path | None = None
-    verify: bool = True
-    retry_for: Seconds = 300.0
-    retry_first: Seconds = 15.0
-
-    @model_validator(mode="after")
-    def _one_password(self) -> SmtpConfig:
-        if self.password is not None and self.password_env:
-            raise ValueError("give password or password_env, not both")
-        if (self.password is not None or self.password_env) and not self.username:
-            raise ValueError("a password needs a username")
-        if self.username and self.password is None and not self.password_env:
-            raise ValueError("a username needs a password or a password_env")
-        if self.ca_file is not None and not self.ca_file.is_file():
-            raise ValueError(f"ca_file: there is no file {self.ca_file}")
-        return self
-
-    @property
-    def secret(self) -> str | None:
-        """The password.
-
-        Raises:
-            ConfigFileError: the variable that should have it is not set.
-        """
-        if self.password_env:
-            value = variable(self.password_env)
-            if value is None:
-                raise ConfigFileError(f"smtp.password_env: the environment variable {self.password_env} is not set")
-            return value
-        return self.password.get_secret_value() if self.password is not None else None
 
 
 class ReportConfig(Checked):
@@ -129,7 +39,8 @@ class ReportConfig(Checked):
         subject: a Jinja2 template; knows `title`, `name`, `short`, `sentence`, `level`, `period`,
         `date_from`,
             `date_to`, and `report`.
-        smtp: the mail server; without it mails are kept in the outbox.
+        smtp: the mail server; where left out that of the environment, and without any mails are kept in the outbox.
+        channels: Prefect blocks that are told in short, such as `slack-webhook/ops`.
         outbox: that folder; `deliveries/outbox` in a local store, else `outbox` here, where left out.
         attach_page: whether the whole page is attached.
         base_url: where the store's files can be read by a browser; mails then link to the page.
@@ -156,6 +67,7 @@ class ReportConfig(Checked):
     reply_to: Person | None = None
     subject: str = DEFAULT_SUBJECT
     smtp: SmtpConfig | None = None
+    channels: tuple[str, ...] = ()
     outbox: Path | None = None
     attach_page: bool = False
     base_url: str | None = None
@@ -164,7 +76,7 @@ class ReportConfig(Checked):
     late: Literal["send", "mark", "skip"] = "mark"
     late_after: Seconds | None = None
 
-    @field_validator("recipients", "cc", mode="before")
+    @field_validator("recipients", "cc", "channels", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Mapping) else () if value is None else value
@@ -193,6 +105,14 @@ class ReportConfig(Checked):
             raise ValueError(str(exc)) from None
         return value
 
+    @field_validator("channels")
+    @classmethod
+    def _blocks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[a-z0-9-]+/[^/\s]+", name):
+                raise ValueError(f"{name!r} is no block: it must be type/name, for example slack-webhook/ops")
+        return value
+
     @field_validator("base_url", "ui_url")
     @classmethod
     def _an_url(cls, value: str | None) -> str | None:
@@ -217,7 +137,8 @@ class ReportConfig(Checked):
             person = getattr(self, people)
             if person is not None and person.email is None:
                 raise ValueError(f"{people} needs an email")
-        if self.smtp is not None and self.recipients and self.from_ is None:
+        named = self.smtp is not None and self.smtp.block is None  # a block's login may be the sender
+        if named and self.recipients and self.from_ is None and not variable("TRACKRECORD_SMTP_SENDER"):
             raise ValueError("sender is missing, and the smtp username is no email address")
         return self
 
@@ -253,87 +174,3 @@ class ReportConfig(Checked):
         if date_from is None and date_to is None:
             date_from, date_to = self.date_from, self.date_to
         return parse_period(date_from, date_to, window=self.window, tz=self.timezone, now=now)
-
-
-def load_config(path: str | os.PathLike[str]) -> ReportConfig:
-    """Read a configuration file.
-
-    Raises:
-        ConfigFileError: it can't be read, or something in it is wrong; names file, key and what to type
-        instead.
-    """
-    name = os.fspath(path)
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-        data = yaml.safe_load(text)
-    except OSError as exc:
-        raise ConfigFileError(f"{name} can't be read: {exc.strerror or exc}") from None
-    except UnicodeDecodeError:
-        raise ConfigFileError(f"{name} is no text in UTF-8") from None
-    except yaml.YAMLError as exc:
-        mark = getattr(exc, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(exc, "problem", None) or "it can't be parsed"
-        raise ConfigFileError(f"{name}{place}: this is no YAML: {problem}") from None
-    except (ValueError, RecursionError) as exc:  # a date such as 2025-02-30
-        raise ConfigFileError(f"{name}: {exc}") from None
-    return parse_config(data if data is not None else {}, name)
-
-
-def parse_config(data: Any, source: str = "the configuration") -> ReportConfig:
-    """Check a configuration that is data already; `source` names it in errors.
-
-    Raises:
-        ConfigFileError: something in it is wrong.
-    """
-    if not isinstance(data, Mapping):
-        raise ConfigFileError(f"{source}: keys and values are expected, not {type(data).__name__}")
-    try:
-        return ReportConfig.model_validate(dict(data))
-    except ValidationError as exc:
-        raise ConfigFileError(_explain(exc, source)) from None
-    except DateRangeError as exc:
-        raise ConfigFileError(f"{source}: {exc}") from None
-
-
-_SECTIONS: dict[str, type[BaseModel]] = {
-    "": ReportConfig,
-    "smtp": SmtpConfig,
-    "filters": Filters,
-    "recipients": Person,
-    "cc": Person,
-    "sender": Person,
-    "reply_to": Person,
-}
-
-
-def _explain(exc: ValidationError, source: str) -> str:
-    """All that is wrong, a line each, without the values that pydantic would show."""
-    lines = []
-    for error in exc.errors(include_url=False, include_input=False, include_context=False):
-        place = [str(part) for part in error["loc"]]
-        if error["type"] == "extra_forbidden":
-            lines.append(_unknown(place))
-            continue
-        message = error["msg"].removeprefix("Value error, ")
-        lines.append(f"{_dotted(place)}: {message}" if place else message)
-    if len(lines) == 1:
-        return f"{source}: {lines[0]}"
-    return "\n".join([f"{source}: {len(lines)} errors", *(f"  {line}" for line in lines)])
-
-
-def _unknown(place: list[str]) -> str:
-    *section, key = place
-    known = list(_SECTIONS.get(section[0] if section else "", ReportConfig).model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    where = f" in {_dotted(section)}" if section else ""
-    return f"unknown key {key!r}{where}; {hint}"
-
-
-def _dotted(place: list[str]) -> str:
-    """`recipients[2].email`, counted from 1 as people do: `entry 3 of recipients`."""
-    text = ""
-    for part in place:
-        text = f"entry {int(part) + 1} of {text}" if part.isdigit() else f"{text}.{part}" if text else part
-    return text

@@ -225,14 +225,17 @@ def send(
     ledger: Ledger | None = None,
     resend: Resend = False,
     people: Sequence[Person] | None = None,
+    on_result: Callable[[EmailResult], None] | None = None,
 ) -> list[EmailResult]:
     """Mail the report to everybody; see `sender.deliver`.
 
     With the `ledger` of `ledger_of` nobody gets it twice, whoever else sends it too; `people` are some of
-    `sender.everybody`, for a task per recipient.
+    `sender.everybody`, for a task per recipient. `on_result` is called with each result as it is known.
     """
 
     def tell(result: EmailResult) -> None:
+        if on_result is not None:
+            on_result(result)
         if progress is not None:
             who = result.email or result.agent_name or result.agent_id or "somebody without an address"
             progress(f"{who}: {result.status}{f' ({result.reason})' if result.reason else ''}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.channels import Channel, Note, brief, notify_all
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.job import (
     Rendered,
@@ -25,7 +26,8 @@ from prefect_trackrecord.delivery.job import (
 )
 from prefect_trackrecord.delivery.lateness import lateness, marked, words
 from prefect_trackrecord.delivery.ledger import Ledger, Resend
-from prefect_trackrecord.delivery.sender import deliver, everybody, smtp_server
+from prefect_trackrecord.delivery.sender import deliver, everybody
+from prefect_trackrecord.delivery.server import ResolveBlock, load_block, mail_server, sender_of
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult
@@ -72,6 +74,8 @@ def run_delivery_report(
     dry_run: bool = False,
     to: Sequence[str | Person] = (),
     preview: Path | None = None,
+    channels: Mapping[str, Channel] | None = None,
+    resolve: ResolveBlock | None = None,
 ) -> DeliveryOutcome:
     """Make a delivery report, store it, and mail it to everybody who has not got it yet.
 
@@ -92,6 +96,9 @@ def run_delivery_report(
         dry_run: store nothing, send nothing; the results say what would be done.
         to: send a test copy to these only; the ledger neither stops nor notes it.
         preview: write the page to this file (or into this folder), store nothing else and send nothing.
+        channels: more places to tell it, by name: anything with `.notify(body, subject)`, such as Prefect's blocks for
+            Slack and Teams. They win over blocks of these names that the configuration lists.
+        resolve: loads the blocks that the configuration names; where left out Prefect is asked.
 
     Raises:
         DateRangeError: the dates can't be read, one is missing, or they run backwards.
@@ -105,8 +112,10 @@ def run_delivery_report(
             progress(line)
 
     period = config.period(date_from, date_to, scheduled_for or now)
-    if server is None and config.smtp is not None:
-        server = smtp_server(config.smtp)  # before any work, so that a missing password is told at once
+    server = server or mail_server(config, resolve)
+    if server is not None and config.recipients:
+        sender_of(config, server)  # like the password: told at once, before any work
+    reached = _channels(config, channels or {}, resolve or load_block)
     archive = archive or archive_of(config)
     outbox = outbox_of(config, archive)
     collected = collect(config, period, archive)
@@ -125,10 +134,17 @@ def run_delivery_report(
         return DeliveryOutcome(report, rendered, Stored(page, text), tuple(told), problems=rendered.problems)
     stored = store(config, report, rendered, archive)
     tell(stored.error or f"stored {stored.page_path or stored.page_key}")
+
+    def note(result: EmailResult) -> None:
+        if tracker is not None:  # at once: what was sent before a crash is in the log too
+            tracker.record_email_results([result])
+
     if to:
-        emails = _test_copy(config, report, rendered, to, now=now, outbox=outbox, server=server)
+        emails = _test_copy(config, report, rendered, to, now=now, outbox=outbox, server=server, on_result=note)
     elif late is not None and config.late == "skip" and not resend:
         emails = _skipped(config, ledger, f"late: it is made {words(late)}", now)
+        for result in emails:
+            note(result)
     else:
         emails = send(
             config,
@@ -140,11 +156,16 @@ def run_delivery_report(
             progress=progress,
             ledger=ledger,
             resend=resend,
+            on_result=note,
         )
-    if tracker is not None:
-        tracker.record_email_results(emails)
+        words_ = Note(rendered.subject, brief(report, stored.page_url))
+        emails += notify_all(reached, words_, now=now, ledger=ledger, resend=resend, progress=tell, on_result=note)
     problems = (*rendered.problems, *([stored.error] if stored.error else []))
     return DeliveryOutcome(report, rendered, stored, tuple(emails), outbox if server is None else None, problems)
+
+
+def _channels(config: ReportConfig, given: Mapping[str, Channel], resolve: ResolveBlock) -> dict[str, Channel]:
+    return {**{name: resolve(name) for name in config.channels if name not in given}, **given}
 
 
 def _preview(report: Report, rendered: Rendered, preview: Path) -> Stored:
@@ -166,13 +187,14 @@ def _test_copy(
     now: datetime,
     outbox: Path,
     server: SmtpServer | None,
+    on_result: Callable[[EmailResult], None],
 ) -> list[EmailResult]:
     """The mail to others than the configured ones, under an id of its own, so that no client takes it for the real."""
     people = tuple(Person.model_validate(person) for person in to)
     letter_ = letter(config, report, rendered)
     letter_ = replace(letter_, subject=f"[test] {letter_.subject}", period=f"{letter_.period} test {now.isoformat()}")
     only = config.model_copy(update={"recipients": people, "cc": ()})
-    return deliver(letter_, only, now=now, outbox=outbox, server=server)
+    return deliver(letter_, only, now=now, outbox=outbox, server=server, on_result=on_result)
 
 
 def _result(person: Person, reason: str, now: datetime) -> EmailResult:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.delivery.config import PORTS, ReportConfig, SmtpConfig
+from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.ledger import Ledger, Resend
 from prefect_trackrecord.delivery.message import POLICY, Letter, build_message
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.delivery.outbox import keep, outbox_name
 from prefect_trackrecord.delivery.patience import Patience
+from prefect_trackrecord.delivery.server import mail_server, sender_of
 from prefect_trackrecord.delivery.smtp import Mailer, Outcome, SmtpServer
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import DeliveryError
@@ -22,27 +24,25 @@ from prefect_trackrecord.errors import DeliveryError
 NOBODY = Person(email="trackrecord@localhost", name="prefect-trackrecord")
 """The sender of mails that stay in the outbox and have no other."""
 
-HandOver = Callable[[bytes, Person, Callable[[], None] | None], Handed]
+HandOver = Callable[[bytes, "Post", Callable[[], None] | None], Handed]
 
 
-def smtp_server(config: SmtpConfig) -> SmtpServer:
-    """The mail server of a configuration, with its password.
+@dataclass(frozen=True)
+class Post:
+    """One mail to one person.
 
-    Raises:
-        ConfigFileError: the variable that should have the password is not set.
+    Attributes:
+        to, cc: who stand in its headers; the person alone where `to` is left out.
+        ledger: notes that it was sent; None for nothing noted.
     """
-    return SmtpServer(
-        host=config.host,
-        port=config.port or PORTS[config.security],
-        security=config.security,
-        username=config.username,
-        password=config.secret,
-        timeout=config.timeout,
-        ca_file=config.ca_file,
-        verify=config.verify,
-        retry_for=config.retry_for,
-        retry_first=config.retry_first,
-    )
+
+    letter: Letter
+    person: Person
+    sender: Person
+    to: Sequence[Person] = ()
+    cc: Sequence[Person] = ()
+    reply_to: Person | None = None
+    ledger: Ledger | None = None
 
 
 def everybody(config: ReportConfig) -> list[Person]:
@@ -67,120 +67,124 @@ def deliver(
     on_wait: Callable[[int, float], None] | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[EmailResult]:
-    """Mail the letter to everybody in the configuration, one mail each, over one session.
+    """Mail the letter to everybody in the configuration, one mail each.
 
-    A recipient's mail names that one under To; a mail to somebody in Cc names all recipients. Without a mail
-    server every mail is kept in the outbox. What is deferred is tried again, later and later, for as long as the
-    server's `retry_for` says.
+    A recipient's mail names that one under To; a mail to somebody in Cc names all recipients. See `post_all` for the
+    rest.
 
     Args:
         letter: what is mailed.
         config: recipients, sender, and the mail server.
         now: for the Date header and the results.
         outbox: the folder for mails that are not sent.
-        server: another mail server than the configured one.
+        server: another mail server than the configured one (or that of the environment).
         on_result: called with each result as it is known.
-        ledger: notes who got it, so that nobody gets it twice; not for the outbox, where writing a mail again
-            replaces it.
+        ledger: notes who got it, so that nobody gets it twice.
         resend: what is sent although the ledger says that it was.
         people: only these.
         on_wait: called with how many mails will be tried again, and in how many seconds.
         sleep: waits.
 
-    Returns:
-        A result per person: `sent`; `failed` with the reason (`outcome` rejected, deferred, unknown); `skipped` for
-        one without an address, for one who has it already, and for a mail that is in the outbox.
-
     Raises:
-        ConfigFileError: the variable that should have the SMTP password is not set.
+        ConfigurationError: the mail server's password or block can't be found, or nobody stands as the sender.
     """
-    if server is None and config.smtp is not None:
-        server = smtp_server(config.smtp)
+    server = server or mail_server(config)
+    sender = sender_of(config, server) if server else config.from_ or NOBODY
+    posts = [
+        Post(
+            letter,
+            person,
+            sender,
+            to=[person] if person in config.recipients else config.recipients,
+            cc=config.cc,
+            reply_to=config.reply_to,
+            ledger=ledger,
+        )
+        for person in (everybody(config) if people is None else people)
+    ]
+    return post_all(
+        posts, server, now=now, outbox=outbox, on_result=on_result, resend=resend, on_wait=on_wait, sleep=sleep
+    )
+
+
+def post_all(
+    posts: Sequence[Post],
+    server: SmtpServer | None,
+    *,
+    now: datetime,
+    outbox: Path,
+    on_result: Callable[[EmailResult], None] | None = None,
+    resend: Resend = False,
+    on_wait: Callable[[int, float], None] | None = None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[EmailResult]:
+    """Hand the mails over in one SMTP session; without a mail server keep them in the outbox.
+
+    What is deferred is tried again, later and later, for as long as the server's `retry_for` says. The outbox asks no
+    ledger: writing a mail there again replaces it.
+
+    Returns:
+        A result per post: `sent`; `failed` with the reason (`outcome` rejected, deferred, unknown); `skipped` for one
+        without an address, for one who has it already, and for a mail that is in the outbox.
+    """
     patience = Patience(server.retry_for if server else 0.0, server.retry_first if server else 0.0, sleep)
-    chosen = everybody(config) if people is None else people
     results: dict[int, EmailResult] = {}
-    waiting = list(enumerate(chosen))
-
-    def done(place: int, result: EmailResult) -> None:
-        results[place] = result
-        if on_result is not None:
-            on_result(result)
-
+    waiting = list(range(len(posts)))
     while waiting:
-        deferred: list[tuple[int, Person, EmailResult]] = []
-        with _way_out(server, config, letter, outbox) as hand_over:
-            for place, person in waiting:
-                post = _Post(letter, config, now, hand_over, ledger if server else None, resend)
-                result, again = post.deliver(person, patience.next_wait)
+        deferred = []
+        with _way_out(server, outbox) as hand_over:
+            for place in waiting:
+                results[place], again = _post(posts[place], now, hand_over, server, resend, patience.next_wait)
                 if again and patience.next_wait:
-                    deferred.append((place, person, result))
-                else:
-                    done(place, result)
+                    deferred.append(place)
+                elif on_result is not None:
+                    on_result(results[place])
         if deferred and on_wait is not None:
             on_wait(len(deferred), patience.next_wait)
-        waiting = [(place, person) for place, person, _ in deferred]
+        waiting = deferred
         patience.wait(bool(waiting))
-    return [results[place] for place in range(len(chosen))]
+    return [results[place] for place in range(len(posts))]
 
 
-class _Post:
-    """One mail to one person."""
-
-    def __init__(
-        self,
-        letter: Letter,
-        config: ReportConfig,
-        now: datetime,
-        hand_over: HandOver,
-        ledger: Ledger | None,
-        resend: Resend,
-    ) -> None:
-        self._letter, self._config, self._now = letter, config, now
-        self._hand_over, self._ledger, self._resend = hand_over, ledger, resend
-
-    def deliver(self, person: Person, wait: float) -> tuple[EmailResult, bool]:
-        """What became of it, and whether it should be tried again after `wait` seconds."""
-        result = EmailResult(
-            agent_id=person.agent_id, agent_name=person.name, email=person.email, at=self._now, status="skipped"
-        )
-        if person.email is None:
-            return result.model_copy(update={"reason": "No email configured"}), False
-        message = build_message(
-            self._letter,
-            person,
-            sender=self._config.from_ or NOBODY,
-            to=[person] if person in self._config.recipients else self._config.recipients,
-            cc=self._config.cc,
-            reply_to=self._config.reply_to,
-            date=self._now,
-        )
-        data, message_id = message.as_bytes(policy=POLICY), str(message["Message-ID"])
-        handed = once(
-            self._ledger,
-            person.email,
-            lambda before_data: self._hand_over(data, person, before_data),
-            resend=self._resend,
-            message_id=message_id,
-            wait=wait,
-        )
-        update = {
-            "status": handed.status,
-            "outcome": handed.outcome,
-            "reason": handed.reason,
-            "message_id": handed.message_id or message_id,
-        }
-        return result.model_copy(update=update), handed.again
+def _post(
+    post: Post, now: datetime, hand_over: HandOver, server: SmtpServer | None, resend: Resend, wait: float
+) -> tuple[EmailResult, bool]:
+    """What became of a mail, and whether it should be tried again after `wait` seconds."""
+    person = post.person
+    result = EmailResult(agent_id=person.agent_id, agent_name=person.name, email=person.email, at=now, status="skipped")
+    if person.email is None:
+        return result.model_copy(update={"reason": "No email configured"}), False
+    message = build_message(
+        post.letter, person, sender=post.sender, to=post.to, cc=post.cc, reply_to=post.reply_to, date=now
+    )
+    data, message_id = message.as_bytes(policy=POLICY), str(message["Message-ID"])
+    handed = once(
+        post.ledger if server is not None else None,
+        person.email,
+        lambda before_data: hand_over(data, post, before_data),
+        resend=resend,
+        message_id=message_id,
+        wait=wait,
+    )
+    update = {
+        "status": handed.status,
+        "outcome": handed.outcome,
+        "reason": handed.reason,
+        "message_id": handed.message_id or message_id,
+    }
+    return result.model_copy(update=update), handed.again
 
 
 @contextmanager
-def _way_out(server: SmtpServer | None, config: ReportConfig, letter: Letter, outbox: Path) -> Iterator[HandOver]:
+def _way_out(server: SmtpServer | None, outbox: Path) -> Iterator[HandOver]:
     """How a mail leaves: over one SMTP session, or into the outbox."""
     if server is None:
-        yield lambda message, person, _: _keep(outbox, letter, message, person)
+        yield lambda message, post, _: _keep(outbox, message, post)
         return
-    address = (config.from_ or NOBODY).email or ""
     with Mailer(server) as mailer:
-        yield lambda message, person, before: handed_over(mailer.send(message, address, person.email or "", before))
+        yield lambda message, post, before: handed_over(
+            mailer.send(message, post.sender.email or "", post.person.email or "", before)
+        )
 
 
 def handed_over(outcome: Outcome) -> Handed:
@@ -190,9 +194,10 @@ def handed_over(outcome: Outcome) -> Handed:
     return Handed("failed", outcome.outcome, outcome.reason, again=outcome.outcome == "deferred", final=outcome.final)
 
 
-def _keep(outbox: Path, letter: Letter, message: bytes, person: Person) -> Handed:
+def _keep(outbox: Path, message: bytes, post: Post) -> Handed:
+    name = outbox_name(post.letter.report, post.letter.period, post.person.email or "")
     try:
-        path = keep(outbox, outbox_name(letter.report, letter.period, person.email or ""), message)
+        path = keep(outbox, name, message)
     except DeliveryError as exc:
         return Handed("failed", None, str(exc))
     return Handed("skipped", None, f"kept in the outbox: {path}")
