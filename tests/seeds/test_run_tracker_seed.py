@@ -1,6 +1,6 @@
 """RunTracker's page as its users have it: every code block is run with only the import root changed.
 
-`run_tracker_seed.md` is that page's own text. Each block runs in a process of its own, after a prelude that supplies
+`run_tracker_seed.txt` is that page's own text. Each block runs in a process of its own, after a prelude that supplies
 the names which the page leaves open (`process`, `files`, `metadata`, `artifact_manager`...), and is judged by the
 documents that it leaves behind.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).with_name("run_tracker_seed.md").read_text(encoding="utf-8")
+PAGE = Path(__file__).with_name("run_tracker_seed.txt").read_text(encoding="utf-8")
 BLOCKS = [(language, body) for language, body in re.findall(r"^```(\w*)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)]
 PYTHON = [body.replace("novus_calls.core", "prefect_trackrecord") for language, body in BLOCKS if language == "python"]
 
