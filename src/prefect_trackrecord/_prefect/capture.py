@@ -24,6 +24,7 @@ from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.runs import LiveRun, now
 from prefect_trackrecord._prefect.wrapping import OPTIONS
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.errors import RunNotFoundError, TrackRecordError
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
 from prefect_trackrecord.tracking import values
 
@@ -143,7 +144,7 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
     """A flow run has come to its end, or to one that a later one may replace; says how to finish it."""
     run, _ = runs.open_run(flow_run.id, options)
     here = run.turn > 0
-    if not here:  # it began in another process, or Prefect refused its parameters
+    if not here and _is_unknown(run):  # Prefect refused its parameters, or its process never came so far
         fields = flow_fields(flow, flow_run, options, dict(flow_run.parameters or {}))
         run.emit(ev.RunUpdated(at=now(), run={**fields, "run_count": flow_run.run_count or 1}))
     status = outcome.run_status(state)
@@ -167,6 +168,17 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
     run.emit(run.ended)
     finish = run.finish = finishing.Finish(run, flow, flow_run)
     return finish
+
+
+def _is_unknown(run: LiveRun) -> bool:
+    """Whether nobody has told of the run so far; one that began in another process is known better than here."""
+    try:
+        run.archive.run(run.run_id)
+    except RunNotFoundError:
+        return True
+    except (TrackRecordError, OSError):
+        pass
+    return False
 
 
 def start_hook(options: FlowOptions) -> FlowHook:
