@@ -1,4 +1,4 @@
-"""A delivery report as email, page, text and Markdown: the same figures, each in its own dress.
+"""A delivery report as email, page, text, Markdown, CSV and JSON: the same figures, each in its own dress.
 
 Reports come from a room above this one, so the type here is any object with the attributes of
 `report.Report`.
@@ -14,10 +14,10 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
-from prefect_trackrecord.pages import figures
+from prefect_trackrecord.pages import figures, report_data
 from prefect_trackrecord.pages.environment import render, source
 
-Format = Literal["html", "text", "markdown", "email"]
+Format = Literal["html", "text", "markdown", "email", "csv", "json"]
 
 MAX_EMAIL_BYTES = 95_000
 """Gmail clips a message near 102 kB."""
@@ -36,6 +36,8 @@ class Limits:
     unfinished: int = 10
     runs: int = 0
     unread: int = 10
+    broken: int = 10
+    watched: int = 8
     days: int = 31
     text: int = 260
 
@@ -46,9 +48,31 @@ class Limits:
 
 
 _WHOLE = Limits(
-    groups=200, files=200, flows=200, undelivered=200, unfinished=200, runs=500, unread=200, days=4000, text=1000
+    groups=200,
+    files=200,
+    flows=200,
+    undelivered=200,
+    unfinished=200,
+    runs=500,
+    unread=200,
+    broken=200,
+    watched=200,
+    days=4000,
+    text=1000,
 )
-_TEXT = Limits(groups=50, files=50, flows=50, undelivered=50, unfinished=50, runs=50, unread=50, days=62, text=500)
+_TEXT = Limits(
+    groups=50,
+    files=50,
+    flows=50,
+    undelivered=50,
+    unfinished=50,
+    runs=50,
+    unread=50,
+    broken=50,
+    watched=50,
+    days=62,
+    text=500,
+)
 _MARKDOWN = Limits(groups=25, files=25, flows=25, undelivered=25, unfinished=25, runs=25)
 
 
@@ -58,8 +82,8 @@ def render_report(report: Any, format: Format, *, page_url: str | None = None) -
     Args:
         report: a `report.Report`.
         format: `html` (a page in one file, with a strict content security policy and no network), `email`
-        (the
-            HTML of a mail, under 95 kB), `text`, or `markdown` (for a Prefect artifact, under 95 kB).
+            (the HTML of a mail, under 95 kB), `text`, `markdown` (for a Prefect artifact, under 95 kB), `csv`
+            (one table, see `report_data`) or `json` (the model).
         page_url: where the whole page can be read, for the formats that show less.
 
     Raises:
@@ -82,14 +106,25 @@ def render_report(report: Any, format: Format, *, page_url: str | None = None) -
             Limits(),
             MAX_EMAIL_BYTES,
         )
-    raise ValueError(f"there is no format {format!r}; there are html, text, markdown, email")
+    if format == "csv":
+        return report_data.as_csv(report)
+    if format == "json":
+        return report_data.as_json(report)
+    raise ValueError(f"there is no format {format!r}; there are html, text, markdown, email, csv, json")
 
 
 def _render(report: Any, template: str, limits: Limits, page_url: str | None, *, html: bool, **more: Any) -> str:
+    url = page_url if page_url and page_url.startswith(("http://", "https://")) else None
+    whole = template.startswith("report/page.")
     context = {
         "report": report,
         "limits": limits,
-        "page_url": page_url if page_url and page_url.startswith(("http://", "https://")) else None,
+        "page_url": url,
+        "seen": figures.seer(report, "" if whole else url),
+        "run_anchor": figures.run_anchor,
+        "explained": lambda key: (
+            f"#{figures.anchor(report, key)}" if whole else url and f"{url}#{figures.anchor(report, key)}"
+        ),
         "note": lambda key: figures.note(report, key),
         "bars": figures.bars(report, report.days[-limits.days :]),
         "counted": figures.counted(report),

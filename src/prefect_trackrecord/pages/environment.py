@@ -42,6 +42,8 @@ def _add_filters(env: jinja2.Environment) -> None:
         change=words.change,
         count=words.count,
         share=words.share,
+        number=words.number,
+        signed=words.signed,
         duration=words.duration,
         clip=words.clip,
         middle=words.middle,
@@ -54,6 +56,7 @@ def _add_filters(env: jinja2.Environment) -> None:
         md=words.markdown,
         code=words.code,
         address=words.address,
+        web=words.web,
     )
 
 

@@ -5,7 +5,9 @@ Reports are handed in by rooms above this one, so they are known here by their a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +45,38 @@ def note(report: Any, key: str) -> str:
     if key == "run_p50" and p95.value is not None and not p95.shown:
         return f"95 of 100 within {words.duration(p95.value)}"
     return ""
+
+
+def anchor(report: Any, key: str) -> str:
+    """The id of the page's section that a total is explained by."""
+    wanted = {"run_p50": "slowest", "run_p95": "slowest", "records": "records", "emails_failed": "mail"}
+    name = wanted.get(key) or ("errors" if key.startswith("file") else "flows")
+    there = {
+        "slowest": report.slowest.total,
+        "records": report.records,
+        "mail": report.undelivered.total,
+        "errors": report.groups.total or report.ungrouped,
+    }
+    return name if there.get(name, True) else "flows" if report.flows.total else "totals"
+
+
+def run_anchor(run_id: str) -> str:
+    """The id of a run's line on the page."""
+    if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", run_id):
+        return f"run-{run_id}"
+    return f"run-{hashlib.sha256(run_id.encode('utf-8', 'replace')).hexdigest()[:16]}"
+
+
+def seer(report: Any, base: str | None) -> Callable[[Any], str | None]:
+    """A function that says where a line's run is seen: in the Prefect UI, or else on the page at `base`."""
+    on_page = {run.run_id for run in report.runs.items} if base is not None else set()
+
+    def seen(line: Any) -> str | None:
+        if line is None or line.link:
+            return line.link if line is not None else None
+        return f"{base}#{run_anchor(line.run_id)}" if line.run_id in on_page else None
+
+    return seen
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,22 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+def number(value: float | None) -> str:
+    """`1,204`, `0.9312`, `1,204.5`: four digits that say something; a dash for None."""
+    if value is None:
+        return "–"
+    if float(value).is_integer() or abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
+
+
+def signed(value: float | None) -> str:
+    """A change with its sign: `+12`, `−0.4`; `same` for 0, nothing for None."""
+    if value is None:
+        return ""
+    return f"{_sign(value)}{number(abs(value))}" if value else "same"
+
+
 def share(value: float | None) -> str:
     """`97.3 %`. Never rounded up to 100 nor down to 0."""
     if value is None:
@@ -127,6 +143,12 @@ def day(value: date) -> str:
 def status(value: str) -> str:
     """A status as people write it: `partial_success` is `in part`."""
     return {"partial_success": "in part"}.get(value) or clip(value.replace("_", " "), 60)
+
+
+def web(value: object) -> str | None:
+    """The address if a browser may follow it (http, https), else None."""
+    text = one_line(value or "")
+    return text if re.fullmatch(r"https?://[^\s<>\"]+", text) else None
 
 
 def wrap(text: object, width: int = 78, indent: int = 0) -> str:

@@ -8,6 +8,9 @@ from prefect_trackrecord.history import Numbers
 from prefect_trackrecord.report.model import Level, Verdict
 from prefect_trackrecord.report.rows import MetricLine
 
+MAX_PARTS = 6
+"""A verdict that says everything is read by nobody."""
+
 
 def judge(
     numbers: Numbers,
@@ -45,6 +48,8 @@ def judge(
         parts.append(f"tracking itself had {_n(numbers.tracking_errors.total, 'error')}")
     if not runs.total:
         parts = [f"nothing ran on {period}" if " to " not in period else f"nothing ran from {period}", *parts]
+    if len(parts) > MAX_PARTS:
+        parts = [*parts[: MAX_PARTS - 1], f"{len(parts) - MAX_PARTS + 1} more findings are below"]
     return Verdict(
         level=level,
         sentence=_sentence(parts),
