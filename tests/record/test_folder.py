@@ -142,7 +142,7 @@ def test_of_a_damaged_log_without_journal_every_whole_record_is_there(folder, ru
     path.write_bytes(path.read_bytes()[:-900])
     for round_ in (1, 2):
         configure_records_tracing(folder)
-        assert len(load_records(folder)) >= (3 if round_ == 1 else 1)
+        assert len(load_records(folder)) >= 2 + round_
         MyRecord(id="new").log_trace("more")
         dump_records()
         tracing.reset()
@@ -160,6 +160,25 @@ def test_a_damaged_t_record_log_and_a_newer_journal_are_put_together(folder, run
     path.write_bytes(path.read_bytes().rstrip()[:-3])
     (entry,) = load_records(folder)
     assert len(entry.traces) == 10
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00" * 5000])
+def test_a_power_cut_costs_no_history_of_t_record(folder, run, damage):
+    """A document that was replaced a moment before may come back empty or as zeros; what no journal has is kept."""
+    shutil.copytree(OLD, run)
+    configure_records_tracing(folder)
+    MyRecord(id="rec_001").log_trace("ours")
+    dump_records()
+    tracing.reset()
+    (run / "records_logs.json").write_bytes(damage)
+    (entry,) = load_records(folder)
+    assert len(entry.traces) == 10
+    configure_records_tracing(folder)
+    MyRecord(id="rec_001").log_trace("and on")
+    dump_records()
+    (entry,) = load_records(folder)
+    assert [t.action for t in entry.traces][-2:] == ["ours", "and on"]
+    assert len(entry.traces) == 11
 
 
 def test_torn_lines_of_a_journal_cost_only_themselves(folder, run):

@@ -18,7 +18,7 @@ from prefect_trackrecord.record.story import Create
 NAME = "records_logs.json"
 FORMAT = 1
 """Format of the additive part. Its history: 1, 2026-11, the first."""
-_GROUP = 256
+_GROUP = 2048
 """Records written together: one by one costs more than the writing."""
 _DERIVED = frozenset(
     [
@@ -65,6 +65,7 @@ class Document:
         damaged: what is wrong with it, empty where nothing is.
         lost: records of it that could not be read.
         beyond: events that the journals hold beyond it, once they were read.
+        foreign: another program wrote it, so that no journal can make it again.
     """
 
     entries: list[Entry] = field(default_factory=list)
@@ -72,14 +73,16 @@ class Document:
     damaged: str = ""
     lost: int = 0
     beyond: int = 0
+    foreign: bool = False
 
 
 def compose(parts: list[bytes], journal: dict[str, int]) -> Iterator[bytes]:
     """The document of these records, as pieces to be written one after the other."""
     yield b'{"data":{\n'
     for start in range(0, len(parts), _GROUP):
-        group = b",\n".join(parts[start : start + _GROUP])
-        yield b",\n" + group if start else group
+        if start:
+            yield b",\n"
+        yield b",\n".join(parts[start : start + _GROUP])
     tail = orjson.dumps(journal, option=orjson.OPT_SORT_KEYS)
     yield b'\n},"format":%d,"journal":%s}\n' % (FORMAT, tail)
 
@@ -94,6 +97,7 @@ def read(data: bytes) -> Document:
             raise ValueError('there is no "data" object in it')
         pairs: Any = rows.items()
         journal = body.get("journal")
+        found.foreign = not isinstance(journal, dict)
         if isinstance(journal, dict):
             found.journal = {k: v for k, v in journal.items() if isinstance(v, int)}
     except ValueError as exc:

@@ -11,14 +11,16 @@ from pathlib import Path
 from prefect_trackrecord.events import RecordChanged
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
 from prefect_trackrecord.record import document
-from prefect_trackrecord.record.state import RunRecords
+from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.store._locks import file_lock
 
 JOURNAL = "journal"
 IMAGES = "images"
 PAGE = "records_report.html"
+_ORIGINAL = "original-"
 _LOCK_SECONDS = 5.0
 _GROUP = 512 * 1024
+_PIECES = 512
 _BLOCK = 64 << 20
 
 
@@ -69,14 +71,16 @@ class RunFolder:
             found = document.read(data)
         elif not found.damaged and target.exists():
             found.damaged = "it is empty"
-        if found.damaged and set_aside:
-            self._set_aside(target)
         if found.damaged:
             # What was salvaged is in the journals too, as far as they reach: only what they lack is added.
             found.beyond = self.follow(state)
-            for entry in found.entries:
+            for entry in [*found.entries, *self._earlier()]:
                 state.add(entry)
+            if set_aside:
+                self._set_aside(target)
         else:
+            if set_aside and found.foreign:
+                self._keep_original(target)
             for entry in found.entries:
                 state.put(entry)
             self.offsets.update(found.journal)
@@ -152,6 +156,20 @@ class RunFolder:
 
         return max(stamps, default=0) > time.time_ns() - 20_000_000
 
+    def _earlier(self) -> Iterator[Entry]:
+        """The records of documents that were kept: those of other programs, and damaged ones."""
+        for path in [*sorted((self.path / JOURNAL).glob(f"{_ORIGINAL}*")), *sorted(self.path.glob("*.damaged-*"))]:
+            with contextlib.suppress(OSError):
+                yield from document.read(path.read_bytes()).entries
+
+    def _keep_original(self, target: Path) -> None:
+        """Keep a document that no journal can make again, as another program wrote it, with the journals."""
+        with contextlib.suppress(OSError):
+            os.makedirs(self.path / JOURNAL, exist_ok=True)
+            kept = self.path / JOURNAL / f"{_ORIGINAL}{os.stat(target).st_ino}.json"
+            if not kept.exists():
+                os.link(target, kept)
+
     def _set_aside(self, target: Path) -> None:
         """Keep a damaged document beside. It stays in its place too, where it can, until a new one replaces it."""
         for n in range(1, 10_000):
@@ -180,18 +198,40 @@ class RunFolder:
                 pass
             yield
 
-    def replace(self, name: str, write: Callable[[int], None]) -> None:
+    def replace(self, name: str, pieces: Iterable[bytes]) -> None:
         """Make a file whole: a reader sees the old or the new one, never a part.
+
+        Pieces in a list are written fast: then a power cut may damage the file until `sync` (what it is made from
+        is in the journals). Others are on their way to the disk when this returns.
 
         Raises:
             OSError: it can't be written; the old one stays.
         """
         os.makedirs(self.path, exist_ok=True)
-        replace_file(self.path / name, write)
+        size = sum(map(len, pieces)) if isinstance(pieces, list) else 0
+        replace_file(self.path / name, lambda fd: write_all(fd, pieces), size)
+
+    def sync(self, name: str) -> None:
+        """Bring a file that was written fast to the disk.
+
+        Raises:
+            OSError: it can't be.
+        """
+        fd = os.open(self.path / name, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
-def replace_file(target: Path, write: Callable[[int], None]) -> None:
+def replace_file(target: Path, write: Callable[[int], None], size: int = 0) -> None:
     """Write a file beside `target` and put it in its place.
+
+    Args:
+        target: the file.
+        write: writes it, `size` bytes.
+        size: where it is known, its blocks are taken first. ext4 then has no reason to write a file out to the disk
+            just because it replaces another, which is most of what replacing costs.
 
     Raises:
         OSError: it can't be written; the old one stays.
@@ -200,6 +240,9 @@ def replace_file(target: Path, write: Callable[[int], None]) -> None:
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         try:
+            if size and hasattr(os, "posix_fallocate"):
+                with contextlib.suppress(OSError):  # a filesystem that can't; a full disk is told by the writing
+                    os.posix_fallocate(fd, 0, size)
             write(fd)
         finally:
             os.close(fd)
@@ -221,17 +264,19 @@ def write_all(fd: int, pieces: Iterable[bytes]) -> None:
     for piece in pieces:
         waiting.append(piece)
         size += len(piece)
-        if size >= _GROUP:
-            _write(fd, b"".join(waiting) if len(waiting) > 1 else piece)
+        if size >= _GROUP or len(waiting) >= _PIECES:
+            _write(fd, waiting, size)
             waiting, size = [], 0
     if waiting:
-        _write(fd, b"".join(waiting))
+        _write(fd, waiting, size)
 
 
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+def _write(fd: int, pieces: list[bytes], size: int) -> None:
+    written = os.writev(fd, pieces) if hasattr(os, "writev") else 0
+    if written < size:
+        view = memoryview(b"".join(pieces))[written:]
+        while view:
+            view = view[os.write(fd, view) :]
 
 
 def _read_from(path: Path, start: int) -> bytes:

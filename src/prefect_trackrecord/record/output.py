@@ -52,6 +52,7 @@ class Output:
         self.dumped = False
         self._writing = threading.Lock()
         self._json_version = -1
+        self._synced = True
         self._page_version = -1
         self._wake = threading.Condition(threading.Lock())
         self._json_due: float | None = None
@@ -75,7 +76,8 @@ class Output:
 
     def mend(self) -> None:
         """Write what could be read of a damaged document at once, so that it can't be lost again. Never raises."""
-        self._guarded(lambda: self._write_json(self.recorder.version), document.NAME)
+        if self._guarded(lambda: self._write_json(self.recorder.version), document.NAME):
+            self._synced = self._guarded(lambda: self.folder.sync(document.NAME), document.NAME)
 
     def publish(self) -> bool:
         """Bring the run into its store, where that is elsewhere; whether that is done. Never raises."""
@@ -93,6 +95,8 @@ class Output:
             return
         if self._json_version < version:
             self._guarded(lambda: self._write_json(version), document.NAME)
+        if not self._synced:
+            self._synced = self._guarded(lambda: self.folder.sync(document.NAME), document.NAME)
         if self._page_version < version:
             self._guarded(self._write_page, PAGE)
 
@@ -133,9 +137,9 @@ class Output:
                 version = recorder.version
                 parts = recorder.state.parts()
                 journal = {**self.folder.offsets, **recorder.own_sizes()}
-            pieces = document.compose(parts, journal)
-            self.folder.replace(document.NAME, lambda fd: write_all(fd, pieces))
+            self.folder.replace(document.NAME, list(document.compose(parts, journal)))
             self._json_version = version
+            self._synced = False
 
     def _json_there(self) -> bool:
         return (self.folder.path / document.NAME).exists()
@@ -147,7 +151,7 @@ class Output:
             version = self.recorder.version
             parts = self.recorder.state.parts()
         pages = render(self._page_data(parts), self._picture)
-        self.folder.replace(PAGE, lambda fd: write_all(fd, pages))
+        self.folder.replace(PAGE, pages)
         self._page_version = max(version, self._page_version)
         self._page_seconds = time.monotonic() - begin
 

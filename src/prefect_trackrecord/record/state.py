@@ -134,7 +134,8 @@ class RunRecords:
 
     def add(self, other: Entry) -> None:
         """Add what a salvaged copy of a record knows and this state does not."""
-        entry = self.find(other.id, other.type)
+        same = self.named(other.id)
+        entry = self.find(other.id, other.type) or (same[0] if same and not other.type else None)
         if entry is None:
             self.put(other)
             return
