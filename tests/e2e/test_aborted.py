@@ -57,7 +57,8 @@ def test_its_process_is_killed(place, storage, tmp_path):
     run = check(storage, run_id, "Crashed")
     assert run.reason.startswith("the flow run was stopped")
     assert run.pid == pid
-    artifacts = place.request("/artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+    body = {"flow_runs": {"id": {"any_": [run_id]}}}
+    artifacts = until(lambda: place.request("/artifacts/filter", body), 20, "artifact")
     assert [a["key"] for a in artifacts] == ["trackrecord-nightly"]
 
 
