@@ -1,10 +1,12 @@
 """`trackrecord recover`: what a dead process left is closed, and the command tracks itself where it should."""
 
+import http.server
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -67,3 +69,91 @@ def test_it_does_not_load_prefect_for_runs_that_are_not_prefects(program, histor
     done = program("recover", "--storage", history.url, python=("-X", "importtime"))
     assert done.returncode == 0
     assert not [line for line in done.stderr.splitlines() if line.endswith("| prefect") or "| prefect." in line]
+
+
+@pytest.fixture
+def dead_flow(history, tmp_path):
+    """What a tracked flow leaves whose process was killed: events that say it is Prefect's, and no end."""
+    run_id = "3f2a81c0-0000-4000-8000-000000000001"
+    code = f"""
+import sys, os
+from datetime import datetime, timezone
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.tracking import TrackingStorage
+now = datetime.now(timezone.utc)
+run = {{"command": "nightly", "flow_name": "nightly", "started_at": now}}
+writer = TrackingStorage(base_path=sys.argv[1]).archive.writer("{run_id}")
+writer.append(ev.RunStarted(at=now, run=run))
+os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", code, history.url], check=False)
+    return run_id
+
+
+@pytest.fixture
+def fake_api():
+    """An API that knows one flow run, and gives its address."""
+    servers = []
+
+    def start(run_id, kind, name):
+        class Api(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                if "csrf" in self.path:
+                    self.answer({"detail": "CSRF protection is disabled."}, 422)
+                else:
+                    self.answer("3.8.8")
+
+            def do_POST(self):
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                state = {"type": kind, "name": name, "message": None, "timestamp": "2025-01-25T09:00:00Z"}
+                self.answer([{"id": run_id, "run_count": 1, "end_time": None, "state": state}])
+
+            def answer(self, value, code=200):
+                body = json.dumps(value).encode()
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://127.0.0.1:{server.server_port}/api"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_without_an_api_nobody_is_asked(program, history, dead_flow):
+    done = program("recover", "--storage", history.url, PREFECT_API_URL="")
+    assert (done.returncode, done.stderr) == (0, f"1 runs recovered in {history.url}\n")
+    assert history.archive.run(dead_flow).status is RunStatus.ABORTED
+
+
+def test_an_api_that_does_not_answer_leaves_it_to_the_process(program, history, dead_flow):
+    done = program("recover", "--storage", history.url, PREFECT_API_URL="http://127.0.0.1:9/api")
+    assert done.returncode == 0
+    assert "asking Prefect what became of its runs..." in done.stderr
+    assert "Prefect can't be asked what became of runs" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert history.archive.run(dead_flow).status is RunStatus.ABORTED
+
+
+def test_what_the_api_says_counts(program, history, dead_flow, fake_api):
+    done = program("recover", "--storage", history.url, PREFECT_API_URL=fake_api(dead_flow, "CANCELLED", "Cancelled"))
+    assert done.returncode == 0, done.stderr
+    run = history.archive.run(dead_flow)
+    assert (run.status, run.state) == (RunStatus.ABORTED, "Cancelled")
+    assert "Prefect says that the flow run ended Cancelled" in run.reason
+
+
+def test_a_run_that_waits_is_left_alone(program, history, dead_flow, fake_api):
+    done = program("recover", "--storage", history.url, PREFECT_API_URL=fake_api(dead_flow, "PAUSED", "Paused"))
+    assert f"nothing to recover in {history.url}" in done.stderr
+    assert history.archive.run(dead_flow).status is RunStatus.RUNNING

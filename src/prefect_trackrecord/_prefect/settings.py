@@ -42,3 +42,8 @@ def current() -> core.Settings:
         spool = home / "trackrecord" / "spool" if spool_is_default else base.spool
         found = dataclasses.replace(found, prefect_home=home, spool=spool)
     return found
+
+
+def has_api() -> bool:
+    """Whether an API is configured. The embedded one is none: only the flow's own process ever told it anything."""
+    return bool(get_current_settings().api.url)

@@ -159,7 +159,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a letter is no reason to stop
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)  # on the handler: Prefect sets the level of its own loggers
+    logging.basicConfig(handlers=[handler], format="%(levelname)s: %(message)s")
     try:
         code = app(
             list(arguments) if arguments is not None else None,

@@ -42,18 +42,27 @@ def _print(found: list[RecoveredRun], as_json: bool) -> None:
 
 
 def _ask_later() -> Ask:
-    """Asks Prefect, which is imported when the first run of Prefect's is to be judged, and not before."""
+    """Asks Prefect, which is imported when the first run of Prefect's is to be judged, and not before.
+
+    Where no API is configured nobody is asked: the embedded one knows only what the dead process told it.
+    """
     known: list[Ask] = []
 
     def ask(run_id: str) -> Verdict:
         if not known:
-            from prefect_trackrecord._prefect.asking import asker
+            from prefect_trackrecord._prefect.settings import has_api
 
-            note("asking Prefect what became of its runs...")
-            known.append(asker())
+            known.append(_asker() if has_api() else lambda _: None)
         return known[0](run_id)
 
     return ask
+
+
+def _asker() -> Ask:
+    from prefect_trackrecord._prefect.asking import asker
+
+    note("asking Prefect what became of its runs...")
+    return asker()
 
 
 @contextmanager
