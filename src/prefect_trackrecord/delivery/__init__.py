@@ -1,7 +1,7 @@
 """Delivery of reports: configuration, message, SMTP, outbox, and the job that ties them."""
 
 from prefect_trackrecord.delivery.address import Person, check_address
-from prefect_trackrecord.delivery.config import ReportConfig
+from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.emails import Email, send_emails
 from prefect_trackrecord.delivery.job import (
     Collected,
@@ -19,7 +19,8 @@ from prefect_trackrecord.delivery.job import (
 from prefect_trackrecord.delivery.ledger import Ledger
 from prefect_trackrecord.delivery.loading import load_config, parse_config
 from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
-from prefect_trackrecord.delivery.running import DeliveryOutcome, run_delivery_report
+from prefect_trackrecord.delivery.performing import DeliveryOutcome
+from prefect_trackrecord.delivery.running import run_delivery_report
 from prefect_trackrecord.delivery.sections import SmtpConfig
 from prefect_trackrecord.delivery.sender import deliver, everybody
 from prefect_trackrecord.delivery.server import mail_server, smtp_server
@@ -35,6 +36,7 @@ __all__ = [
     "Mailer",
     "Outcome",
     "Person",
+    "Recipient",
     "Rendered",
     "ReportConfig",
     "SmtpConfig",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -11,13 +12,44 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.delivery.sections import Checked, Seconds, SmtpConfig
+from prefect_trackrecord.delivery.sections import (
+    Checked,
+    FlowInfo,
+    Seconds,
+    SmtpConfig,
+    Templates,
+    Thresholds,
+    When,
+    checked_url,
+)
 from prefect_trackrecord.errors import TemplateError
 from prefect_trackrecord.pages import check_line
 from prefect_trackrecord.report import Filters, Period, parse_day, parse_period, zone
 from prefect_trackrecord.settings import variable
 
 DEFAULT_SUBJECT = "{{ title }}: {{ short }} - {{ period }}"
+
+
+class Recipient(Person):
+    """Somebody who gets the report, or one of their own.
+
+    Attributes:
+        email: the address; None for one who has none: the result is then `skipped`, and says so.
+        name: for the mail's header and the log.
+        agent_id: the seed's id, for the log.
+        filters: which runs the report to this recipient is about, of those that the configuration is about.
+        owner: instead: the flows of this owner, see `flows`.
+        when: when the report is sent to this recipient, instead of the configured `when`.
+    """
+
+    filters: Filters | None = None
+    owner: str | None = None
+    when: When | None = None
+
+    @property
+    def is_routed(self) -> bool:
+        """Whether the report to this one is another than the others get."""
+        return self.filters is not None or self.owner is not None
 
 
 class ReportConfig(Checked):
@@ -28,6 +60,10 @@ class ReportConfig(Checked):
         title: for people.
         storage: folder, URL or block of the history; resolved as by `track` where left out.
         storage_options: fsspec's options for that URL.
+        when: when it is sent: `always`, `on_failure` (something failed), `on_change` (the verdict, or the errors and
+            flows that are broken, are others than in the report before), `unless_empty` (something ran).
+        thresholds: what turns the verdict.
+        flows: owner, description and runbook by name or pattern of a flow.
         window: `yesterday` (default), `today`, `last-7-days`, `previous-week`, `previous-month`.
         date_from, date_to: fixed days instead, both included.
         timezone: whose days they are.
@@ -36,13 +72,14 @@ class ReportConfig(Checked):
         recipients, cc: who gets it; each gets a mail of their own.
         sender: who it is from; the SMTP username where that is an address.
         reply_to: where answers go.
-        subject: a Jinja2 template; knows `title`, `name`, `short`, `sentence`, `level`, `period`,
-        `date_from`,
+        subject: a Jinja2 template; knows `title`, `name`, `short`, `sentence`, `level`, `period`, `date_from`,
             `date_to`, and `report`.
+        templates: Jinja2 files of your own instead of the built-in ones.
         smtp: the mail server; where left out that of the environment, and without any mails are kept in the outbox.
         channels: Prefect blocks that are told in short, such as `slack-webhook/ops`.
         outbox: that folder; `deliveries/outbox` in a local store, else `outbox` here, where left out.
-        attach_page: whether the whole page is attached.
+        attachments: what mails carry along: `page` (the whole page), `csv` (one table), `json` (the whole report).
+        attach_page: the same as `page` among the attachments.
         base_url: where the store's files can be read by a browser; mails then link to the page.
         ui_url: the Prefect UI, for links to runs.
         once: whether nobody gets the report of one period twice; needs a store that can be written.
@@ -61,14 +98,19 @@ class ReportConfig(Checked):
     timezone: str = "UTC"
     filters: Filters = Filters()
     include_reports: bool = False
-    recipients: tuple[Person, ...] = ()
+    when: When = "always"
+    thresholds: Thresholds = Thresholds()
+    flows: dict[str, FlowInfo] = Field(default_factory=dict)
+    recipients: tuple[Recipient, ...] = ()
     cc: tuple[Person, ...] = ()
     sender: Person | None = None
     reply_to: Person | None = None
     subject: str = DEFAULT_SUBJECT
+    templates: Templates = Templates()
     smtp: SmtpConfig | None = None
     channels: tuple[str, ...] = ()
     outbox: Path | None = None
+    attachments: tuple[Literal["page", "csv", "json"], ...] = ()
     attach_page: bool = False
     base_url: str | None = None
     ui_url: str | None = None
@@ -76,12 +118,12 @@ class ReportConfig(Checked):
     late: Literal["send", "mark", "skip"] = "mark"
     late_after: Seconds | None = None
 
-    @field_validator("recipients", "cc", "channels", mode="before")
+    @field_validator("recipients", "cc", "channels", "attachments", mode="before")
     @classmethod
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Mapping) else () if value is None else value
 
-    @field_validator("filters", mode="before")
+    @field_validator("filters", "thresholds", "flows", "templates", mode="before")
     @classmethod
     def _no_filters(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -116,9 +158,7 @@ class ReportConfig(Checked):
     @field_validator("base_url", "ui_url")
     @classmethod
     def _an_url(cls, value: str | None) -> str | None:
-        if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value):
-            raise ValueError(f"{value!r} is no URL: it must begin with http:// or https://")
-        return value
+        return checked_url(value)
 
     @field_validator("name", "title")
     @classmethod
@@ -137,10 +177,31 @@ class ReportConfig(Checked):
             person = getattr(self, people)
             if person is not None and person.email is None:
                 raise ValueError(f"{people} needs an email")
+        self._routes()
         named = self.smtp is not None and self.smtp.block is None  # a block's login may be the sender
         if named and self.recipients and self.from_ is None and not variable("TRACKRECORD_SMTP_SENDER"):
             raise ValueError("sender is missing, and the smtp username is no email address")
         return self
+
+    def _routes(self) -> None:
+        """Owners that nobody is, filters that contradict, one address with two filters: all would go astray."""
+        owners = sorted({flow.owner for flow in self.flows.values() if flow.owner})
+        seen: dict[str, Recipient] = {}
+        for person in self.recipients:
+            if person.owner and person.owner not in owners:
+                near = difflib.get_close_matches(person.owner, owners, n=1, cutoff=0.5)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(owners) or 'none'}"
+                raise ValueError(f"no flow in flows has the owner {person.owner!r} of {person.label}; {hint}")
+            if person.owner and person.filters and person.filters.command:
+                raise ValueError(f"{person.label} has an owner and filters by command: give one of them")
+            other = seen.setdefault((person.email or f"\0{person.label}").lower(), person)
+            if (other.filters, other.owner, other.when) != (person.filters, person.owner, person.when):
+                raise ValueError(f"{person.label} stands twice in recipients, with different filters")
+
+    @property
+    def attached(self) -> tuple[str, ...]:
+        """The kinds of attachments."""
+        return (*(("page",) if self.attach_page and "page" not in self.attachments else ()), *self.attachments)
 
     @property
     def from_(self) -> Person | None:

@@ -4,40 +4,56 @@ store, send. `running.run_delivery_report` does them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from prefect_trackrecord import history
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.attachments import attachments
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.ledger import Ledger, Resend
-from prefect_trackrecord.delivery.message import Attachment, Letter
+from prefect_trackrecord.delivery.message import Letter
 from prefect_trackrecord.delivery.sender import deliver
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.layout import DELIVERIES, report_key
-from prefect_trackrecord.documents.models import EmailResult
+from prefect_trackrecord.documents.models import EmailResult, RunMetadata
 from prefect_trackrecord.errors import StoreError, TemplateError
-from prefect_trackrecord.pages import render_line, render_report
-from prefect_trackrecord.report import Period, Report, build_report, chosen
+from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_line, render_report
+from prefect_trackrecord.pages.delivery_report import Format
+from prefect_trackrecord.pages.own_templates import render_own
+from prefect_trackrecord.report import FlowNote, Period, Report, build_report, chosen
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking import resolve_storage
 
 Progress = Callable[[str], None]
+LATER = timedelta(days=1)
+"""How long after the period's end a run may come that was due in it."""
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What was read for a report: the period's runs, those of the equal period before, and files between them."""
+    """What was read for a report: the period's runs, those of the equal period before, and files between them.
+
+    Attributes:
+        records, previous_records: the business records that these runs worked on.
+        expected: when runs of each flow were to begin, by those who know schedules.
+        later: runs after the period, for what was due at its end; read only where something was expected.
+    """
 
     period: Period
     runs: history.History
     previous: history.History
     items: history.ItemChanges
     store: str
+    records: history.Records | None = None
+    previous_records: history.Records | None = None
+    expected: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    later: tuple[RunMetadata, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,8 +94,20 @@ def archive_of(config: ReportConfig) -> Archive:
     return resolve_storage(config.storage).archive
 
 
-def collect(config: ReportConfig, period: Period, archive: Archive) -> Collected:
-    """Read the runs of the period and of the one before.
+def collect(
+    config: ReportConfig,
+    period: Period,
+    archive: Archive,
+    *,
+    expected: Mapping[str, Sequence[datetime]] | None = None,
+) -> Collected:
+    """Read the runs of the period and of the one before, their files where they failed, and their records.
+
+    Args:
+        config: which runs.
+        period: which days.
+        archive: where from.
+        expected: when runs of each flow (by `history.flow_key`) were to begin in the period, from schedules.
 
     Raises:
         StoreError: the store can't be listed. Single documents that can't be read are part of the result.
@@ -88,7 +116,23 @@ def collect(config: ReportConfig, period: Period, archive: Archive) -> Collected
     runs = _read(config, archive, period)
     previous = _read(config, archive, before)
     items = history.item_changes(runs.runs, previous.runs, history.rows_of(archive))
-    return Collected(period, runs, previous, items, archive.store.url)
+    own = chosen(runs.runs, config.filters, config.include_reports)
+    records = history.records_of(archive, own)
+    earlier = history.records_of(archive, chosen(previous.runs, config.filters, config.include_reports))
+    later: tuple[RunMetadata, ...] = ()
+    if expected:
+        later = tuple(history.runs_between(archive, period.until, period.until + LATER).runs)
+    return Collected(
+        period,
+        runs,
+        previous,
+        items,
+        archive.store.url,
+        records=records,
+        previous_records=earlier,
+        expected=dict(expected or {}),
+        later=later,
+    )
 
 
 def _read(config: ReportConfig, archive: Archive, period: Period) -> history.History:
@@ -116,14 +160,35 @@ def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Repor
         store=collected.store,
         ui_url=config.ui_url or current().ui_url,
         include_reports=config.include_reports,
+        records=_any(collected.records),
+        previous_records=_any(collected.previous_records),
+        expected=collected.expected,
+        later_runs=collected.later,
+        thresholds=config.thresholds.rules(),
+        notes=notes(config, (*collected.runs.runs, *collected.previous.runs)),
     )
+
+
+def _any(records: history.Records | None) -> history.Records | None:
+    """None where nobody keeps records: the report then has no part about them."""
+    return records if records is not None and (records.states or records.damaged) else None
+
+
+def notes(config: ReportConfig, runs: Sequence[RunMetadata]) -> dict[str, FlowNote]:
+    """What the configuration says about each flow that ran; the first name or pattern that fits counts."""
+    found = {}
+    for flow, command in {history.flow_key(run): run.command for run in runs}.items():
+        for pattern, info in config.flows.items():
+            if fnmatchcase(flow, pattern) or fnmatchcase(command, pattern):
+                found[flow] = FlowNote(**info.model_dump())
+                break
+    return found
 
 
 def render(config: ReportConfig, report: Report) -> Rendered:
     """The report in all its forms.
 
-    A subject template that fails on this report is replaced by the title and the counts, and the problem
-    told.
+    A template of one's own that fails on this report is replaced by the built-in one, and the problem told.
     """
     url = page_url(config, report)
     problems = []
@@ -132,14 +197,24 @@ def render(config: ReportConfig, report: Report) -> Rendered:
     except TemplateError as exc:
         subject = f"{report.title}: {report.verdict.short}"
         problems.append(f"subject: {exc}; the built-in one was taken")
-    return Rendered(
-        subject=subject,
-        page=render_report(report, "html"),
-        text=render_report(report, "text", page_url=url),
-        email=render_report(report, "email", page_url=url),
-        markdown=render_report(report, "markdown", page_url=url),
-        problems=tuple(problems),
-    )
+    page = _form(config.templates.page, "html", report, None, problems)
+    text = _form(config.templates.text, "text", report, url, problems)
+    email = _form(config.templates.email, "email", report, url, problems)
+    if len(email.encode()) > MAX_EMAIL_BYTES:
+        problems.append(f"templates.email: its mail has {len(email.encode()):,} bytes; Gmail clips it near 102,000")
+    markdown = _form(config.templates.markdown, "markdown", report, url, problems)
+    return Rendered(subject, page, text, email, markdown, tuple(problems))
+
+
+def _form(path: Path | None, form: Format, report: Report, url: str | None, problems: list[str]) -> str:
+    """One form of the report by the user's own template, or else by the built-in one."""
+    if path is not None:
+        try:
+            return render_own(report, path, form, page_url=url)
+        except TemplateError as exc:
+            name = "page" if form == "html" else form
+            problems.append(f"templates.{name}: {exc}; the built-in one was taken")
+    return render_report(report, form, page_url=url)
 
 
 def subject_words(report: Report) -> dict[str, object]:
@@ -184,19 +259,16 @@ def store(config: ReportConfig, report: Report, rendered: Rendered, archive: Arc
     return Stored(page, text, root / page, root / text, url)
 
 
-def letter(config: ReportConfig, report: Report, rendered: Rendered) -> Letter:
-    """What is mailed."""
-    attachments: tuple[Attachment, ...] = ()
-    if config.attach_page:
-        name = report_keys(report)[0].rsplit("/", 1)[-1]
-        attachments = (Attachment(name, rendered.page.encode()),)
+def letter(config: ReportConfig, report: Report, rendered: Rendered, name: str | None = None) -> Letter:
+    """What is mailed; `name` is that of the mail's thread, the report's where left out."""
+    file = report_keys(report)[0].rsplit("/", 1)[-1].removesuffix(".html")
     return Letter(
         subject=rendered.subject,
         text=rendered.text,
         html=rendered.email,
-        report=report.name,
+        report=name or report.name,
         period=report.period.key,
-        attachments=attachments,
+        attachments=attachments(config.attached, report, rendered.page, file),
     )
 
 
@@ -226,11 +298,13 @@ def send(
     resend: Resend = False,
     people: Sequence[Person] | None = None,
     on_result: Callable[[EmailResult], None] | None = None,
+    name: str | None = None,
 ) -> list[EmailResult]:
     """Mail the report to everybody; see `sender.deliver`.
 
     With the `ledger` of `ledger_of` nobody gets it twice, whoever else sends it too; `people` are some of
     `sender.everybody`, for a task per recipient. `on_result` is called with each result as it is known.
+    `name` is that of the mails' thread.
     """
 
     def tell(result: EmailResult) -> None:
@@ -245,7 +319,7 @@ def send(
             progress(f"{mails} of the mails can't be handed over now; they are tried again in {seconds:.0f} s")
 
     return deliver(
-        letter(config, report, rendered),
+        letter(config, report, rendered, name),
         config,
         now=now,
         outbox=outbox,

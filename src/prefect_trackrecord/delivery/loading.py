@@ -12,8 +12,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.delivery.config import ReportConfig
-from prefect_trackrecord.delivery.sections import SmtpConfig
+from prefect_trackrecord.delivery.config import Recipient, ReportConfig
+from prefect_trackrecord.delivery.sections import FlowInfo, MetricRule, SmtpConfig, Templates, Thresholds
 from prefect_trackrecord.errors import ConfigFileError, DateRangeError
 from prefect_trackrecord.report import Filters
 
@@ -40,7 +40,16 @@ def load_config(path: str | os.PathLike[str]) -> ReportConfig:
         raise ConfigFileError(f"{name}{place}: this is no YAML: {problem}") from None
     except (ValueError, RecursionError) as exc:  # a date such as 2025-02-30
         raise ConfigFileError(f"{name}: {exc}") from None
-    return parse_config(data if data is not None else {}, name)
+    return parse_config(_beside(data, Path(path).parent) if data is not None else {}, name)
+
+
+def _beside(data: Any, folder: Path) -> Any:
+    """Own templates lie beside the configuration, wherever it is read from."""
+    templates = data.get("templates") if isinstance(data, dict) else None
+    if not isinstance(templates, dict):
+        return data
+    placed = {k: str(folder / v) if isinstance(v, str) else v for k, v in templates.items()}
+    return {**data, "templates": placed}
 
 
 def parse_config(data: Any, source: str = "the configuration") -> ReportConfig:
@@ -60,14 +69,17 @@ def parse_config(data: Any, source: str = "the configuration") -> ReportConfig:
 
 
 _SECTIONS: dict[str, type[BaseModel]] = {
-    "": ReportConfig,
     "smtp": SmtpConfig,
     "filters": Filters,
-    "recipients": Person,
+    "thresholds": Thresholds,
+    "templates": Templates,
+    "recipients": Recipient,
     "cc": Person,
     "sender": Person,
     "reply_to": Person,
 }
+# Sections whose own keys are names that people choose.
+_NAMED: dict[str, type[BaseModel]] = {"flows": FlowInfo, "metrics": MetricRule}
 
 
 def _explain(exc: ValidationError, source: str) -> str:
@@ -87,11 +99,19 @@ def _explain(exc: ValidationError, source: str) -> str:
 
 def _unknown(place: list[str]) -> str:
     *section, key = place
-    known = list(_SECTIONS.get(section[0] if section else "", ReportConfig).model_fields)
+    known = list(_model_of(section).model_fields)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
     where = f" in {_dotted(section)}" if section else ""
     return f"unknown key {key!r}{where}; {hint}"
+
+
+def _model_of(section: list[str]) -> type[BaseModel]:
+    """The model that a key stands in: by the innermost section that is no number and no name of somebody's."""
+    words = [part for part in section if not part.isdigit()]
+    if len(words) > 1 and words[-2] in _NAMED:
+        return _NAMED[words[-2]]
+    return _SECTIONS.get(words[-1], ReportConfig) if words else ReportConfig
 
 
 def _dotted(place: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The sections of a report's configuration: the mail server, and how values such as durations are written."""
+"""The sections of a report's configuration, and how values such as durations are written."""
 
 from __future__ import annotations
 
@@ -6,9 +6,19 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from prefect_trackrecord.errors import ConfigFileError
+from prefect_trackrecord.report import Threshold
 from prefect_trackrecord.settings import variable
 
 PORTS = {"starttls": 587, "ssl": 465, "none": 25}
@@ -26,8 +36,33 @@ def _seconds(value: Any) -> Any:
     return float(found[1]) * _UNITS[found[2]]
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(ge=0, le=3_000_000_000)]
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(ge=0, le=3_000_000_000),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": r"^\d+(\.\d+)?\s*[smhd]?$"}]}
+    ),
+]
 """A duration: seconds, or a number with s, m, h or d."""
+
+
+When = Literal["always", "on_failure", "on_change", "unless_empty"]
+
+
+def _share(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+Share = Annotated[
+    float,
+    BeforeValidator(_share),
+    Field(ge=0, le=1),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "string", "pattern": "%$"}]}),
+]
+"""A share: 0 to 1, or a number with %."""
 
 
 class Checked(BaseModel):
@@ -46,7 +81,8 @@ class SmtpConfig(Checked):
         port: 587 for starttls, 465 for ssl, 25 for none, where left out.
         security: `starttls`, `ssl`, or `none`.
         username: for AUTH; none is tried without it.
-        password: the password; `password_env` names an environment variable that has it instead.
+        password: the password.
+        password_env: an environment variable that has it instead.
         timeout: seconds that the server may take for any answer.
         ca_file: a file of certificates to trust instead of the system's.
         verify: whether its certificate is checked.
@@ -94,3 +130,113 @@ class SmtpConfig(Checked):
                 raise ConfigFileError(f"smtp.password_env: the environment variable {self.password_env} is not set")
             return value
         return self.password.get_secret_value() if self.password is not None else None
+
+
+class MetricRule(Checked):
+    """What a metric that runs give may not cross.
+
+    Attributes:
+        flow: whose runs, a name or a pattern; all where left out.
+        floor: it may not fall below.
+        budget: it may not rise above.
+        level: what it makes of the verdict, `warn` or `bad`.
+    """
+
+    flow: str = "*"
+    floor: float | None = None
+    budget: float | None = None
+    level: Literal["warn", "bad"] = "bad"
+
+    @model_validator(mode="after")
+    def _holds_something(self) -> MetricRule:
+        if self.floor is None and self.budget is None:
+            raise ValueError("a floor or a budget is needed")
+        return self
+
+
+class Thresholds(Checked):
+    """What turns the verdict where the report's figures cross it.
+
+    Attributes:
+        success_rate: share of the runs that must succeed whole (`0.95` or `95%`).
+        file_success_rate: share of the files that must come through.
+        failures: so many files may fail.
+        failed_runs: so many runs may fail.
+        duration: so long may 95 of 100 runs take (`2h`).
+        level: what crossing one of these makes of the verdict, `warn` or `bad`.
+        metrics: rules for metrics that runs give, by the metric's name.
+    """
+
+    success_rate: Share | None = None
+    file_success_rate: Share | None = None
+    failures: int | None = Field(default=None, ge=0)
+    failed_runs: int | None = Field(default=None, ge=0)
+    duration: Seconds | None = None
+    level: Literal["warn", "bad"] = "bad"
+    metrics: dict[str, MetricRule] = Field(default_factory=dict)
+
+    def rules(self) -> list[Threshold]:
+        """The same as the report knows them."""
+        found = [
+            Threshold(metric=name, flow=rule.flow, floor=rule.floor, budget=rule.budget, level=rule.level)
+            for name, rule in self.metrics.items()
+        ]
+        floors = {"run_success_rate": self.success_rate, "file_success_rate": self.file_success_rate}
+        longest = None if self.duration is None else self.duration * 1000
+        budgets = {"files_failed": self.failures, "runs_failed": self.failed_runs, "run_p95": longest}
+        found += [Threshold(metric=k, floor=v, level=self.level) for k, v in floors.items() if v is not None]
+        found += [Threshold(metric=k, budget=v, level=self.level) for k, v in budgets.items() if v is not None]
+        return found
+
+
+class FlowInfo(Checked):
+    """What people should know of a flow.
+
+    Attributes:
+        owner: who looks after it; recipients with this `owner` get a report about the owner's flows.
+        description: what it is for.
+        runbook_url: where it says what to do.
+    """
+
+    owner: str | None = None
+    description: str | None = None
+    runbook_url: str | None = None
+
+    @field_validator("runbook_url")
+    @classmethod
+    def _an_url(cls, value: str | None) -> str | None:
+        return checked_url(value)
+
+
+class Templates(Checked):
+    """Jinja2 files of your own instead of the built-in ones; relative to the configuration file.
+
+    Attributes:
+        email: the mail's HTML.
+        text: the mail's text, and the text in the store.
+        page: the page in the store.
+        markdown: the artifact in the Prefect UI.
+    """
+
+    email: Path | None = None
+    text: Path | None = None
+    page: Path | None = None
+    markdown: Path | None = None
+
+    @field_validator("*")
+    @classmethod
+    def _is_there(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+        return value
+
+
+def checked_url(value: str | None) -> str | None:
+    """The value if it is a web address.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value is not None and not re.fullmatch(r"https?://[^\s/]+\S*", value):
+        raise ValueError(f"{value!r} is no URL: it must begin with http:// or https://")
+    return value

@@ -74,6 +74,8 @@ _TEXT = Limits(
     text=500,
 )
 _MARKDOWN = Limits(groups=25, files=25, flows=25, undelivered=25, unfinished=25, runs=25)
+LIMITS = {"html": _WHOLE, "text": _TEXT, "markdown": _MARKDOWN, "email": Limits()}
+"""How much each format shows at first."""
 
 
 def render_report(report: Any, format: Format, *, page_url: str | None = None) -> str:  # noqa: A002
@@ -93,16 +95,16 @@ def render_report(report: Any, format: Format, *, page_url: str | None = None) -
     if format == "html":
         return _page(report, page_url)
     if format == "text":
-        return _tidy(_render(report, "report/report.txt.j2", _TEXT, page_url, html=False))
+        return tidy(_render(report, "report/report.txt.j2", _TEXT, page_url, html=False))
     if format == "markdown":
         return _fitting(
-            lambda limits: _tidy(_render(report, "report/report.md.j2", limits, page_url, html=False)),
+            lambda limits: tidy(_render(report, "report/report.md.j2", limits, page_url, html=False)),
             _MARKDOWN,
             MAX_MARKDOWN_BYTES,
         )
     if format == "email":
         return _fitting(
-            lambda limits: _dense(_render(report, "report/email.html.j2", limits, page_url, html=True)),
+            lambda limits: dense(_render(report, "report/email.html.j2", limits, page_url, html=True)),
             Limits(),
             MAX_EMAIL_BYTES,
         )
@@ -114,9 +116,14 @@ def render_report(report: Any, format: Format, *, page_url: str | None = None) -
 
 
 def _render(report: Any, template: str, limits: Limits, page_url: str | None, *, html: bool, **more: Any) -> str:
+    context = context_of(report, limits, page_url, whole=template.startswith("report/page."))
+    return render(template, {**context, **more}, html=html)
+
+
+def context_of(report: Any, limits: Limits, page_url: str | None, *, whole: bool) -> dict[str, Any]:
+    """What templates know; `whole` for the page, which links into itself."""
     url = page_url if page_url and page_url.startswith(("http://", "https://")) else None
-    whole = template.startswith("report/page.")
-    context = {
+    return {
         "report": report,
         "limits": limits,
         "page_url": url,
@@ -128,9 +135,7 @@ def _render(report: Any, template: str, limits: Limits, page_url: str | None, *,
         "note": lambda key: figures.note(report, key),
         "bars": figures.bars(report, report.days[-limits.days :]),
         "counted": figures.counted(report),
-        **more,
     }
-    return render(template, context, html=html)
 
 
 def _fitting(make: Callable[[Limits], str], limits: Limits, max_bytes: int) -> str:
@@ -160,12 +165,12 @@ def _page(report: Any, page_url: str | None) -> str:
     )
 
 
-def _dense(text: str) -> str:
+def dense(text: str) -> str:
     """HTML without the indentation and the empty lines of its template."""
     return "\n".join(line.strip() for line in text.splitlines() if line.strip()) + "\n"
 
 
-def _tidy(text: str) -> str:
+def tidy(text: str) -> str:
     """Text with at most one empty line in a row, no blanks at line ends, and one newline at its end."""
     lines: list[str] = []
     for line in text.splitlines():
