@@ -1,0 +1,74 @@
+"""An exit inside Prefect's process pool: it hangs the flow for good; its file is kept, and recover closes the run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from prefect.settings import get_current_settings
+
+from prefect_trackrecord import recover
+from prefect_trackrecord._prefect.asking import asker
+
+pytestmark = [pytest.mark.prefect, pytest.mark.timeout(180)]
+SCRIPT = """
+from prefect import flow, task
+from prefect.task_runners import ProcessPoolTaskRunner
+from prefect_trackrecord import track
+
+@track(file="path")
+@task
+def one(path):
+    if path == "exits":
+        raise SystemExit(3)
+
+@track
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def nightly():
+    one.submit("fine").wait()
+    one.submit("exits").wait()
+
+if __name__ == "__main__":
+    nightly()
+"""
+
+
+def test_an_exit_in_the_process_pool(history, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    settings = get_current_settings()
+    env = {**os.environ, "PREFECT_API_URL": settings.api.url, "PREFECT_HOME": str(settings.home)}
+    process = subprocess.Popen([sys.executable, str(script)], env=env, cwd=tmp_path, start_new_session=True)
+    try:
+        for _ in range(200):
+            (rows,) = [_rows(history)]
+            if set(rows) == {"fine", "exits"}:
+                break
+            assert process.poll() is None, "Prefect no longer hangs: put the case back into the matrix"
+            time.sleep(0.5)
+        assert recover(history, ask=asker()) == []  # its process is alive
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    (found,) = recover(history, ask=asker())
+    assert (found.run.status.value, found.run.total_files) == ("aborted", 2)
+    rows = {row.file_path: row for row in history.archive.files(found.run)}
+    assert rows["fine"].status.value == "success"
+    row = rows["exits"]
+    assert (row.status.value, row.error_type, row.error_message) == ("failed", "SystemExit", "3")
+    assert [a.status for a in row.attempts] == ["crashed"]
+
+
+def _rows(history):
+    """The paths that the journal holds so far."""
+    from prefect_trackrecord.documents.seal import read_fold
+
+    runs = history.list_runs()
+    if not runs:
+        return []
+    fold, _ = read_fold(history.archive.store, runs[0].run_id)
+    return [row["file_path"] for row in fold.documents(None).files]
