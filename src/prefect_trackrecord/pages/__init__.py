@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from prefect_trackrecord.pages.alert import alert_subject, render_alert
     from prefect_trackrecord.pages.delivery_report import (
         MAX_EMAIL_BYTES,
         MAX_MARKDOWN_BYTES,
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from prefect_trackrecord.pages.environment import check_line, render_line
 
 _WHERE = {
+    "alert_subject": "alert",
+    "render_alert": "alert",
     "MAX_EMAIL_BYTES": "delivery_report",
     "MAX_MARKDOWN_BYTES": "delivery_report",
     "render_report": "delivery_report",
@@ -21,7 +24,15 @@ _WHERE = {
     "render_line": "environment",
 }
 
-__all__ = ["MAX_EMAIL_BYTES", "MAX_MARKDOWN_BYTES", "check_line", "render_line", "render_report"]
+__all__ = [
+    "alert_subject",
+    "render_alert",
+    "MAX_EMAIL_BYTES",
+    "MAX_MARKDOWN_BYTES",
+    "check_line",
+    "render_line",
+    "render_report",
+]
 
 
 def __getattr__(name: str) -> Any:

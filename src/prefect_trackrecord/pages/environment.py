@@ -6,7 +6,7 @@ import functools
 import re
 import traceback
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, tzinfo
 from typing import Any
 
 import jinja2
@@ -25,12 +25,19 @@ def _finalize(value: Any) -> Any:
 
 @jinja2.pass_context
 def _moment(context: jinja2.runtime.Context, value: datetime) -> str:
-    return words.moment(value, context["report"].period.zone)
+    return words.moment(value, _zone(context))
 
 
 @jinja2.pass_context
 def _short_moment(context: jinja2.runtime.Context, value: datetime) -> str:
-    return words.short_moment(value, context["report"].period.zone)
+    return words.short_moment(value, _zone(context))
+
+
+def _zone(context: jinja2.runtime.Context) -> tzinfo:
+    """The time zone that a template writes its moments in: one given, or that of the report."""
+    given = context.get("zone")
+    found: tzinfo = given if isinstance(given, tzinfo) else context["report"].period.zone
+    return found
 
 
 def _add_filters(env: jinja2.Environment) -> None:
@@ -57,6 +64,7 @@ def _add_filters(env: jinja2.Environment) -> None:
         code=words.code,
         address=words.address,
         web=words.web,
+        clip_end=words.clip_end,
     )
 
 

@@ -31,6 +31,12 @@ def clip(text: object, limit: int = 200) -> str:
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
 
 
+def clip_end(text: object, limit: int = 160) -> str:
+    """A line of code: cleaned, its indentation kept, its end cut off where it is longer than `limit`."""
+    line = clean(str(text)).replace("\n", " ").rstrip()
+    return line if len(line) <= limit else f"{line[: limit - 1]}…"
+
+
 def middle(text: object, limit: int = 80) -> str:
     """`text` on one line, its middle cut out where it is longer: of a path, the name stays."""
     line = one_line(text)
