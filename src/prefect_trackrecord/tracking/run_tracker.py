@@ -298,6 +298,18 @@ class RunTracker:
         path = None if file is None else clean(os.fspath(file))
         return self._emit(ev.MetricTracked(at=self._now(), name=clean(str(name)), value=float(value), file=path))
 
+    def final_state(self, data: Any = None, *, fail_over: float | None = None) -> Any:
+        """The Prefect state that tells how the run's items came out, for a flow to return.
+
+        Args:
+            data: what the flow returns.
+            fail_over: the share of failed files above which the flow is to fail.
+
+        Raises:
+            UsageError: the run is no flow's; `complete` ends it.
+        """
+        raise UsageError("only the run of a tracked flow has a Prefect state; this run ends with complete()")
+
     def tracking_failed(self, cause: str, count: int = 1) -> None:
         """Count something that tracking itself could not do; it is shown in the run's metadata."""
         self._emit(ev.TrackingFailed(at=self._now(), cause=clean(cause)[:300], count=count))
