@@ -250,4 +250,4 @@ def test_the_alert_reads_well(place: Place) -> None:
     alert = build_alert(found, runs[-1], now=START + timedelta(hours=3), ui_url="https://prefect.example.com")
     text = render_alert(alert, "text", zone=timezone.utc)
     assert text.splitlines()[0] == "nightly failed: OSError: disk full"
-    assert "The run failed or was aborted." in text
+    assert "The run failed." in text

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
-from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, Moment, RunMetadata
+from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, Moment, RunMetadata, RunStatus
 from prefect_trackrecord.history import file_counts
 from prefect_trackrecord.report.incidents import Incident
 from prefect_trackrecord.report.lines import linker, run_line
@@ -116,7 +116,7 @@ def _headline(incident: Incident, run: RunMetadata | None) -> str:
     if incident.kind == "failed" and run is not None:
         files = file_counts(run)
         error = _joined(run.error_type, run.error_message)
-        if run.status.value == "aborted":
+        if run.status is RunStatus.ABORTED:
             what = "was aborted"
         elif files["failed"]:
             return f"{incident.flow}: {files['failed']:,} of {files.total:,} files failed"
@@ -144,7 +144,8 @@ def _sentence(incident: Incident, run: RunMetadata | None, now: datetime) -> str
     if count > 1:
         return f"{count:,} runs in a row failed or were aborted."
     reason = run.reason if run is not None else None
-    return f"The run failed or was aborted{f': {reason}' if reason else ''}."
+    what = "was aborted" if run is not None and run.status is RunStatus.ABORTED else "failed"
+    return f"The run {what}{f': {reason}' if reason else ''}."
 
 
 def _end(incident: Incident) -> str:
