@@ -105,9 +105,9 @@ def place(tmp_path_factory):
     (where.folder / source.name).write_text(source.read_text())
     try:
         where.start("server", *PREFECT, "server", "start", "--port", str(where.port), "--no-services")
-        until(where.healthy, 90, "healthy server")
+        until(where.healthy, 240, "healthy server")
         where.start("worker", *PREFECT, "worker", "start", "--pool", "here", "--type", "process")
-        until(lambda: where.request("/work_pools/filter", {}), 60, "work pool")
+        until(lambda: where.request("/work_pools/filter", {}), 120, "work pool")
         where.run(*PREFECT, "--no-prompt", "deploy", "flows_here.py:nightly", "--name", "here", "--pool", "here")
         yield where
     finally:

@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import PREFECT, until
 
-pytestmark = [pytest.mark.server, pytest.mark.timeout(300), pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.server, pytest.mark.timeout(600), pytest.mark.xdist_group("e2e")]
 FILES = {"file-0", "file-1", "file-2"}
 
 
@@ -19,7 +19,7 @@ def begin(place, folder):
     """Run the deployment until its files are done and it waits; gives its run id and pid."""
     parameters = json.dumps({"folder": str(folder)})
     place.run(*PREFECT, "deployment", "run", "nightly/here", "--params", parameters)
-    until((folder / "ready").exists, 90, "flow that waits")
+    until((folder / "ready").exists, 180, "flow that waits")
     body = {"flow_runs": {"state": {"type": {"any_": ["RUNNING"]}}}, "sort": "EXPECTED_START_TIME_DESC", "limit": 1}
     (row,) = place.request("/flow_runs/filter", body)
     return row["id"], int((folder / "pid").read_text())
@@ -65,7 +65,7 @@ def test_its_process_is_killed(place, storage, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_a_script_that_is_told_to_stop(place, storage, tmp_path, number):
     process = place.start(f"script-{number.name}", sys.executable, "flows_here.py", FOLDER=str(tmp_path))
-    until((tmp_path / "ready").exists, 60, "flow that waits")
+    until((tmp_path / "ready").exists, 120, "flow that waits")
     (seen,) = [run for run in storage.list_runs() if run.status.value == "running"]
     os.kill(process.pid, number)
     process.wait(60)
@@ -74,7 +74,7 @@ def test_a_script_that_is_told_to_stop(place, storage, tmp_path, number):
 
 def test_a_script_that_is_killed_is_closed_by_recover(place, storage, tmp_path):
     process = place.start("script-kill", sys.executable, "flows_here.py", FOLDER=str(tmp_path))
-    until((tmp_path / "ready").exists, 60, "flow that waits")
+    until((tmp_path / "ready").exists, 120, "flow that waits")
     (seen,) = [run for run in storage.list_runs() if run.status.value == "running"]
     place.run(sys.executable, "-m", "prefect_trackrecord", "recover")
     assert not ended(storage, seen.run_id)  # it is alive

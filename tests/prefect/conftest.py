@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items):
+    """The server's start counts as part of the test that comes first."""
+    for item in items:
+        if item.path.is_relative_to(HERE) and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(400))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,7 +28,8 @@ def prefect_api(tmp_path_factory):
     before = os.environ.get("PREFECT_HOME")
     os.environ["PREFECT_HOME"] = str(home)  # for the processes of pools
     try:
-        with temporary_settings({PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "INFO"}), prefect_test_harness(60):
+        # the server makes its database first, which takes a busy machine long
+        with temporary_settings({PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "INFO"}), prefect_test_harness(240):
             yield
     finally:
         os.environ.pop("PREFECT_HOME")

@@ -10,7 +10,7 @@ from prefect_trackrecord.tracking import TrackingStorage
 
 from .cases import make_async_flow, make_sync_flow
 
-pytestmark = pytest.mark.prefect
+pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("matrix")]
 COLUMNS = ("thread pool", "process pool", "async")
 
 
