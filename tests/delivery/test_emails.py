@@ -61,10 +61,12 @@ def test_each_result_is_in_the_current_run(storage: TrackingStorage, tmp_path: P
 
 def test_a_key_makes_it_once_in_a_run(storage: TrackingStorage) -> None:
     handler = Handler()
-    with smtp_server(handler) as port, RunTracker("report", storage=storage):
+    with smtp_server(handler) as port, RunTracker("report", storage=storage) as tracker:
         for _ in range(2):
             send_emails([mail("a@example.com", key="calls"), mail("b@example.com")], sender="r@x.y", smtp=server(port))
         assert sorted(to[0] for _, to, _ in handler.mails) == ["a@example.com", "b@example.com", "b@example.com"]
+    run = storage.archive.run(tracker.run_id)
+    assert (run.emails_sent, run.emails_skipped) == (3, 0)
     with smtp_server(handler) as port, RunTracker("report", storage=storage):
         (result,) = send_emails([mail("a@example.com", key="calls")], sender="r@x.y", smtp=server(port))
     assert result.status == "sent"

@@ -17,7 +17,7 @@ from prefect_trackrecord.delivery.ledger import Claim, Entry, Ledger, LostClaimE
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.journal.liveness import boot_id, host_name
-from prefect_trackrecord.store import open_store
+from prefect_trackrecord.store import StoreConfig, open_store
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
 NOW = datetime(2025, 1, 27, 7, tzinfo=timezone.utc)
@@ -81,6 +81,22 @@ def test_what_was_sent_is_not_claimed_again(ledger: Ledger) -> None:
     assert isinstance(ledger.claim("b@example.com"), Claim)
     assert isinstance(ledger.claim("a@example.com", resend="undelivered"), Standing)
     assert granted(ledger.claim("a@example.com", resend=True)).entry.tries == 2
+
+
+def test_in_a_bucket_too(bucket: str, s3_server: Any, patient: Any) -> None:
+    store = open_store(StoreConfig(f"s3://{bucket}/history", s3_server.options), settings=patient)
+    ledger = Ledger(store, "voice", "p1")
+    claims: list[Claim | Standing] = []
+    threads = [threading.Thread(target=lambda: claims.append(ledger.claim("a@example.com"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (claim,) = (c for c in claims if isinstance(c, Claim))
+    assert {c.kind for c in claims if isinstance(c, Standing)} == {"busy"}
+    claim.sending()
+    claim.settle("sent")
+    assert refused(ledger.claim("a@example.com")).entry.state == "sent"
 
 
 def test_an_open_claim_is_busy_for_everybody_else(ledger: Ledger) -> None:

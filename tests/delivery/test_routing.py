@@ -147,6 +147,7 @@ def test_when(tmp_path: Path) -> None:
     track(storage, "job", "boom")
     assert due() == {"always", "on_change", "unless_empty", "on_failure"}
     assert due(more={"resend": True}) == set(rules)
+    assert [r.email for r in run(storage, recipients=people).emails] == [p["email"] for p in people]
 
 
 def test_on_change_is_against_the_report_before(tmp_path: Path) -> None:

@@ -122,7 +122,8 @@ def send_emails(
     into: RunTracker | None = tracker or (run.tracker if run is not None else None)
 
     def note(result: EmailResult) -> None:
-        if into is not None:  # at once: what was sent before a crash is in the log too
+        # At once: what was sent before a crash is in the log too. What an earlier try of this run sent is there.
+        if into is not None and (result.status, result.outcome) != ("skipped", "sent"):
             into.record_email_results([result])
 
     return post_all(posts, server, now=now, outbox=folder, resend=resend, on_result=note)

@@ -90,14 +90,14 @@ class Delivery:
     def deliver(self, part: Part, made: Made) -> list[EmailResult]:
         """Mail it to those for whom it is due; the others get a result that says why not."""
         whys = self._whys(part, made)
-        results = []
-        for person in part.people:
-            if (why := whys.get(person)) is not None:
-                if self.ledger is not None and person.email:
-                    self.ledger.skip(person.email, why)
-                results.append(_result(person, why, self.now))
-                self.note(results[-1])
-        return results + job.send(
+        spared = {}
+        for person, why in whys.items():
+            if self.ledger is not None and person.email:
+                self.ledger.skip(person.email, why)
+            spared[person] = _result(person, why, self.now)
+            self.note(spared[person])
+        due = [person for person in part.people if person not in whys]
+        handed = job.send(
             made.config,
             made.report,
             made.rendered,
@@ -107,10 +107,12 @@ class Delivery:
             progress=self.tell,
             ledger=self.ledger,
             resend=self.resend,
-            people=[person for person in part.people if person not in whys],
+            people=due,
             on_result=self.note,
             name=self.config.slug,
         )
+        results = {**spared, **dict(zip(due, handed, strict=True))}
+        return [results[person] for person in part.people]
 
     def would(self, part: Part, made: Made) -> list[EmailResult]:
         """What `deliver` would do."""
