@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from prefect_trackrecord.delivery import parse_config, run_delivery_report
@@ -18,7 +18,7 @@ def config(name: str, port: int, **fields: Any) -> Any:
     )
 
 
-def deliver_once(root: str, name: str, port: int, begun: Any) -> None:
+def deliver_once(root: str, name: str, port: int, now: datetime, begun: Any) -> None:
     """One whole delivery; `begun` is set when the mails begin."""
     archive = TrackingStorage(base_path=root).archive
 
@@ -26,4 +26,4 @@ def deliver_once(root: str, name: str, port: int, begun: Any) -> None:
         if line.startswith("stored"):
             begun.set()
 
-    run_delivery_report(config(name, port), now=datetime.now(timezone.utc), archive=archive, progress=tell)
+    run_delivery_report(config(name, port), now=now, archive=archive, progress=tell)
