@@ -48,7 +48,7 @@ def table(rows: list[tuple[str, float | None, float | None, str, str]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", default=os.environ.get("T_RECORD_PYTHON"))
-    parser.add_argument("--sizes", default="100,1000,10000")
+    parser.add_argument("--sizes", default="100,1000,10000", help="empty: none")
     parser.add_argument("--each", type=int, default=1000, help="records of 'dump after every record'; 0 leaves it out")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the short measurements; the best is shown")
     options = parser.parse_args()
@@ -71,7 +71,7 @@ def main() -> None:
 
     found = in_turns("import", 0, options.rounds + 2)
     row("import", found, "import_s", "s", "under 0.2 s")
-    for n in map(int, options.sizes.split(",")):
+    for n in map(int, filter(None, options.sizes.split(","))):
         found = in_turns("basics", n, options.rounds if n <= 1000 else 1)
         row(f"create, N={n:,}", found, "create_us", "us")
         row(f"status change, N={n:,}", found, "status_us", "us")

@@ -396,6 +396,19 @@ def test_pages_and_archive(folder, run, tmp_path, png):
     assert load_records(tmp_path / "out")[0].traces[1].action == "pictured"
 
 
+def test_a_page_of_records_that_changed_within_a_millisecond(folder, run, caplog):
+    configure_records_tracing(folder)
+    record = MyRecord(id="1", status=Status.PENDING)
+    for _ in range(4):
+        record.status = Status.RUNNING
+        record.status = Status.COMPLETED
+    entry = tracing.recorder().state.find("1", "MyRecord")
+    entry.updates = [(entry.created + 1e-5 * n, update) for n, (_, update) in enumerate(entry.updates)]
+    dump_records()
+    assert caplog.text == ""
+    assert b"Completed" in (run / "records_report.html").read_bytes()
+
+
 def test_a_record_over_time(tmp_path, monkeypatch):
     from prefect_trackrecord import settings
 

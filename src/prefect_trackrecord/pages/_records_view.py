@@ -98,9 +98,8 @@ def _time_in_status(entry: dict[str, Any], events: list[dict[str, Any]], status:
             for event, end in zip(changes, ends, strict=True):
                 name = event["n"][0]
                 seconds[name] = seconds.get(name, 0.0) + (end - event["ms"]) / 1000
-    if sum(seconds.values()) <= 0:
-        return []
-    return [[name, colors.get(name), round(value, 3)] for name, value in seconds.items() if value > 0]
+    # What rounds to nothing is left out: shares of a total of nothing can't be drawn.
+    return [[name, colors.get(name), round(value, 3)] for name, value in seconds.items() if round(value, 3) > 0]
 
 
 def _attempts(value: Any) -> list[list[Any]]:
