@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from prefect_trackrecord._prefect.hooks import hooks as hooks
     from prefect_trackrecord._prefect.track import track as track
     from prefect_trackrecord.callbacks import track_command as track_command
+    from prefect_trackrecord.delivery import Email as Email, send_emails as send_emails
     from prefect_trackrecord.errors import TrackRecordError as TrackRecordError
     from prefect_trackrecord.tracking import (
         EmailResult as EmailResult,
@@ -35,6 +36,8 @@ _HOMES = {
     "hooks": "_prefect.hooks",
     "TrackRecordStorage": "_prefect.blocks",
     "track_command": "callbacks",
+    "Email": "delivery",
+    "send_emails": "delivery",
     "TrackRecordError": "errors",
     "EmailResult": "tracking",
     "FileProcessingLog": "tracking",
