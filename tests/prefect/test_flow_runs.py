@@ -270,12 +270,12 @@ def test_parameters_that_are_refused(only_run):
 
 @both
 def test_hooks_alone(only_run, is_async, history):
-    def nightly(day: str = "2025-01-20"):
+    def nightly(n: int, day: str = "2025-01-20"):
         check("a")
         check("b", bad=True)
 
     options = hooks(subcommand="batch", target_date=param("day"))
-    state = run(make(nightly, is_async, name="hooked", **options))
+    state = run(make(nightly, is_async, name="hooked", **options), "5")
     assert state.name == "Failed"
     found, rows = only_run()
     assert (found.command, found.subcommand, found.target_date, found.status.value) == (
@@ -284,6 +284,7 @@ def test_hooks_alone(only_run, is_async, history):
         "2025-01-20",
         "failed",
     )
+    assert found.parameters == {"n": 5, "day": "2025-01-20"}
     assert {path: row.status.value for path, row in rows.items()} == {"a": "success", "b": "failed"}
 
 

@@ -226,6 +226,8 @@ def test_task_runs_are_counted_by_state(column):
     if column.name == "async":
         expected.update(Failed=6, Completed=9)  # the generator that is left early
     assert column.run.task_counts == expected
+    bad = sum(n for state, n in expected.items() if state not in ("Completed", "Cached", "Skipped"))
+    assert len(column.run.failed_tasks) == bad
 
 
 def test_counts_agree_with_the_rows(column):

@@ -98,15 +98,18 @@ def test_prefect_still_logs_what_the_filter_looks_for(history, caplog):
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "message"),
+    ("text", "name", "message", "bad"),
     [
-        ("Completed()", "Completed", None),
-        ("Cached(type=COMPLETED)", "Cached", None),
-        ("Failed('it\\'s (bad)')", "Failed", "it's (bad)"),
-        ('NotReady("can\'t", type=PENDING)', "NotReady", "can't"),
-        ("odd", "odd", None),
-        ("", "Unknown", None),
+        ("Completed()", "Completed", None, False),
+        ("Completed('fine')", "Completed", "fine", False),
+        ("Cached(type=COMPLETED)", "Cached", None, False),
+        ("Mine('type=FAILED', type=COMPLETED)", "Mine", "type=FAILED", False),
+        ("Failed('it\\'s (bad)')", "Failed", "it's (bad)", True),
+        ("Mine('no', type=FAILED)", "Mine", "no", True),
+        ('NotReady("can\'t", type=PENDING)', "NotReady", "can't", True),
+        ("odd", "odd", None, True),
+        ("", "Unknown", None, True),
     ],
 )
-def test_states_as_prefect_prints_them(text, name, message):
-    assert state_of(text) == (name, message)
+def test_states_as_prefect_prints_them(text, name, message, bad):
+    assert state_of(text) == (name, message, bad)

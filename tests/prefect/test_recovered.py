@@ -54,7 +54,11 @@ def test_an_exit_in_the_process_pool(history, tmp_path):
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    (found,) = recover(history, ask=asker())
+    for _ in range(40):  # the pool's process takes a moment to die
+        if done := recover(history, ask=asker()):
+            break
+        time.sleep(0.25)
+    (found,) = done
     assert (found.run.status.value, found.run.total_files) == ("aborted", 2)
     rows = {row.file_path: row for row in history.archive.files(found.run)}
     assert rows["fine"].status.value == "success"

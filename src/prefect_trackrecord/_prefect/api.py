@@ -16,7 +16,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord.journal.plain import mask_text
 
 SECONDS = 2.0
@@ -142,40 +142,38 @@ def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[st
 
 
 def _summed(rows: list[dict[str, Any]], run: LiveRun) -> dict[str, Any]:
+    """Counts and failures; what this process has seen goes before what the API has heard so far."""
     seen = dict(run.tasks)
     counts: Counter[str] = Counter()
     failed: list[dict[str, Any]] = []
     for row in rows:
-        name, state, message = seen.pop(row["id"], (None, None, None))
-        own = row.get("state") or {}
-        if state is None or row.get("state_type") in _FINAL:
-            state, message = row.get("state_name") or "Unknown", own.get("message")
-        counts[state] += 1
-        if row.get("state_type") not in _FINE or _is_bad(state):
+        end = seen.pop(row["id"], None) or _end_of(row)
+        counts[end.state] += 1
+        if end.bad:
             took = row.get("total_run_time")
             duration = round(took * 1000) if isinstance(took, int | float) and took else None
-            failed.append(_failed(row["id"], row.get("name") or name, state, message, duration))
-    for task_run_id, (name, state, message) in seen.items():
-        counts[state] += 1
-        if _is_bad(state):
-            failed.append(_failed(task_run_id, name, state, message, None))
+            failed.append(_failed(row["id"], end, row.get("name"), duration))
+    for task_run_id, end in seen.items():
+        counts[end.state] += 1
+        if end.bad:
+            failed.append(_failed(task_run_id, end, None, None))
     found: dict[str, Any] = {"task_counts": dict(counts)} if counts else {}
     if failed:
         found["failed_tasks"] = failed[:MAX_FAILED_TASKS]
     return found
 
 
-def _is_bad(state: str) -> bool:
-    return state in {"Failed", "Crashed", "Cancelled", "TimedOut", "NotReady"}
+def _end_of(row: dict[str, Any]) -> TaskEnd:
+    state = row.get("state_name") or "Unknown"
+    bad = row.get("state_type") not in _FINE or state == "NotReady"
+    return TaskEnd(row.get("name") or "", state, (row.get("state") or {}).get("message"), bad)
 
 
-def _failed(
-    task_run_id: str, name: str | None, state: str, message: str | None, duration: int | None
-) -> dict[str, Any]:
+def _failed(task_run_id: str, end: TaskEnd, name: str | None, duration: int | None) -> dict[str, Any]:
     return {
         "task_run_id": task_run_id,
-        "name": name,
-        "state": state,
-        "error_message": mask_text(message)[:1_000] if message else None,
+        "name": name or end.name,
+        "state": end.state,
+        "error_message": mask_text(end.message)[:1_000] if end.message else None,
         "duration_ms": duration,
     }

@@ -21,6 +21,7 @@ _VERDICTS = {
     RunStatus.ABORTED: "🛑 aborted",
     RunStatus.RUNNING: "… running",
 }
+_BAD = ("Failed", "Crashed", "Cancelled", "TimedOut", "NotReady")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
 
 
@@ -121,9 +122,9 @@ def _sums(run: RunMetadata) -> list[tuple[str, ...]]:
         )
     if run.task_counts:
         all_ = sum(run.task_counts.values())
-        done = run.task_counts.get("Completed", 0)
+        bad = max(len(run.failed_tasks), sum(run.task_counts.get(name, 0) for name in _BAD))
         cached = run.task_counts.get("Cached", 0) + run.task_counts.get("Skipped", 0)
-        rows.append(("task runs", f"{done:,}", f"{all_ - done - cached:,}", f"{cached:,}", f"{all_:,}"))
+        rows.append(("task runs", f"{all_ - bad - cached:,}", f"{bad:,}", f"{cached:,}", f"{all_:,}"))
     return rows
 
 

@@ -22,7 +22,7 @@ from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.runs import LiveRun, now
-from prefect_trackrecord._prefect.wrapping import OPTIONS
+from prefect_trackrecord._prefect.wrapping import OPTIONS, options_of
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.errors import RunNotFoundError, TrackRecordError
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
@@ -113,13 +113,28 @@ def _begun(run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun, arguments: dic
     if run.turn != turn:  # nobody has seen it begin
         _start(run, flow, flow_run, arguments, turn, errors)
     else:
-        fields = flow_fields(flow, flow_run, run.options, arguments, errors)
-        news = {name: value for name, value in fields.items() if value != run.told.get(name)}
-        if news:
-            run.told.update(news)
-            run.emit(ev.RunUpdated(at=now(), run=news))
+        _update(run, flow, flow_run, arguments, errors)
     for option, exc in errors:
         run.trouble(f"{option}= of flow {flow.name} raised", exc)
+
+
+def _update(
+    run: LiveRun,
+    flow: Flow[..., Any],
+    flow_run: FlowRun,
+    arguments: dict[str, Any],
+    errors: list[tuple[str, Exception]],
+) -> None:
+    """Tell what is known better now than at the start."""
+    fields = flow_fields(flow, flow_run, run.options, arguments, errors)
+    news = {name: value for name, value in fields.items() if value != run.told.get(name)}
+    if news:
+        run.told.update(news)
+        run.emit(ev.RunUpdated(at=now(), run=news))
+
+
+def _is_of(context: FlowRunContext, run: LiveRun) -> bool:
+    return context.flow_run is not None and str(context.flow_run.id) == run.run_id
 
 
 def _start(
@@ -147,6 +162,9 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
     if not here and _is_unknown(run):  # Prefect refused its parameters, or its process never came so far
         fields = flow_fields(flow, flow_run, options, dict(flow_run.parameters or {}))
         run.emit(ev.RunUpdated(at=now(), run={**fields, "run_count": flow_run.run_count or 1}))
+    context = FlowRunContext.get()
+    if here and context is not None and options_of(flow.fn) is None and _is_of(context, run):
+        _update(run, flow, flow_run, context.parameters or {}, [])  # hooks alone: only here the arguments are validated
     status = outcome.run_status(state)
     fields = {}
     if status is not None:
@@ -159,7 +177,7 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
             how = "cancelled" if cancelled else "stopped"
             fields["reason"] = f"the flow run was {how}: {state.message or ''}".rstrip(": ")
     run.ended = ev.RunEnded(
-        at=now() if here else state.timestamp,
+        at=now(),  # the state may be older than what its process still said: cancelling comes before the end
         status=status,
         state="Cancelled" if state.is_cancelling() else state.name,
         run_count=run.turn or flow_run.run_count or None,

@@ -12,20 +12,27 @@ import re
 
 from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect.quiet import FILTER
+from prefect_trackrecord._prefect.runs import TaskEnd
 
-_STATE = re.compile(r"(?P<name>[^(]+)\((?P<message>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")?", re.DOTALL)
+_STATE = re.compile(
+    r"(?P<name>[^(]+)\("
+    r"(?P<message>'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")?"
+    r"(?:, )?(?:type=(?P<type>[A-Z]+))?",
+    re.DOTALL,
+)
 
 
-def state_of(text: str) -> tuple[str, str | None]:
-    """The name and message of a state as Prefect prints it: `Failed('why')`, `Cached(type=COMPLETED)`."""
+def state_of(text: str) -> tuple[str, str | None, bool]:
+    """A state as Prefect prints it (`Failed('why')`, `Cached(type=COMPLETED)`): name, message, whether it is bad."""
     match = _STATE.match(text)
     if match is None:
-        return text.strip() or "Unknown", None
-    message = match["message"]
+        return text.strip() or "Unknown", None, True
+    name, message = match["name"], match["message"]
+    bad = (match["type"] or name.upper()) != "COMPLETED"
     try:
-        return match["name"], ast.literal_eval(message) if message else None
+        return name, ast.literal_eval(message) if message else None, bad
     except (SyntaxError, ValueError):
-        return match["name"], message
+        return name, message, bad
 
 
 def _note(text: str, record: logging.LogRecord) -> None:
@@ -33,8 +40,7 @@ def _note(text: str, record: logging.LogRecord) -> None:
     task_run_id = getattr(record, "task_run_id", None)
     if run is None or run.options is None or task_run_id is None:
         return
-    name, message = state_of(text)
-    run.note_task(task_run_id, str(getattr(record, "task_run_name", "")), name, message)
+    run.note_task(task_run_id, TaskEnd(str(getattr(record, "task_run_name", "")), *state_of(text)))
 
 
 FILTER.sink = _note

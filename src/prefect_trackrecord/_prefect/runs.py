@@ -12,7 +12,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, NamedTuple
 
 from prefect import Flow
 from prefect.context import FlowRunContext
@@ -30,7 +30,6 @@ from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storag
 
 logger = logging.getLogger("prefect_trackrecord")
 KEPT = 128
-_FINE = {state: ("", state, None) for state in ("Completed", "Cached", "Skipped")}
 PLACE = "_trackrecord_place"
 HOOK_LISTS = (
     "on_running_hooks",
@@ -39,6 +38,18 @@ HOOK_LISTS = (
     "on_crashed_hooks",
     "on_cancellation_hooks",
 )
+
+
+class TaskEnd(NamedTuple):
+    """How a task run ended: its name, its last state's name and message, and whether that is no success."""
+
+    name: str
+    state: str
+    message: str | None
+    bad: bool
+
+
+_FINE: dict[str, TaskEnd] = {}
 
 
 @dataclass
@@ -56,7 +67,7 @@ class LiveRun:
         error: what that attempt's function raised.
         ended: how the run ended, once this process has sealed it.
         finish: how it was finished, to do it again should more come.
-        tasks: the last state of each task run that this process has seen the end of: name, state, message.
+        tasks: how each task run ended that this process has seen the end of.
     """
 
     run_id: str
@@ -69,17 +80,18 @@ class LiveRun:
     error: BaseException | None = None
     ended: ev.RunEnded | None = None
     finish: Any = None
-    tasks: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
+    tasks: dict[str, TaskEnd] = field(default_factory=dict)
 
     @property
     def archive(self) -> Archive:
         """Its journal and documents."""
         return self.storage.archive
 
-    def note_task(self, task_run_id: object, name: str, state: str, message: str | None) -> None:
+    def note_task(self, task_run_id: object, end: TaskEnd) -> None:
         """Note how a task run ended; of one that ended well only that, as there may be very many."""
-        fine = _FINE.get(state)
-        self.tasks[str(task_run_id)] = fine or (name, state, message)
+        if not end.bad:
+            end = _FINE.get(end.state) or _FINE.setdefault(end.state, TaskEnd("", end.state, None, bad=False))
+        self.tasks[str(task_run_id)] = end
 
     def emit(self, event: ev.Event) -> bool:
         """Write one event; whether it is kept. Never raises."""

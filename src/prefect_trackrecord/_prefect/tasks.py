@@ -26,7 +26,7 @@ from prefect_trackrecord._prefect import finishing, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
-from prefect_trackrecord._prefect.runs import LiveRun, now
+from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd, now
 from prefect_trackrecord._prefect.wrapping import OPTIONS
 from prefect_trackrecord.journal.context import current_run
 from prefect_trackrecord.tracking import values
@@ -125,7 +125,8 @@ def ended(task: Task[..., Any], task_run: TaskRun, state: State[Any], options: T
     call = call or _call_of(task, task_run, options, _arguments_of(task, task_run))  # cached: its function did not run
     if call is None:
         return
-    call.run.note_task(task_run.id, task_run.name, state.name or "Unknown", state.message)
+    how = TaskEnd(task_run.name, state.name or "Unknown", state.message, bad=not state.is_completed())
+    call.run.note_task(task_run.id, how)
     _write(call, task_run, outcome.of_state(state, call.error, call.trace))
 
 
