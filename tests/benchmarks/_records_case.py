@@ -162,15 +162,16 @@ def dumps() -> dict:
 
 def each_dump() -> dict:
     log = os.path.join(FOLDER, "rf", "process_name", "run_id", "records_logs.json")
-    spent, checked = 0.0, 0
+    spent, used, checked = 0.0, 0.0, 0
     for i in range(N):
-        start = time.perf_counter()
+        start, start_cpu = time.perf_counter(), time.process_time()
         record = make(i)
         record.status = Status.RUNNING
         for k in range(9):
             record.log_trace(f"Step {k}", reason="because the plan says so")
         dump_records()
         spent += time.perf_counter() - start
+        used += time.process_time() - start_cpu
         if LIBRARY == "ours" or i % 50 == 0:  # complete after each: looked at outside of the clock
             with open(log, "rb") as file:
                 data = file.read()
@@ -179,7 +180,7 @@ def each_dump() -> dict:
                 body = json.loads(data)["data"][record.id]
                 assert len(body["traces"]) == 10, len(body["traces"])
             checked += 1
-    return {"dump_each_s": spent, "checked": checked}
+    return {"dump_each_s": spent, "dump_each_cpu_s": used, "checked": checked}
 
 
 if CASE != "import":

@@ -96,6 +96,7 @@ def main() -> None:
     if options.each:
         found = in_turns("each", options.each, 1)
         row(f"dump after each of {options.each:,} records", found, "dump_each_s", "s", "30x")
+        row("... in time of the processor", found, "dump_each_cpu_s", "s", "30x")
     table(rows)
     ratios = [peer / ours for name, ours, peer, *_ in rows if ours and peer and name.startswith("log_trace,")]
     if ratios:

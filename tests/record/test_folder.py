@@ -302,7 +302,7 @@ def test_a_large_document_lags_at_most_two_seconds(folder, run, monkeypatch):
     assert time.monotonic() - begin < 2.0
     while b"late" not in (run / "records_report.html").read_bytes() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert time.monotonic() - begin < 3.0  # two, and what a busy machine adds
+    assert time.monotonic() - begin < 4.0  # two, and what a busy machine adds
 
 
 def test_page_errors_never_cost_the_json(folder, run, log, monkeypatch, caplog):

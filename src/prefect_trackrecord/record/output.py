@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LARGE = 20_000_000
 _JSON_LAG = 1.0
-_PAGE_LAG = 1.2
+_PAGE_LAG = 1.6
 
 
 class Output:
