@@ -33,12 +33,12 @@ class Invoice(ThoughtfulRecord):
 
 
 class Strict(ThoughtfulRecord):
-    record_transitions: ClassVar = {
+    record_transitions: ClassVar[dict] = {
         Status.PENDING: [Status.RUNNING],
         Status.RUNNING: [Status.COMPLETED, Status.FAILED],
         Status.FAILED: [Status.RUNNING],
     }
-    record_terminal: ClassVar = (Status.COMPLETED,)
+    record_terminal = (Status.COMPLETED,)
 
     status: RecordStatus = Status.PENDING
 
