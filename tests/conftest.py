@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,8 +22,9 @@ _numbers = itertools.count(1)
 def own_environment(tmp_path_factory, monkeypatch):
     """Spool and default history of each test in a folder of its own; no setting of the developer's leaks in."""
     folder = tmp_path_factory.mktemp("trackrecord")
-    for name in ("TRACKING_PATH", "PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"):
-        monkeypatch.delenv(name, raising=False)
+    ours = ("TRACKING_PATH", "PREFECT_INTEGRATIONS_TRACKRECORD", "TRACKRECORD_")
+    for name in [n for n in os.environ if n.startswith(ours) and n != "TRACKRECORD_CHAOS"]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKRECORD_SPOOL", str(folder / "spool"))
     settings.current.cache_clear()
     archive._warned.clear()

@@ -15,17 +15,34 @@ if TYPE_CHECKING:
     from prefect_trackrecord._prefect.hooks import hooks as hooks
     from prefect_trackrecord._prefect.track import track as track
     from prefect_trackrecord.callbacks import track_command as track_command
-    from prefect_trackrecord.delivery import Email as Email, send_emails as send_emails
+    from prefect_trackrecord.delivery import Email as Email
+    from prefect_trackrecord.delivery import send_emails as send_emails
     from prefect_trackrecord.errors import TrackRecordError as TrackRecordError
     from prefect_trackrecord.tracking import (
         EmailResult as EmailResult,
+    )
+    from prefect_trackrecord.tracking import (
         FileProcessingLog as FileProcessingLog,
+    )
+    from prefect_trackrecord.tracking import (
         FileStatus as FileStatus,
+    )
+    from prefect_trackrecord.tracking import (
         RunMetadata as RunMetadata,
+    )
+    from prefect_trackrecord.tracking import (
         RunStatus as RunStatus,
+    )
+    from prefect_trackrecord.tracking import (
         RunTracker as RunTracker,
+    )
+    from prefect_trackrecord.tracking import (
         TrackingStorage as TrackingStorage,
+    )
+    from prefect_trackrecord.tracking import (
         current_tracker as current_tracker,
+    )
+    from prefect_trackrecord.tracking import (
         recover as recover,
     )
     from prefect_trackrecord.tracking.values import param as param

@@ -16,7 +16,7 @@ from prefect_trackrecord.tracking.recovery import recover as recover_runs
 def recover(storage: str | None, as_json: bool) -> int:
     """Recover, say what was done, and return 1 where a run could not be closed."""
     place = storage_of(storage)
-    with tracked("recover", place) as run:
+    with tracked("recover", place, role="upkeep") as run:
         with _progress() as progress:
             found = recover_runs(place, ask=_ask_later(), progress=progress)
         errors = [one for one in found if one.error]

@@ -11,7 +11,7 @@ from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.job import Collected
 from prefect_trackrecord.delivery.sender import everybody
 from prefect_trackrecord.history import History, ItemChanges, Records
-from prefect_trackrecord.report import REPORT_ROLE, Filters
+from prefect_trackrecord.report import Filters
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def narrowed(collected: Collected, config: ReportConfig, part: ReportConfig) -> 
         return replace(history, runs=tuple(r for r in history.runs if config.filters.matches(r)))
 
     runs, previous = both(collected.runs), both(collected.previous)
-    ids = {r.run_id for r in (*runs.runs, *previous.runs) if part.filters.matches(r) and r.role != REPORT_ROLE}
+    ids = {r.run_id for r in (*runs.runs, *previous.runs) if part.filters.matches(r) and r.role is None}
     items = ItemChanges(tuple(c for c in collected.items.changes if c.run_id in ids), collected.items.complete)
     return replace(
         collected,

@@ -169,7 +169,7 @@ class RunMetadata(Model):
     """One run. The first block of fields is the seed's; the rest is additive.
 
     Attributes:
-        role: `report` for our own delivery report, which is left out of its own figures.
+        role: what the run does for others: `report` (a delivery report), `upkeep` (recover); reports leave it out.
         parent_run_id: the run inside which this one ran.
         run_count: attempts of the flow so far; `attempts` tells each.
         parameters: masked.

@@ -177,7 +177,7 @@ def build_report(
 
 def chosen(runs: Iterable[RunMetadata], filters: Filters, include_reports: bool = False) -> list[RunMetadata]:
     """The runs that a report with these filters counts."""
-    return [r for r in runs if filters.matches(r) and (include_reports or r.role != REPORT_ROLE)]
+    return [r for r in runs if filters.matches(r) and (include_reports or r.role is None)]
 
 
 def _damaged(records: Records | None) -> Sequence[DamagedDocumentError]:
