@@ -105,7 +105,7 @@ def test_a_server_that_is_down_costs_seconds_and_loses_nothing(s3_server, bucket
         with RunTracker("c", storage=storage) as tracker:
             assert tracker.track_file("a")
         assert time.monotonic() - began < 20, "bounded, also on a busy machine; docs/benchmarks.md has the figure"
-    assert any("can't be written" in r.message and "trackrecord recover" in r.message for r in caplog.records)
+    assert any("can't be written" in r.message and "trackrecord.recover(storage)" in r.message for r in caplog.records)
     monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "30")
     current.cache_clear()
     back = TrackingStorage(base_path=f"s3://{bucket}/history", options=s3_server.options)

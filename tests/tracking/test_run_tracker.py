@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta, timezone
 
 import pytest
 
+from prefect_trackrecord import events as ev
 from prefect_trackrecord.errors import ConfigurationError, DateRangeError, StorageUrlError, UsageError
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.tracking import (
@@ -307,3 +308,102 @@ def test_memory_store_goes_through_the_spool_and_leaves_nothing_there():
         assert list(storage.archive.spooled())
     assert storage.archive.run(tracker.run_id).total_files == 1
     assert list(storage.archive.spooled()) == []
+
+
+# --- odd input from a pipeline is stored as best it can be ---------------------------------------------------
+
+
+def test_numbers_that_are_none_cost_nothing_else(storage):
+    with RunTracker("c", storage=storage, role=5) as tracker:
+        assert not tracker.metric("ratio", float("nan"))
+        assert tracker.metric("rows", "12")
+        tracker.track_file("a", metrics={"x": float("inf"), "y": 2}, processing_time_ms=float("nan"))
+        tracker.track_file(b"b", processing_time_ms="12", started_at="yesterday")
+        tracker.track_file(3, "failed", traceback=ValueError("bad"))
+        tracker.record_email_results([{"email": "x@y.z", "at": "yesterday"}, {"email": "q@y.z", "status": "bounced"}])
+    run = storage.archive.run(tracker.run_id)
+    assert (run.status, run.total_files, run.role) == ("partial_success", 3, "5")
+    assert run.metrics == {"rows": 12}
+    assert any("ratio is no number: nan" in cause for cause in run.tracking_errors)
+    rows = {r.file_path: r for r in storage.archive.files(run)}
+    assert rows["a"].metrics == {"y": 2}
+    assert rows["b"].processing_time_ms == 12
+    assert "ValueError: bad" in rows["3"].traceback
+    assert (run.emails_sent, run.emails_failed) == (1, 1)
+    assert "bounced" in storage.archive.emails(run)[1].reason
+
+
+def test_an_event_that_makes_no_document_costs_only_its_field(storage):
+    tracker = RunTracker("c", storage=storage)
+    tracker.start()
+    tracker._emit(ev.RunUpdated(at=NOON, run={"tags": 5, "flow_name": "f"}))
+    run = tracker.complete(reason=5)
+    assert (run.status, run.flow_name, run.tags, run.reason) == ("success", "f", [], "5")
+    assert run.tracking_errors == {"tags could not be kept: 5": 1}
+
+
+def test_one_odd_row_costs_no_other_row(storage):
+    with RunTracker("c", storage=storage) as tracker:
+        tracker.track_file("a")
+        tracker.track_file("b")
+    path = next((storage.archive.store.local_root / "file_logs").rglob("*_files.json"))
+    path.write_text(path.read_text().replace('"file_path":"b"', '"file_path":"b","metrics":{"x":null}'))
+    assert [r.file_path for r in storage.archive.files(storage.archive.run(tracker.run_id))] == ["a", "b"]
+
+
+def test_secrets_in_urls_do_not_travel(storage):
+    url = "http://u:geheim@h/f?sig=geheim&x=1&X-Amz-Signature=geheim"
+    with RunTracker("c", config_path=url, target_date=url, storage=storage) as tracker:
+        tracker.track_file(url, "failed", error_message=f"GET {url}", output_path=url, traceback=url)
+        tracker.complete("failed", url, reason=url)
+    for entry in storage.archive.store.list(""):
+        assert b"geheim" not in storage.archive.store.get(entry.key).data, entry.key
+
+
+def test_the_later_save_of_a_file_or_mail_counts(storage):
+    for status in ("failed", "success"):
+        storage.save_file_logs([FileProcessingLog(run_id="r", file_path="d", status=status)])
+    for status in ("failed", "sent"):
+        storage.save_email_logs([EmailResult(email="x@y.z", status=status)], "r")
+    with RunTracker("c", storage=storage, new_id=lambda: "r"):
+        pass
+    run = storage.archive.run("r")
+    assert (run.success_count, run.failed_count, run.emails_sent, run.emails_failed) == (1, 0, 1, 0)
+
+
+def test_a_lost_or_damaged_document_is_made_again(storage):
+    with RunTracker("c", storage=storage) as tracker:
+        tracker.track_file("a")
+    path = next((storage.archive.store.local_root / "run_metadata").rglob("*.json"))
+    for damage in (path.unlink, lambda: path.write_text("{")):
+        damage()
+        (done,) = recover(storage)
+        assert done.run.total_files == 1
+        assert storage.archive.run(tracker.run_id).status == "success"
+        assert recover(storage) == []
+
+
+def test_a_running_run_tells_what_came_so_far(storage):
+    tracker = RunTracker("c", storage=storage)
+    tracker.start()
+    tracker.track_file("a")
+    tracker.track_file("b", "failed")
+    run = storage.archive.run(tracker.run_id)
+    assert (run.status, run.total_files, run.failed_count) == ("running", 2, 1)
+    assert len(storage.archive.files(run)) == 2
+    tracker.complete()
+
+
+def test_one_warning_a_store(tmp_path, caplog):
+    place = tmp_path / "store"
+    place.write_text("in the way")
+    for _ in range(2):
+        with RunTracker("c", storage=TrackingStorage(base_path=place)) as tracker:
+            tracker.track_file("a")
+    assert len([r for r in caplog.records if "can't be written" in r.message]) == 1
+
+
+def test_a_file_url_with_a_local_filesystem_is_that_folder(tmp_path):
+    fsspec = pytest.importorskip("fsspec")
+    storage = TrackingStorage(artifact_manager=fsspec.filesystem("file"), base_path=f"file://{tmp_path}/x")
+    assert storage.archive.store.local_root == tmp_path / "x"

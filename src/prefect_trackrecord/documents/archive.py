@@ -17,9 +17,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout, window
-from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
+from prefect_trackrecord.documents.fold import Documents
+from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.documents.saving import known_day, save
 from prefect_trackrecord.documents.seal import dump_model, read_fold, seal, utc_now
 from prefect_trackrecord.errors import (
@@ -28,7 +31,7 @@ from prefect_trackrecord.errors import (
     RunNotFoundError,
     StoreError,
 )
-from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
+from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.settings import Settings, current
 from prefect_trackrecord.store import open_store
@@ -65,10 +68,14 @@ class Archive:
     Args:
         place: where the store is, or an opened store.
         settings: deadlines and the spool's folder; the process's own where left out.
+        name: what a person calls it (a block's name), for messages; its URL where left out.
     """
 
-    def __init__(self, place: StoreConfig | Store, settings: Settings | None = None) -> None:
+    def __init__(
+        self, place: StoreConfig | Store, settings: Settings | None = None, *, name: str | None = None
+    ) -> None:
         self.settings = settings or current()
+        self._name = name
         self._config = place if isinstance(place, StoreConfig) else None
         self._store: Store | None = None if isinstance(place, StoreConfig) else place
 
@@ -115,13 +122,28 @@ class Archive:
     def _diverted(self, trouble: str) -> None:
         self.warn(
             f"the history at {self.store.url} can't be written ({trouble}); events are kept in {self.spool}. "
-            f"Once it can be written again: trackrecord recover --storage {self.store.url}"
+            f"{self._way_out()}",
+            about=f"can't be written: {self.store.url}",
         )
 
-    def warn(self, text: str) -> None:
-        """Log a warning, once per text and process."""
-        if text not in _warned:
-            _warned.add(text)
+    def not_stored(self, run_id: str, exc: Exception) -> None:
+        """Warn that a run's documents could not be made; its events are kept."""
+        self.warn(
+            f"the history at {self.store.url} can't be written ({exc}); the events of run {run_id} are kept on this "
+            f"host. {self._way_out()}",
+            about=f"can't be written: {self.store.url}",
+        )
+
+    def _way_out(self) -> str:
+        if self._config is not None and self._config.options and self._name in (None, self._config.url):
+            return "Once it can be written again: prefect_trackrecord.recover(storage), with the same TrackingStorage"
+        return f"Once it can be written again: trackrecord recover --storage {self._name or self.store.url}"
+
+    def warn(self, text: str, *, about: str | None = None) -> None:
+        """Log a warning, once per process and text, or per what it is `about`."""
+        key = about or text
+        if key not in _warned:
+            _warned.add(key)
             logger.warning(text)
 
     def announce(self, run: RunMetadata) -> None:
@@ -236,22 +258,36 @@ class Archive:
         """
         day = known_day(self.store, run_id)
         if day is not None and (blob := self.store.get(layout.run_key(run_id, day))) is not None:
+            key = layout.run_key(run_id, day)
             try:
-                return RunMetadata.model_validate_json(blob.data)
-            except ValueError as exc:
-                raise DamagedDocumentError(layout.run_key(run_id, day), str(exc).splitlines()[0]) from None
-        if day is not None:
-            fold, sizes = read_fold(self.store, run_id)
-            if sizes and fold.tracked:
-                return fold.documents(fold.end()).run
+                run = RunMetadata.model_validate_json(blob.data)
+            except ValidationError as exc:
+                way_out = "trackrecord recover makes it again from the journal"
+                raise DamagedDocumentError(key, f"{window.first_line(exc)}; {way_out}") from None
+            if run.status is not RunStatus.RUNNING:
+                return run
+        if (live := self._live(run_id)) is not None:
+            return live.run
+        if day is not None and blob is not None:
+            return run
         raise RunNotFoundError(f"no run {run_id} in {self.store.url}; trackrecord runs list shows what is there")
 
+    def _live(self, run_id: str) -> Documents | None:
+        """What the journal says of a run so far, with what this host still keeps; None where it says nothing."""
+        fold, sizes = read_fold(self.store, run_id)
+        for path in segment_paths(self.spool / layout.safe_part(run_id)):
+            if path.name not in sizes:
+                fold.add_all(SegmentReader(path.read_bytes()))
+        return fold.documents(fold.end()) if fold.started and fold.tracked else None
+
     def files(self, run: RunMetadata) -> list[FileProcessingLog]:
-        """A run's file rows.
+        """A run's file rows; of a run that is still running those so far.
 
         Raises:
             DamagedDocumentError: the document can't be read.
         """
+        if run.status is RunStatus.RUNNING and (live := self._live(run.run_id)) is not None:
+            return window.FILE_ROWS.validate_python(live.files)
         return self._rows(run, layout.files_key, window.FILE_ROWS)
 
     def emails(self, run: RunMetadata) -> list[EmailResult]:

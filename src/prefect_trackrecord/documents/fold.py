@@ -10,7 +10,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
@@ -23,6 +25,7 @@ from prefect_trackrecord.documents.models import (
 )
 from prefect_trackrecord.documents.occurrences import by_file
 from prefect_trackrecord.documents.rollup import roll_up
+from prefect_trackrecord.journal.plain import text_of
 
 RECOVERED = "recovered"
 """How the reason of an end begins that somebody else gave a run which could not give it itself."""
@@ -131,7 +134,7 @@ class Fold:
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
         files = self._file_rows()
-        emails = self._email_rows()
+        emails, odd_emails = self._email_rows()
         run = self._run_fields()
         if files:
             counts = Counter(row["status"] for row in files)
@@ -142,11 +145,13 @@ class Fold:
             sums = Counter(row["status"] for row in emails)
             run.update({f"emails_{s}": sums[s] for s in ("sent", "failed", "skipped")})
             run["email_results"] = emails
-        errors = self._failures + Counter(run.get("tracking_errors") or {})
-        run.update(tracking_errors=dict(errors), generation=generation, schema_version=SCHEMA_VERSION)
+        run.update(generation=generation, schema_version=SCHEMA_VERSION)
         if ended is not None:
             run.update(_ending(run, ended))
-        return Documents(run=RunMetadata.model_validate(run), files=files, emails=emails)
+        saved = run.pop("tracking_errors", None)
+        made, odd = lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": self.first_at})
+        errors = self._failures + Counter(saved if isinstance(saved, dict) else {}) + odd + odd_emails
+        return Documents(run=made.model_copy(update={"tracking_errors": dict(errors)}), files=files, emails=emails)
 
     def _run_fields(self) -> dict[str, Any]:
         saved = self._saved.get("run")
@@ -191,13 +196,12 @@ class Fold:
 
     def _file_rows(self) -> list[dict[str, Any]]:
         rows = [_file_row(self.run_id, file) for outcomes in self._files.values() for file in by_file(outcomes)]
-        known = {(row["file_path"], row.get("file_type"), row.get("agent_id")) for row in rows}
-        for saved in self._saved.get("files", ()):
-            for row in saved.value:
-                identity = (row.get("file_path"), row.get("file_type"), row.get("agent_id"))
-                if identity in known:
-                    continue
-                known.add(identity)
+        known = {_file_identity(row) for row in rows}
+        saved: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for event in sorted(self._saved.get("files", ()), key=lambda e: e.at):
+            saved.update((_file_identity(row), row) for row in event.value)  # the later word on a file counts
+        for identity, row in saved.items():
+            if identity not in known:
                 rows.append({**row, "run_id": self.run_id, "error_fingerprint": _fingerprint(row)})
         metrics: dict[str, dict[str, float]] = {}
         for m in sorted(self._metrics, key=lambda m: m.at):
@@ -208,15 +212,21 @@ class Fold:
                 row["metrics"] = {**(row.get("metrics") or {}), **metrics[row["file_path"]]}
         return rows
 
-    def _email_rows(self) -> list[dict[str, Any]]:
-        rows = [{"run_id": self.run_id, "at": e.at, **e.row} for e in sorted(self._emails, key=lambda e: e.at)]
-        known = {_email_identity(row) for row in rows}
-        for saved in self._saved.get("emails", ()):
-            for row in saved.value:
-                if _email_identity(row) not in known:
-                    known.add(_email_identity(row))
-                    rows.append({**row, "run_id": self.run_id})
-        return [EmailResult.model_validate(row).model_dump(mode="json") for row in rows]
+    def _email_rows(self) -> tuple[list[dict[str, Any]], Counter[str]]:
+        own = [{"at": e.at, **e.row} for e in sorted(self._emails, key=lambda e: e.at)]
+        known = {_email_identity(row) for row in own}
+        batches: list[list[dict[str, Any]]] = []
+        for event in sorted(self._saved.get("emails", ()), key=lambda e: e.at, reverse=True):
+            # what was tracked, and what was saved later, has the last word on a mail; one batch may hold two to one
+            batches.insert(0, [row for row in event.value if _email_identity(row) not in known])
+            known.update(_email_identity(row) for row in event.value)
+        odd: Counter[str] = Counter()
+        rows: list[dict[str, Any]] = []
+        for row in (row for batch in (own, *batches) for row in batch):
+            made, trouble = lenient(EmailResult, {**row, "run_id": self.run_id}, {})
+            rows.append(made.model_dump(mode="json"))
+            odd += trouble
+        return rows, odd
 
 
 def is_recovered(ended: ev.RunEnded) -> bool:
@@ -280,8 +290,41 @@ def _fingerprint(row: dict[str, Any]) -> str | None:
     return error_fingerprint(row.get("error_type"), row.get("error_message"), place_of(row.get("traceback")))
 
 
+def _file_identity(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("file_path", "file_type", "agent_id"))
+
+
 def _email_identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("agent_id", "agent_name", "email", "status", "reason", "message_id"))
+    return tuple(row.get(name) for name in ("agent_id", "agent_name", "email", "message_id"))
+
+
+Made = TypeVar("Made", bound=BaseModel)
+
+
+def lenient(model: type[Made], fields: dict[str, Any], needed: dict[str, Any]) -> tuple[Made, Counter[str]]:
+    """A model of fields some of which may be no good: those are left out and counted, never the whole.
+
+    Args:
+        model: the model.
+        fields: its fields.
+        needed: what stands in for a required field that is no good.
+
+    Raises:
+        ValidationError: a required field is no good, and nothing stands in for it.
+    """
+    odd: Counter[str] = Counter()
+    fields = dict(fields)
+    while True:
+        try:
+            return model.model_validate(fields), odd
+        except ValidationError as exc:
+            for name in {str(error["loc"][0]) for error in exc.errors() if error["loc"]}:
+                value = fields.pop(name, None)
+                odd[f"{name} could not be kept: {text_of(value, 80)}"] += 1
+                if name in needed and value is not needed[name]:
+                    fields[name] = needed[name]
+                elif name not in model.model_fields or model.model_fields[name].is_required():
+                    raise
 
 
 def _ending(run: dict[str, Any], ended: ev.RunEnded) -> dict[str, Any]:

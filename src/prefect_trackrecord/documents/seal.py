@@ -87,8 +87,7 @@ def seal(store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None 
         if not found.segments:
             return None
         try:
-            record, fold = found.decide(store, run_id, now, ended)
-            docs = fold.documents(_ended_of(record), generation=record.generation)
+            record, docs = found.decide(store, run_id, now, ended)
             if _write(store, run_id, record, docs):
                 return docs.run
         except (KeyExistsError, ConflictError):
@@ -159,22 +158,25 @@ class _Journal:
             raise StoreError(f"{key} is gone")
         return SealRecord.load(key, blob.data)
 
-    def decide(self, store: Store, run_id: str, now: datetime, ended: ev.RunEnded | None) -> tuple[SealRecord, Fold]:
-        """The record to carry out, made here where the newest one does not cover the segments as they are."""
+    def decide(
+        self, store: Store, run_id: str, now: datetime, ended: ev.RunEnded | None
+    ) -> tuple[SealRecord, Documents]:
+        """The record to carry out and its documents; made here where the newest does not cover the segments."""
         before = self.newest(store, run_id)
         if before is not None and all(size <= before.segments.get(n, 0) for n, size in self.segments.items()):
-            return before, read_fold(store, run_id, before.segments)[0]
+            return before, _documents(before, read_fold(store, run_id, before.segments)[0])
         fold, sizes = read_fold(store, run_id, self.segments)
         if before is not None and sizes == before.segments:  # grew by a torn line only
-            return before, fold
+            return before, _documents(before, fold)
         record = SealRecord(
             generation=self.generation + 1,
             day=before.day if before else layout.day_of(fold.first_start() or now),
             segments=sizes,
             ended=_fields_of(_settle(before, fold, ended)),
         )
+        docs = _documents(record, fold)  # before the record is there: what can't be made must not count as sealed
         store.create(layout.seal_key(run_id, record.generation), record.dump())
-        return record, fold
+        return record, docs
 
 
 def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) -> ev.RunEnded | None:
@@ -194,6 +196,10 @@ def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) ->
     if own is None or is_recovered(own) or is_recovered(first):
         return first
     return ending
+
+
+def _documents(record: SealRecord, fold: Fold) -> Documents:
+    return fold.documents(_ended_of(record), generation=record.generation)
 
 
 def _fields_of(ended: ev.RunEnded | None) -> dict[str, Any] | None:

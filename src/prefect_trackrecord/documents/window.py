@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
 
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.fold import lenient
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
 from prefect_trackrecord.store.base import Store
@@ -52,7 +54,9 @@ def _moment(value: Bound) -> datetime | None:
             raise DateRangeError(f"{value!r} is no date; write it as 2026-01-31") from None
     if isinstance(value, datetime):
         return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
-    return datetime.combine(value, time.min, timezone.utc) if value is not None else None
+    if value is None or isinstance(value, date):
+        return datetime.combine(value, time.min, timezone.utc) if value is not None else None
+    raise DateRangeError(f"{value!r} is no date; write it as 2026-01-31")
 
 
 def read_window(
@@ -113,7 +117,11 @@ def read_rows(store: Store, key: str, adapter: TypeAdapter[Any]) -> list[Any]:
     try:
         rows: list[Any] = adapter.validate_json(blob.data)
     except ValidationError as exc:
-        raise DamagedDocumentError(key, first_line(exc)) from None
+        model = FileProcessingLog if adapter is FILE_ROWS else EmailResult
+        try:
+            return [lenient(model, row, {})[0] for row in orjson.loads(blob.data)]  # an odd value costs no other row
+        except (ValueError, TypeError):
+            raise DamagedDocumentError(key, first_line(exc)) from None
     return rows
 
 

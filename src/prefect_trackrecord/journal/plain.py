@@ -40,6 +40,11 @@ _SECRET_PAIRS = frozenset(
 )
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _URL_PASSWORD = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:]*:)[^\s/@]+(?=@)")
+_QUERY_SECRET = re.compile(
+    r"(?P<head>[?&][\w.-]*(?:token|sig|signature|secret|password|passwd|pwd|credential|api[_-]?key|access[_-]?key)=)"
+    r"[^&\s#'\"<>]+",
+    re.IGNORECASE,
+)
 _SECRET_TYPES = (SecretStr, SecretBytes, Secret)
 
 
@@ -52,8 +57,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """`text` with the passwords of URLs in it masked."""
-    return _URL_PASSWORD.sub(rf"\g<head>{MASK}", text) if "://" in text else text
+    """`text` with the passwords of URLs in it masked, and their query's tokens, keys and signatures."""
+    if "://" in text:
+        text = _URL_PASSWORD.sub(rf"\g<head>{MASK}", text)
+    if "=" in text and ("?" in text or "&" in text):
+        text = _QUERY_SECRET.sub(rf"\g<head>{MASK}", text)
+    return text
 
 
 def plain(value: Any, *, mask: bool = True, max_text: int | None = None, max_items: int | None = None) -> Any:

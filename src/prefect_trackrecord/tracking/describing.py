@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import os
 import platform
 import traceback as tb
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from prefect_trackrecord.journal.plain import clean
+from prefect_trackrecord.journal.plain import clean, mask_text, text_of
 
 MAX_TEXT = 10_000
 MAX_PARAMETER = 1_000
@@ -32,7 +34,7 @@ def describe(exc: BaseException) -> str:
         text = str(exc)
     except Exception:  # noqa: BLE001 - a foreign __str__ may raise anything
         text = ""
-    return clean(text)[:MAX_TEXT] or type(exc).__name__
+    return mask_text(clean(text))[:MAX_TEXT] or type(exc).__name__
 
 
 def traceback_tail(exc: BaseException) -> str:
@@ -41,12 +43,33 @@ def traceback_tail(exc: BaseException) -> str:
         text = "".join(tb.format_exception(type(exc), exc, exc.__traceback__))
     except Exception:  # noqa: BLE001 - formatting calls the exception's own methods
         return type(exc).__name__
-    return clean(text[-TRACEBACK_TAIL:])
+    return mask_text(clean(text[-TRACEBACK_TAIL:]))
 
 
 def text_or_none(value: Any, limit: int = MAX_PARAMETER) -> str | None:
-    """`value` as text, cut at `limit` with its length told; None stays None."""
+    """`value` as text, passwords in URLs masked, cut at `limit` with its length told; None stays None."""
     if value is None:
         return None
-    text = clean(value if isinstance(value, str) else str(value))
+    text = mask_text(as_text(value))
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
+
+
+def as_text(value: Any) -> str:
+    """Any value as text: paths and bytes by the file system's encoding, the rest by `str`; never raises."""
+    if isinstance(value, str):
+        return clean(value)
+    try:
+        if isinstance(value, bytes | os.PathLike):
+            return clean(os.fsdecode(value))
+        return clean(str(value))
+    except Exception:  # noqa: BLE001 - a foreign __str__ or __fspath__ may raise anything
+        return text_of(value)
+
+
+def number(value: Any) -> float | None:
+    """`value` as a finite number; None where it is none."""
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None

@@ -8,8 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from prefect_trackrecord.documents.models import EmailResult
-from prefect_trackrecord.journal.plain import clean
+from prefect_trackrecord.tracking.describing import MAX_TEXT, as_text, text_or_none
 
+_STATUSES = frozenset({"sent", "failed", "skipped"})
 _FIELDS = frozenset(EmailResult.model_fields)
 
 
@@ -38,8 +39,9 @@ def _row(status: str, entry: Any) -> dict[str, Any]:
     reason = body.get("reason") or body.get("error") or body.get("error_message")
     if reason is not None:
         row["reason"] = reason
-    row["status"] = status or row.get("status") or "sent"
-    return {
-        name: value if isinstance(value, int) and name == "schema_version" else clean(str(value))
-        for name, value in row.items()
-    }
+    found = as_text(status or row.get("status") or "sent").lower()
+    if found not in _STATUSES:
+        row["reason"] = " ".join(str(part) for part in (f"status {found!r}", reason) if part)
+        found = "failed"  # what is unknown must not be lost from the counts
+    row["status"] = found
+    return {name: value if name == "schema_version" else text_or_none(value, MAX_TEXT) for name, value in row.items()}

@@ -14,7 +14,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import RECOVERED, Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.seal import newest_record, utc_now
-from prefect_trackrecord.errors import StoreError, TrackRecordError
+from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
 from prefect_trackrecord.journal.writer import SUFFIX
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
@@ -70,8 +70,8 @@ def recover(
     for n, run_id in enumerate(candidates, 1):
         try:
             run = _recover_one(archive, run_id, ask, now)
-        except (TrackRecordError, OSError) as exc:
-            done.append(RecoveredRun(run_id, None, str(exc)))
+        except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
+            done.append(RecoveredRun(run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
             if run is not None:
                 done.append(RecoveredRun(run_id, run))
@@ -105,13 +105,19 @@ def _recover_one(archive: Archive, run_id: str, ask: Ask | None, now: Callable[[
 
 
 def _is_covered(archive: Archive, run_id: str) -> bool:
-    """Whether the newest seal holds all that the journal in the store does, of a run that has ended."""
+    """Whether a run has ended, its newest seal holds all of its journal, and its document is there."""
     record = newest_record(archive.store, run_id)
     if record is None or record.ended is None:
         return False
     entries = archive.store.list(layout.journal_prefix(run_id))
     names = {e.key.rsplit("/", 1)[-1]: e.size for e in entries if e.key.endswith(SUFFIX)}
-    return all(size <= record.segments.get(name, 0) for name, size in names.items())
+    if not all(size <= record.segments.get(name, 0) for name, size in names.items()):
+        return False
+    blob = archive.store.get(layout.run_key(run_id, record.day))  # a document that was lost or damaged is made again
+    try:
+        return blob is not None and bool(RunMetadata.model_validate_json(blob.data))
+    except ValueError:
+        return False
 
 
 def _look(archive: Archive, run_id: str) -> tuple[Fold, list[bool | None]]:

@@ -19,17 +19,19 @@ from typing import TYPE_CHECKING, Any
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunMetadata, RunStatus
-from prefect_trackrecord.errors import StoreError, TrackRecordError, UsageError
+from prefect_trackrecord.errors import StoreError, UsageError
 from prefect_trackrecord.journal.context import RunContext, current_run, inside_flow, reset_current, set_current
 from prefect_trackrecord.journal.liveness import host_name
-from prefect_trackrecord.journal.plain import clean, plain
+from prefect_trackrecord.journal.plain import clean, mask_text, plain
 from prefect_trackrecord.tracking import abort
 from prefect_trackrecord.tracking.describing import (
     MAX_ITEMS,
     MAX_PARAMETER,
     MAX_TEXT,
     TRACEBACK_TAIL,
+    as_text,
     describe,
+    number,
     text_or_none,
     traceback_tail,
     versions,
@@ -128,22 +130,28 @@ class RunTracker:
 
     def _start_fields(self, parent: str | None, moment: datetime) -> dict[str, Any]:
         return {
-            "command": clean(str(self.command)),
+            "command": text_or_none(self.command),
             "subcommand": text_or_none(self.subcommand),
             "config_path": text_or_none(self.config_path),
             "target_date": text_or_none(self.target_date),
             "started_at": moment,
-            "role": self._role,
+            "role": text_or_none(self._role),
             "parent_run_id": parent,
             "parameters": plain(dict(self._parameters or {}), max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
-            "tags": [clean(str(t)) for t in self._tags],
+            "tags": [text_or_none(t) for t in self._tags],
             "host": host_name(),
             "pid": os.getpid(),
             "versions": versions(),
         }
 
     def complete(
-        self, status: RunStatus | str | None = None, error_message: str | None = None, **more: Any
+        self,
+        status: RunStatus | str | None = None,
+        error_message: str | None = None,
+        *,
+        error_type: str | None = None,
+        traceback: str | None = None,
+        reason: str | None = None,
     ) -> RunMetadata | None:
         """End the run and make its documents.
 
@@ -151,7 +159,8 @@ class RunTracker:
             status: how it ended; where left out its items say it: none failed (files and emails), success; all files
                 failed, failed; else partial success.
             error_message: why it failed, if it did.
-            **more: `error_type`, `traceback`, `reason`.
+            error_type, traceback: of that error.
+            reason: why it ended as it did, where that needs words.
 
         Returns:
             The run's metadata as stored; None when the store can't be written now (a warning says so; the events are
@@ -170,7 +179,12 @@ class RunTracker:
             self._state, self.completing = "completed", True
         try:
             ended = ev.RunEnded(
-                at=self._now(), status=value, error_message=text_or_none(error_message, MAX_TEXT), **more
+                at=self._now(),
+                status=value,
+                error_message=text_or_none(error_message, MAX_TEXT),
+                error_type=text_or_none(error_type),
+                traceback=text_or_none(traceback, MAX_TEXT),
+                reason=text_or_none(reason),
             )
             self._emit(ended)
             if self._token is not None:
@@ -184,11 +198,8 @@ class RunTracker:
     def _seal(self, ended: ev.RunEnded | None) -> RunMetadata | None:
         try:
             return self.archive.seal(self.run_id, now=self._now(), ended=ended)
-        except (TrackRecordError, OSError) as exc:
-            self.archive.warn(
-                f"the history at {self.storage.url} can't be written ({exc}); the events of run {self.run_id} are "
-                f"kept on this host. Once it can be written again: trackrecord recover --storage {self.storage.url}"
-            )
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
+            self.archive.not_stored(self.run_id, exc)
             return None
 
     def __enter__(self) -> Self:
@@ -222,7 +233,7 @@ class RunTracker:
         agent_id: str | None = None,
         processing_time_ms: float | None = None,
         reason: str | None = None,
-        traceback: str | None = None,
+        traceback: str | BaseException | None = None,
         started_at: datetime | None = None,
         metrics: Mapping[str, float] | None = None,
     ) -> bool:
@@ -248,7 +259,7 @@ class RunTracker:
             ValueError: `status` is no status.
         """
         now = self._now()
-        row: dict[str, Any] = {"file_path": clean(os.fspath(file_path)), "status": FileStatus(status).value}
+        row: dict[str, Any] = {"file_path": mask_text(as_text(file_path)), "status": FileStatus(status).value}
         given = (
             ("file_type", file_type),
             ("agent_id", agent_id),
@@ -260,15 +271,16 @@ class RunTracker:
         for name, value in given:
             if value is not None:
                 row[name] = text_or_none(value, MAX_TEXT)
-        if traceback:
-            row["traceback"] = clean(traceback[-TRACEBACK_TAIL:])
-        if processing_time_ms is not None:
-            row["processing_time_ms"] = round(processing_time_ms)
-        if started_at is not None:
+        if traceback is not None:
+            text = traceback_tail(traceback) if isinstance(traceback, BaseException) else as_text(traceback)
+            row["traceback"] = mask_text(text[-TRACEBACK_TAIL:])
+        if processing_time_ms is not None and (took := number(processing_time_ms)) is not None:
+            row["processing_time_ms"] = round(took)
+        if isinstance(started_at, datetime):
             row["started_at"] = started_at
         row["ended_at"] = now
         if metrics:
-            row["metrics"] = {str(name): float(value) for name, value in metrics.items()}
+            row["metrics"] = self._finite(metrics)
         return self._emit(ev.FileTracked(at=now, row=row))
 
     def record_email_results(self, results: Mapping[str, Any] | Sequence[Any]) -> bool:
@@ -291,12 +303,28 @@ class RunTracker:
     def metric(self, name: str, value: float, file: str | os.PathLike[str] | None = None) -> bool:
         """Note a number of the run, or of one of its files, for reports to compare; the last one of a name stays.
 
+        A value that is no finite number is counted in the run's tracking errors instead, and False returned.
+
         Raises:
             UsageError: the tracker was not started.
-            TypeError, ValueError: `value` is no number.
         """
-        path = None if file is None else clean(os.fspath(file))
-        return self._emit(ev.MetricTracked(at=self._now(), name=clean(str(name)), value=float(value), file=path))
+        path = None if file is None else mask_text(as_text(file))
+        kept = self._finite({name: value})
+        return all(
+            [self._emit(ev.MetricTracked(at=self._now(), name=n, value=v, file=path)) for n, v in kept.items()]
+            or [False]
+        )
+
+    def _finite(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics that are finite numbers; the others are counted as tracking errors."""
+        kept: dict[str, float] = {}
+        for name, value in metrics.items():
+            found = number(value)
+            if found is None:
+                self.tracking_failed(f"metric {as_text(name)} is no number: {text_or_none(value, 80)}")
+            else:
+                kept[as_text(name)] = found
+        return kept
 
     def final_state(self, data: Any = None, *, fail_over: float | None = None) -> Any:
         """The Prefect state that tells how the run's items came out, for a flow to return.

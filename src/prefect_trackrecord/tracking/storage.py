@@ -25,7 +25,8 @@ class TrackingStorage:
     Args:
         artifact_manager: an fsspec filesystem, or a Prefect filesystem block (RemoteFileSystem, LocalFileSystem);
             the protocol of `base_path` is then dropped and the path taken inside it. None: `base_path` says it all.
-        base_path: a local folder or an fsspec URL; `azure://container/path` is an alias of `abfs://`.
+        base_path: a local folder, an fsspec URL (`azure://container/path` is an alias of `abfs://`), or a Prefect
+            block, `trackrecord-storage/<name>`.
         options: fsspec's storage options for the URL (credentials).
 
     Attributes:
@@ -51,9 +52,11 @@ class TrackingStorage:
             store = open_store(StoreConfig(path), filesystem=filesystem, settings=settings)
             self.archive = Archive(store, settings)
         else:
-            config = StoreConfig(str(base_path or settings.default_path), dict(options or {}))
+            place = str(base_path or settings.default_path)
+            own = StoreConfig(place, dict(options or {}))
+            config = _block_config(place) if place.startswith(BLOCK_PREFIX) else own
             check_url(config.url)
-            self.archive = Archive(config, settings)
+            self.archive = Archive(config, settings, name=place)
         self.damaged: list[DamagedDocumentError] = []
 
     @property
@@ -120,7 +123,7 @@ class TrackingStorage:
 
 def _filesystem_of(manager: Any, base_path: str) -> tuple[Any, str]:
     """The fsspec filesystem behind an artifact manager (None: the local one), and the path in it."""
-    path = base_path.split("://", 1)[-1].strip("/") if "://" in base_path else base_path
+    path = base_path.split("://", 1)[-1].rstrip("/") if "://" in base_path else base_path
     if hasattr(manager, "cat_file") and hasattr(manager, "pipe_file"):
         return manager, path
     root = str(getattr(manager, "basepath", None) or "")
@@ -152,9 +155,6 @@ def resolve_storage(
     if isinstance(storage, StoreConfig):
         return TrackingStorage(base_path=storage.url, options=storage.options, settings=settings)
     place = storage or settings.tracking_path or settings.prefect_storage or settings.default_path
-    if isinstance(place, str) and place.startswith(BLOCK_PREFIX):
-        config = _block_config(place)
-        return TrackingStorage(base_path=config.url, options=config.options, settings=settings)
     return TrackingStorage(base_path=place, settings=settings)
 
 
