@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from httpx import Response
+from httpx import HTTPError, Response
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import FlowRun
 from prefect.client.schemas.actions import ArtifactCreate
@@ -20,6 +22,7 @@ from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord.journal.plain import mask_text
 
 SECONDS = 2.0
+QUICK = 0.5
 LONGEST = 15.0
 PAGE = 200
 MAX_FAILED_TASKS = 100
@@ -71,18 +74,28 @@ def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
 def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> dict[str, Any]:
     """What became of a flow run's task runs, as fields of its metadata.
 
-    The API lags behind what happens. A task run whose end this process has seen is told as seen; where tasks run
-    in other processes, the API is read again for as long as the time allows.
+    The API lags behind what happens. A task run whose end this process has seen is told as seen, and where it has
+    seen them all an API that is busy is not waited for; where tasks run in other processes, the API is read again
+    for as long as the time allows.
 
     Raises:
         Exception: the API did not answer.
     """
+    if _has_seen_all(run):
+        try:
+            return _asked(prefect, run, flow_run, time.monotonic() + QUICK)
+        except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
+            return observed(run)
     # What has run for long has left the API much to do; it may take that run longer to tell of it.
     deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))
+    return _asked(prefect, run, flow_run, deadline)
+
+
+def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     if flow_run.deployment_id is not None:
         path = f"/deployments/{flow_run.deployment_id}"
-        answer = prefect.request("GET", path, timeout=SECONDS)
+        answer = prefect.request("GET", path, timeout=max(0.1, deadline - time.monotonic()))
         if answer.is_success:
             fields["deployment_name"] = answer.json().get("name")
     rows = _read(prefect, flow_run, deadline)
@@ -112,6 +125,11 @@ def create_artifact(prefect: Requests, flow_run: FlowRun, key: str, text: str, d
 def _elsewhere() -> bool:
     context = FlowRunContext.get()
     return context is not None and not isinstance(context.task_runner, ThreadPoolTaskRunner)
+
+
+def _has_seen_all(run: LiveRun) -> bool:
+    """Whether this process sees the end of all the run's tasks: they run in its threads, and Prefect logs that."""
+    return bool(run.tasks) and not _elsewhere() and logging.getLogger("prefect.task_runs").isEnabledFor(logging.INFO)
 
 
 def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
