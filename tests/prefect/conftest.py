@@ -21,6 +21,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(scope="session", autouse=True)
 def prefect_api(tmp_path_factory):
     """An ephemeral server of these tests' own."""
+    from prefect.logging.configuration import setup_logging
     from prefect.settings import PREFECT_HOME, PREFECT_LOGGING_LEVEL, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -30,6 +31,7 @@ def prefect_api(tmp_path_factory):
     try:
         # the server makes its database first, which takes a busy machine long
         with temporary_settings({PREFECT_HOME: home, PREFECT_LOGGING_LEVEL: "INFO"}), prefect_test_harness(240):
+            setup_logging()  # its first call replaces the handlers by which tests see the log
             yield
     finally:
         os.environ.pop("PREFECT_HOME")

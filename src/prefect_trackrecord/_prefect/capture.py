@@ -50,13 +50,29 @@ class FlowTry:
 
     def _stated(self, result: Any) -> Any:
         options = self.run.options
-        if options is None or options.partial is None or isinstance(result, State):
+        if isinstance(result, State):
+            self._no_hook_follows(result)
+            return result
+        if options is None or (options.partial is None and options.fail_over is None):
             return result
         try:
-            return current.stated(self.run, result, failed=options.partial == "failed", fail_over=options.fail_over)
+            made = current.stated(self.run, result, failed=options.partial == "failed", fail_over=options.fail_over)
+            failed = isinstance(made, State) and made.is_failed()
+            return made if options.partial is not None or failed else result
         except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
             self.run.trouble("the state of a partial success could not be made", exc)
             return result
+
+    def _no_hook_follows(self, state: State[Any]) -> None:
+        """A returned Cancelled ends the flow run without a hook of it: it is finished here."""
+        context = FlowRunContext.get()
+        if not state.is_cancelled() or context is None or context.flow is None or context.flow_run is None:
+            return
+        try:
+            options = getattr(context.flow.fn, OPTIONS)
+            finishing.start(ended(context.flow, context.flow_run, state, options))
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+            self.run.trouble("a flow that returned Cancelled could not be tracked", exc)
 
     def raised(self, exc: BaseException) -> None:
         """The function raised. What becomes of the run is Prefect's to say; the attempt ended here."""

@@ -16,7 +16,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas import FlowRun
 from prefect.client.schemas.objects import State
-from prefect.context import FlowRunContext
+from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
@@ -63,9 +63,15 @@ class Finish:
             if self._timer is not None:
                 self._timer.cancel()
             context = contextvars.copy_context()
-            self._timer = threading.Timer(QUIET_PERIOD, context.run, args=(self,))
+            self._timer = threading.Timer(QUIET_PERIOD, context.run, args=(self._alone,))
             self._timer.daemon = False
             self._timer.start()
+
+    def _alone(self) -> None:
+        """Finish after the flow has ended: its client is closed by then, and is not to be used."""
+        SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        self()
 
     def _tasks(self, prefect: api.Requests | None) -> None:
         try:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TypedDict, cast
+
+from prefect.flows import FlowStateHook
 
 from prefect_trackrecord._prefect import capture
 from prefect_trackrecord._prefect.options import flow_options
+
+
+class FlowHooks(TypedDict):
+    """Prefect's arguments for the hooks of a flow."""
+
+    on_running: list[FlowStateHook[..., Any]]
+    on_completion: list[FlowStateHook[..., Any]]
+    on_failure: list[FlowStateHook[..., Any]]
+    on_crashed: list[FlowStateHook[..., Any]]
+    on_cancellation: list[FlowStateHook[..., Any]]
 
 
 def hooks(
@@ -17,7 +28,7 @@ def hooks(
     config_path: Any = None,
     target_date: Any = None,
     role: str | None = None,
-) -> dict[str, list[Callable[..., Any]]]:
+) -> FlowHooks:
     """As `track` for a flow, as Prefect's own arguments: `@flow(**hooks(storage="s3://bucket/history"))`.
 
     `partial` and `fail_over` need `track`: a hook can't choose a state. In the flow,
@@ -34,4 +45,4 @@ def hooks(
         "target_date": target_date,
         "role": role,
     }
-    return dict(capture.hook_lists(flow_options(None, given)))
+    return cast("FlowHooks", dict(capture.hook_lists(flow_options(None, given))))

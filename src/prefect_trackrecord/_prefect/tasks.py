@@ -69,7 +69,17 @@ class TaskTry:
         if isinstance(result, State) and result.is_failed():
             kind, message = outcome.error_of(result, None)
             self.attempt.update(status="failed", error_type=kind, error_message=message)
+        elif isinstance(result, State) and result.is_final() and not result.is_completed():
+            self._no_hook_follows(result)
         return result
+
+    def _no_hook_follows(self, state: State[Any]) -> None:
+        """A returned Cancelled or Crashed ends the task run without a hook of it."""
+        try:
+            _calls.pop(self.task_run.id, None)
+            _write(self.call, self.task_run, outcome.of_state(state, None))
+        except Exception as trouble:  # noqa: BLE001 - tracking never breaks the task
+            self.call.run.trouble("a task that returned its state could not be tracked", trouble)
 
     def raised(self, exc: BaseException) -> None:
         """The function raised; after anything but an `Exception` there may be no hook, so the row is written now."""
@@ -162,6 +172,8 @@ def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
     if known is not None:
         return known
     flow_options = runs.flow_options_of(context.flow)
+    if flow_options is None and (around := _run_around(str(context.flow_run.id))) is not None:
+        return around
     run, fresh = runs.open_run(context.flow_run.id, flow_options, runs.told_place(context) or options.storage)
     if fresh and flow_options is None:
         name = context.flow.name if context.flow else "?"
@@ -174,6 +186,14 @@ def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
         fields = flow_fields(context.flow, context.flow_run, None, context.parameters or {})
         run.emit(ev.RunUpdated(at=now(), run={**fields, "run_count": context.flow_run.run_count}))
     return run
+
+
+def _run_around(run_id: str) -> LiveRun | None:
+    """The tracked run inside which an untracked flow runs: what its tasks do belongs there; None outside of one."""
+    found = current_run()
+    if found is None or found.run_id == run_id or found.tracker is None:
+        return None
+    return runs.find(found.run_id) or LiveRun(found.run_id, found.tracker.storage, None)
 
 
 def _run_outside(task: Task[..., Any]) -> LiveRun | None:
@@ -241,7 +261,8 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
         row["started_at"] = call.attempts[0]["started_at"]
         row["processing_time_ms"] = round(call.milliseconds)
         last = call.attempts[-1]
-        if came.fields["status"] == "failed" and last["status"] in ("success", None):
+        timed_out = came.state is not None and came.state.name == "TimedOut"
+        if came.fields["status"] == "failed" and (timed_out or last["status"] in ("success", None)):
             # it returned, and Prefect then made a failure of it (a timeout, a result that can't be stored)
             last.update(status="failed", ended_at=last.get("ended_at") or at)
             last.update(error_type=came.fields.get("error_type"), error_message=came.fields.get("error_message"))

@@ -1,0 +1,130 @@
+"""States that functions return, tasks that nobody waits for, untracked subflows, and `fail_over` alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.states import Cancelled
+
+from prefect_trackrecord import track
+from prefect_trackrecord.tracking import RunStatus
+
+pytestmark = pytest.mark.prefect
+
+
+@track(file="path")
+@task
+def check(path):
+    if path == "bad":
+        raise ValueError("bad")
+    if path == "cancelled":
+        return Cancelled(message="stop")
+    if path == "late":
+        time.sleep(1)
+        raise ValueError("late")
+    return path
+
+
+def wait_until(true, seconds=30):
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.1)
+    assert true()
+
+
+@pytest.mark.parametrize("submit", [False, True])
+def test_a_task_that_returns_cancelled_is_a_file(only_run, submit):
+    @track
+    @flow
+    def nightly():
+        if submit:
+            check.submit("cancelled").wait()
+        else:
+            check("cancelled", return_state=True)
+        return "done"
+
+    nightly()
+    run, rows = only_run()
+    assert rows["cancelled"].status.value == "failed"
+    assert (rows["cancelled"].error_type, rows["cancelled"].error_message) == ("Cancelled", "stop")
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_flow_that_returns_cancelled_is_aborted(only_run, history, kind):
+    if kind == "sync":
+
+        @track
+        @flow
+        def nightly():
+            check("a")
+            return Cancelled(message="stop")
+
+        nightly(return_state=True)
+    else:
+
+        @track
+        @flow
+        async def later():
+            check("a")
+            return Cancelled(message="stop")
+
+        await later(return_state=True)
+    wait_until(lambda: history.list_runs()[0].status is RunStatus.ABORTED)
+    run, rows = only_run()
+    assert list(rows) == ["a"]
+    assert run.error_message == "stop"
+
+
+def test_a_task_that_nobody_waits_for_is_in_the_documents_and_the_artifact(history):
+    @track
+    @flow
+    def nightly():
+        check.submit("late")
+        check("a")
+        return "done"
+
+    state = nightly(return_state=True)
+    wait_until(lambda: history.list_runs()[0].total_files == 2)
+    (run,) = history.list_runs()
+    assert (run.status.value, run.failed_count, run.tracking_errors) == ("partial_success", 1, {})
+    body = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}}
+
+    def texts():
+        with get_client(sync_client=True) as client:
+            return [a["data"] for a in client.request("POST", "/artifacts/filter", json=body).json()]
+
+    wait_until(lambda: any("partial success" in text for text in texts()))
+
+
+def test_what_an_untracked_subflow_does_belongs_to_the_run_around_it(only_run):
+    @flow
+    def inner():
+        check("inside")
+
+    @track
+    @flow
+    def nightly():
+        check("outside")
+        inner()
+
+    nightly()
+    _, rows = only_run()
+    assert set(rows) == {"inside", "outside"}
+
+
+@pytest.mark.parametrize(("share", "name"), [(0.4, "Failed"), (0.6, "Completed")])
+def test_fail_over_alone_fails_the_flow_and_changes_nothing_below_it(history, share, name):
+    @track(fail_over=share)
+    @flow
+    def nightly():
+        check("a")
+        check("bad", return_state=True)
+        return "done"
+
+    state = nightly(return_state=True)
+    assert state.name == name
+    if name == "Completed":
+        assert state.result() == "done"
