@@ -28,7 +28,7 @@ from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd, now
 from prefect_trackrecord._prefect.wrapping import OPTIONS
-from prefect_trackrecord.journal.context import current_run
+from prefect_trackrecord.journal.context import current_run, run_set_here
 from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -190,7 +190,7 @@ def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
 
 def _run_around(run_id: str) -> LiveRun | None:
     """The tracked run inside which an untracked flow runs: what its tasks do belongs there; None outside of one."""
-    found = current_run()
+    found = run_set_here()
     if found is None or found.run_id == run_id or found.tracker is None:
         return None
     return runs.find(found.run_id) or LiveRun(found.run_id, found.tracker.storage, None)

@@ -43,6 +43,11 @@ def current_run() -> RunContext | None:
     return found if provider is None else cast("RunContext | None", provider.provide(found))
 
 
+def run_set_here() -> RunContext | None:
+    """What `set_current` set around this code, without asking Prefect."""
+    return _current.get()
+
+
 def inside_flow() -> bool:
     """Whether this code runs in a Prefect flow or task, tracked or not."""
     provider = _provider()
