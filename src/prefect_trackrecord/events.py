@@ -186,9 +186,7 @@ def encode(event: Event) -> bytes:
         return orjson.dumps(_mended(body), option=_OPTIONS)
 
 
-def encode_record(
-    at: datetime, process: str, record_id: str, record_type: str, op: str, data: dict[str, Any]
-) -> bytes:
+def encode_record(at: datetime, process: str, record_id: str, record_type: str, op: str, data: dict[str, Any]) -> bytes:
     """A `RecordChanged` as `encode` gives it, without making the object: traces are the busiest events there are."""
     body = {
         "kind": RecordChanged.kind,
