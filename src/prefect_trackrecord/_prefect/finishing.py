@@ -86,11 +86,7 @@ class Finish:
         try:
             return self.run.archive.seal(self.run.run_id, now=now(), ended=self.run.ended)
         except (TrackRecordError, OSError) as exc:
-            url = self.run.storage.url
-            self.run.archive.warn(
-                f"the history at {url} can't be written ({exc}); the events of run {self.run.run_id} are kept on "
-                f"this host. Once it can be written again: trackrecord recover --storage {url}"
-            )
+            self.run.archive.not_stored(self.run.run_id, exc)
             return None
 
     def _tell(self, sealed: RunMetadata | None, prefect: api.Requests | None) -> None:
