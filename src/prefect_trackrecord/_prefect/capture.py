@@ -21,9 +21,10 @@ from prefect_trackrecord._prefect import finishing, observed, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
-from prefect_trackrecord._prefect.runs import LiveRun, now
+from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord._prefect.wrapping import OPTIONS, options_of
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import RunNotFoundError, TrackRecordError
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
 from prefect_trackrecord.tracking import values

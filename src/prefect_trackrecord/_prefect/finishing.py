@@ -21,8 +21,9 @@ from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, artifact
-from prefect_trackrecord._prefect.runs import LiveRun, now
+from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
 
 LONGEST = 60.0

@@ -11,7 +11,6 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 from prefect import Flow
@@ -23,6 +22,7 @@ from prefect_trackrecord._prefect.options import FlowOptions, Storage
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.wrapping import options_of
 from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.plain import clean
 from prefect_trackrecord.store.base import StoreConfig
@@ -120,11 +120,6 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-
-
-def now() -> datetime:
-    """Now, aware, in UTC."""
-    return datetime.now(timezone.utc)
 
 
 def find(run_id: Any) -> LiveRun | None:

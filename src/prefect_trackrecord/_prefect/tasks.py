@@ -26,8 +26,9 @@ from prefect_trackrecord._prefect import finishing, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
-from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd, now
+from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord._prefect.wrapping import OPTIONS
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.journal.context import current_run, run_set_here
 from prefect_trackrecord.tracking import values
 

@@ -11,7 +11,7 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar, Token
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunMetadata, RunStatus
+from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import StoreError, UsageError
 from prefect_trackrecord.journal.context import RunContext, current_run, inside_flow, reset_current, set_current
 from prefect_trackrecord.journal.liveness import host_name
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
 
 untracked: ContextVar[RunTracker | None] = ContextVar("trackrecord_untracked", default=None)
 """What stands in for a tracker where code runs that could be tracked and is not (see `tracking.untracked`)."""
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
 
 
 def _new_id() -> str:
@@ -88,7 +85,7 @@ class RunTracker:
         tags: Sequence[str] = (),
         role: str | None = None,
         parent_run_id: str | None = None,
-        now: Callable[[], datetime] = _now,
+        now: Callable[[], datetime] = utc_now,
         new_id: Callable[[], str] = _new_id,
     ) -> None:
         self.command = command
