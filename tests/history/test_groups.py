@@ -94,6 +94,32 @@ def test_a_run_that_failed_before_its_first_file_proves_nothing() -> None:
     assert states(archive)["E"] == "new"
 
 
+def test_one_file_that_came_through_does_not_fix_what_fails_otherwise_now() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", [failed("a", "E"), failed("b", "E"), failed("c", "F"), failed("d", "F")])
+    archive.add("2025-01-20T02:00", [*ok("a"), failed("b", "Other"), *ok("c")])
+    assert states(archive) == {"E": "gone", "Other": "new", "F": "fixed"}
+
+
+def test_a_file_that_failed_by_two_errors_in_turn_and_came_through_fixes_both() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", [failed("a", "E")])
+    archive.add("2025-01-20T02:00", [failed("a", "F")])
+    archive.add("2025-01-20T03:00", ok("a"))
+    assert states(archive) == {"E": "fixed", "F": "fixed"}
+
+
+def test_what_two_flows_had_is_fixed_once_both_show_it() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", [failed("a", "E")], command="one")
+    archive.add("2025-01-20T01:00", [failed("a", "E")], command="two")
+    archive.add("2025-01-20T02:00", ok("a"), command="one")
+    archive.add("2025-01-20T02:00", ok("other"), command="two")
+    assert states(archive) == {"E": "gone"}
+    archive.add("2025-01-20T03:00", ok("a"), command="two")
+    assert states(archive) == {"E": "fixed"}
+
+
 def test_two_flows_do_not_prove_things_for_each_other() -> None:
     archive = FakeArchive()
     archive.add("2025-01-20T01:00", [failed("a", "E"), *ok("z")], command="one")

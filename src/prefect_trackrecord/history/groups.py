@@ -13,9 +13,9 @@ and runs that still run tell nothing, because they may not have come as far as t
 * A group *still occurs* if it is in the newest run of one of its flows, or in any run after that one.
 * **recurring**: still occurs, and is in the baseline. **new**: still occurs, and is not.
 * A group that no longer occurs was seen before and is gone from the newest run. It is **fixed** if there is
-  proof: one of its files came through in the newest run (see `history.items`), or, for a group of kind
-  `run`, that run itself ended well. Without proof, as when the newest run had other files, it is **gone**:
-  not seen again.
+  proof in every of its flows that ran: one of its files came through in the newest run and none of them failed
+  there by another error (see `history.items`), or, for a group of kind `run`, that run itself ended well.
+  Without proof, as when the newest run had other files, it is **gone**: not seen again.
 * A group of the previous period whose flows did not run in the window at all is not reported: nobody knows.
 """
 
@@ -156,7 +156,8 @@ def compare(
     Args:
         runs: the runs of the window.
         previous: the runs of the previous equal period.
-        came_through: (flow, fingerprint) of files that failed before and succeeded in the flow's newest run.
+        came_through: (flow, fingerprint) of errors whose files came through in the flow's newest run
+            (`ItemChanges.came_through`).
     """
     now, before = sum_groups(runs), sum_groups(previous)
     frame = _Frame(runs, previous, came_through)
@@ -202,7 +203,7 @@ class _Frame:
         if any(self._still(group, flow) for flow in flows):
             seen_before = any(run_id in self._baseline for _, run_id in group.runs)
             return GroupState.RECURRING if seen_before else GroupState.NEW
-        proven = any(self._proven(group, flow) for flow in flows)
+        proven = all(self._proven(group, flow) for flow in flows)
         return GroupState.FIXED if proven else GroupState.GONE
 
     def _still(self, group: Group, flow: str) -> bool:

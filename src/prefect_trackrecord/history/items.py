@@ -20,7 +20,7 @@ and **new** if it failed there and in no earlier run that was compared.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
@@ -51,6 +51,7 @@ class ItemChange:
 
     Attributes:
         fingerprint, error_type, error_message: of its latest failure.
+        earlier: fingerprints of its failures before the newest run.
         since: start of the earliest compared run in which it failed.
         run_id: the newest run of the flow, which decides.
         failed_run_id: the latest run in which it failed.
@@ -65,6 +66,7 @@ class ItemChange:
     since: datetime
     run_id: str
     failed_run_id: str
+    earlier: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,13 @@ class ItemChanges:
 
     @property
     def came_through(self) -> frozenset[tuple[str, str]]:
-        """(flow, fingerprint) of the fixed ones, as `groups.compare` wants it."""
-        return frozenset((c.flow, c.fingerprint) for c in self.of(ItemState.FIXED) if c.fingerprint)
+        """(flow, fingerprint) of the errors that are fixed, as `groups.compare` wants it.
+
+        One of the files came through, and none of those that had the error failed again, by whatever error: a file
+        that fails now by another one has not shown that the first is gone.
+        """
+        again = {(c.flow, mark) for c in self.of(ItemState.AGAIN) for mark in c.earlier}
+        return frozenset((c.flow, mark) for c in self.of(ItemState.FIXED) for mark in c.earlier) - again
 
 
 def item_changes(
@@ -146,16 +153,20 @@ def _changes(
             match = latest.same(row, paths)
             key = _identity(match) if match is not None else _identity(row)
             if key in known:
-                old = known[key]
-                known[key] = ItemChange(**{**old.__dict__, "since": run.started_at})
+                known[key] = replace(known[key], since=run.started_at, earlier=known[key].earlier | _marks(row))
                 continue
             state = _state(match)
             shown = match if match is not None and state is ItemState.AGAIN else row
-            known[key] = _change(flow, shown, state, run.started_at, newest, run)
+            change = _change(flow, shown, state, run.started_at, newest, run)
+            known[key] = replace(change, earlier=_marks(row))
     for row in now:
         if row.status is FileStatus.FAILED and _identity(row) not in known:
             known[_identity(row)] = _change(flow, row, ItemState.NEW, newest.started_at, newest, newest)
     return list(known.values())
+
+
+def _marks(row: FileProcessingLog) -> frozenset[str]:
+    return frozenset({row.error_fingerprint} if row.error_fingerprint else ())
 
 
 def _state(match: FileProcessingLog | None) -> ItemState:
