@@ -10,31 +10,17 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
-
-from pydantic import BaseModel, ValidationError
+from typing import Any
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
-from prefect_trackrecord.documents.models import (
-    SCHEMA_VERSION,
-    EmailResult,
-    FileStatus,
-    RunMetadata,
-    RunStatus,
-)
-from prefect_trackrecord.documents.occurrences import by_file
+from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, RunStatus
 from prefect_trackrecord.documents.rollup import roll_up
-from prefect_trackrecord.journal.plain import text_of
+from prefect_trackrecord.documents.rows import email_rows, file_rows, item_of, lenient
 
 RECOVERED = "recovered"
 """How the reason of an end begins that somebody else gave a run which could not give it itself."""
 
 _COUNTED = {"success": "success_count", "failed": "failed_count", "skipped": "skipped_count"}
-_SEED_FIELDS: dict[str, Any] = dict.fromkeys(
-    ("run_id", "file_path", "file_type", "agent_id", "status", "error_type", "error_message")
-    + ("processing_time_ms", "output_path")
-)
 _FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"})
 
 
@@ -133,8 +119,8 @@ class Fold:
 
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
-        files = self._file_rows()
-        emails, odd_emails = self._email_rows()
+        files = file_rows(self.run_id, self._files, self._saved.get("files", ()), self._metrics)
+        emails, odd_emails = email_rows(self.run_id, self._emails, self._saved.get("emails", ()))
         run = self._run_fields()
         if files:
             counts = Counter(row["status"] for row in files)
@@ -194,40 +180,6 @@ class Fold:
             for number, begun in sorted(starts.items())
         ]
 
-    def _file_rows(self) -> list[dict[str, Any]]:
-        rows = [_file_row(self.run_id, file) for outcomes in self._files.values() for file in by_file(outcomes)]
-        known = {_file_identity(row) for row in rows}
-        saved: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for event in sorted(self._saved.get("files", ()), key=lambda e: e.at):
-            saved.update((_file_identity(row), row) for row in event.value)  # the later word on a file counts
-        for identity, row in saved.items():
-            if identity not in known:
-                rows.append({**row, "run_id": self.run_id, "error_fingerprint": _fingerprint(row)})
-        metrics: dict[str, dict[str, float]] = {}
-        for m in sorted(self._metrics, key=lambda m: m.at):
-            if m.file is not None:
-                metrics.setdefault(m.file, {})[m.name] = m.value
-        for row in rows:
-            if row["file_path"] in metrics:
-                row["metrics"] = {**(row.get("metrics") or {}), **metrics[row["file_path"]]}
-        return rows
-
-    def _email_rows(self) -> tuple[list[dict[str, Any]], Counter[str]]:
-        own = [{"at": e.at, **e.row} for e in sorted(self._emails, key=lambda e: e.at)]
-        known = {_email_identity(row) for row in own}
-        batches: list[list[dict[str, Any]]] = []
-        for event in sorted(self._saved.get("emails", ()), key=lambda e: e.at, reverse=True):
-            # what was tracked, and what was saved later, has the last word on a mail; one batch may hold two to one
-            batches.insert(0, [row for row in event.value if _email_identity(row) not in known])
-            known.update(_email_identity(row) for row in event.value)
-        odd: Counter[str] = Counter()
-        rows: list[dict[str, Any]] = []
-        for row in (row for batch in (own, *batches) for row in batch):
-            made, trouble = lenient(EmailResult, {**row, "run_id": self.run_id}, {})
-            rows.append(made.model_dump(mode="json"))
-            odd += trouble
-        return rows, odd
-
 
 def is_recovered(ended: ev.RunEnded) -> bool:
     """Whether somebody else ended the run in its place."""
@@ -236,95 +188,6 @@ def is_recovered(ended: ev.RunEnded) -> bool:
 
 def _count(start: ev.RunStarted) -> int:
     return int(start.run.get("run_count") or 1)
-
-
-def item_of(event: ev.FileTracked) -> str:
-    """Which file this outcome is of: what the capture said, else path, type and agent."""
-    if event.item is not None:
-        return event.item
-    row = event.row
-    return f"{row.get('file_path')}\0{row.get('file_type') or ''}\0{row.get('agent_id') or ''}"
-
-
-def _file_row(run_id: str, outcomes: list[ev.FileTracked]) -> dict[str, Any]:
-    """One row of a file's outcomes: the last one's state, the first one's start, all their attempts."""
-    if len(outcomes) == 1:
-        last = outcomes[0]
-        tries = last.row.get("attempts") or []
-    else:
-        outcomes = sorted(outcomes, key=lambda o: (o.turn, o.at))
-        last = outcomes[-1]
-        # A flow that is retried finds the earlier attempt's results cached: that is no new outcome.
-        done = [o for o in outcomes if o.row["status"] == FileStatus.SUCCESS.value]
-        if last.row["status"] == FileStatus.SKIPPED.value and done:
-            last = done[-1]
-        tries = [t for o in outcomes for t in (o.row.get("attempts") or [_as_attempt(o)])]
-    row = {**_SEED_FIELDS, **last.row, "run_id": run_id}
-    first = outcomes[0].row.get("started_at")
-    if first:
-        row["started_at"] = first
-    row["attempts"] = [{**t, "number": n} for n, t in enumerate(tries, 1)]
-    if row["status"] == FileStatus.FAILED.value:
-        row["error_fingerprint"] = _fingerprint(row)
-    row["schema_version"] = SCHEMA_VERSION
-    return row
-
-
-def _as_attempt(outcome: ev.FileTracked) -> dict[str, Any]:
-    row = outcome.row
-    return {
-        "started_at": row.get("started_at"),
-        "ended_at": row.get("ended_at") or outcome.at.isoformat(),
-        "status": row["status"],
-        "error_type": row.get("error_type"),
-        "error_message": row.get("error_message"),
-    }
-
-
-def _fingerprint(row: dict[str, Any]) -> str | None:
-    if row.get("status") != FileStatus.FAILED.value:
-        return None
-    known = row.get("error_fingerprint")
-    if known:
-        return str(known)
-    return error_fingerprint(row.get("error_type"), row.get("error_message"), place_of(row.get("traceback")))
-
-
-def _file_identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("file_path", "file_type", "agent_id"))
-
-
-def _email_identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("agent_id", "agent_name", "email", "message_id"))
-
-
-Made = TypeVar("Made", bound=BaseModel)
-
-
-def lenient(model: type[Made], fields: dict[str, Any], needed: dict[str, Any]) -> tuple[Made, Counter[str]]:
-    """A model of fields some of which may be no good: those are left out and counted, never the whole.
-
-    Args:
-        model: the model.
-        fields: its fields.
-        needed: what stands in for a required field that is no good.
-
-    Raises:
-        ValidationError: a required field is no good, and nothing stands in for it.
-    """
-    odd: Counter[str] = Counter()
-    fields = dict(fields)
-    while True:
-        try:
-            return model.model_validate(fields), odd
-        except ValidationError as exc:
-            for name in {str(error["loc"][0]) for error in exc.errors() if error["loc"]}:
-                value = fields.pop(name, None)
-                odd[f"{name} could not be kept: {text_of(value, 80)}"] += 1
-                if name in needed and value is not needed[name]:
-                    fields[name] = needed[name]
-                elif name not in model.model_fields or model.model_fields[name].is_required():
-                    raise
 
 
 def _ending(run: dict[str, Any], ended: ev.RunEnded) -> dict[str, Any]:

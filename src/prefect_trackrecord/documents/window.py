@@ -11,8 +11,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.fold import lenient
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.documents.rows import lenient
 from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
 from prefect_trackrecord.store.base import Store
 
