@@ -82,8 +82,7 @@ def _row(rng: random.Random, run_id: str, flow: int, i: int, started: datetime, 
 
 def report(folder: Path) -> dict[str, int]:
     """Collect, build and render, as the delivery does."""
-    from prefect_trackrecord.delivery import parse_config
-    from prefect_trackrecord.delivery.job import build, collect
+    from prefect_trackrecord.delivery import build, collect, parse_config
     from prefect_trackrecord.documents.archive import Archive
     from prefect_trackrecord.pages import render_report
     from prefect_trackrecord.store import StoreConfig

@@ -13,7 +13,8 @@ import pytest
 from servers import Handler, free_port, smtp_server
 
 from prefect_trackrecord.delivery import parse_config, run_delivery_report
-from prefect_trackrecord.delivery.ledger import Claim, Entry, Ledger, LostClaimError, Standing
+from prefect_trackrecord.delivery.ledger import Claim, Ledger, LostClaimError
+from prefect_trackrecord.delivery.ledger_entry import Entry, Standing
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.journal.liveness import boot_id, host_name

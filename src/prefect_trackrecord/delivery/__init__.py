@@ -1,25 +1,15 @@
 """Delivery of reports: configuration, message, SMTP, outbox, and the job that ties them."""
 
 from prefect_trackrecord.delivery.address import Person, check_address
+from prefect_trackrecord.delivery.collecting import Collected, archive_of, build, collect
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.emails import Email, send_emails
-from prefect_trackrecord.delivery.job import (
-    Collected,
-    Rendered,
-    Stored,
-    archive_of,
-    build,
-    collect,
-    ledger_of,
-    outbox_of,
-    render,
-    send,
-    store,
-)
+from prefect_trackrecord.delivery.job import Stored, ledger_of, outbox_of, send, store
 from prefect_trackrecord.delivery.ledger import Ledger
 from prefect_trackrecord.delivery.loading import load_config, parse_config
 from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
 from prefect_trackrecord.delivery.performing import DeliveryOutcome
+from prefect_trackrecord.delivery.rendering import Rendered, render
 from prefect_trackrecord.delivery.running import run_delivery_report
 from prefect_trackrecord.delivery.sections import SmtpConfig
 from prefect_trackrecord.delivery.sender import deliver, everybody

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from prefect_trackrecord.delivery.ledger import Ledger, Resend
+from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.ledger_entry import Resend
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.pages.words import clip, one_line

@@ -12,7 +12,8 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.delivery.ledger import Ledger, Resend
+from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.ledger_entry import Resend
 from prefect_trackrecord.delivery.message import Attachment, Letter
 from prefect_trackrecord.delivery.sections import Checked, SmtpConfig
 from prefect_trackrecord.delivery.sender import NOBODY, Post, post_all
@@ -90,7 +91,7 @@ def send_emails(
         smtp: the mail server, or `{"block": "email-server-credentials/prod"}`; that of the environment
             (`TRACKRECORD_SMTP_HOST`...) where left out. Without any the mails are kept in the outbox.
         outbox: that folder; `deliveries/outbox` in the run's local store, else `outbox` here, where left out.
-        resend: see `delivery.ledger.Resend`; for mails with a `key`.
+        resend: see `delivery.ledger_entry.Resend`; for mails with a `key`.
         resolve: loads the block; Prefect is asked where left out.
         now: the present.
 

@@ -24,19 +24,12 @@ import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from prefect_trackrecord.delivery.ledger_entry import Entry, Resend, Standing, State, from_bytes, to_bytes
 from prefect_trackrecord.documents.layout import DELIVERIES, safe_part
-from prefect_trackrecord.documents.models import Moment
 from prefect_trackrecord.errors import ConflictError, DeliveryError, KeyExistsError, StoreError
 from prefect_trackrecord.journal.liveness import boot_id, host_name, is_alive, start_ticks
 from prefect_trackrecord.store.base import Store
-
-State = Literal["claimed", "sending", "sent", "rejected", "deferred", "unknown", "skipped"]
-Resend = bool | Literal["undelivered"]
-"""False: nothing twice. `undelivered`: what was rejected or is unknown once more. True: everything once more."""
 
 LEASE = timedelta(minutes=15)
 """How long a claim of another host counts as held: nobody here can see whether its process lives."""
@@ -46,50 +39,6 @@ _MAX_RACES = 20
 
 class LostClaimError(DeliveryError):
     """Somebody else took the claim over; what it was for must not be sent by this sender."""
-
-
-class Entry(BaseModel):
-    """One recipient's document.
-
-    Attributes:
-        claim: id of the claim that wrote it last.
-        host, boot, pid, ticks: the process that holds or held the claim.
-        lease_until: until when a claim of another host counts as held.
-        tries: how often it was claimed.
-        final: for `rejected`: whether trying again is no use.
-    """
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
-
-    version: int = 1
-    report: str
-    period: str
-    recipient: str
-    state: State
-    claim: str
-    host: str = ""
-    boot: str = ""
-    pid: int = 0
-    ticks: int = 0
-    claimed_at: Moment
-    lease_until: Moment
-    settled_at: Moment | None = None
-    tries: int = 1
-    next_at: Moment | None = None
-    message_id: str | None = None
-    reason: str | None = None
-    final: bool = False
-
-
-class Standing:
-    """Why a mail can't be claimed: `entry` is what the ledger says, `kind` how it is to be taken.
-
-    `kind` is `busy` (somebody else sends it right now), `later` (deferred, and its time has not come), or `settled`
-    (sent, rejected or unknown).
-    """
-
-    def __init__(self, kind: Literal["busy", "later", "settled"], entry: Entry) -> None:
-        self.kind, self.entry = kind, entry
 
 
 class Claim:
@@ -147,7 +96,7 @@ class Claim:
         self._ledger.forget(self)
 
     def _write(self, entry: Entry) -> None:
-        data = _bytes(entry)
+        data = to_bytes(entry)
         try:
             self._etag = self._ledger.store.replace(self._key, data, self._etag)
         except ConflictError:
@@ -157,10 +106,10 @@ class Claim:
     def _correct(self, update: dict[str, object]) -> None:
         """Somebody held us for dead and wrote `unknown` over our `sending`: we know better."""
         blob = self._ledger.store.get(self._key)
-        found = _read(blob.data) if blob is not None else None
+        found = from_bytes(blob.data) if blob is not None else None
         if blob is not None and found is not None and (found.claim, found.state) == (self.entry.claim, "unknown"):
             with contextlib.suppress(ConflictError):
-                self._ledger.store.replace(self._key, _bytes(found.model_copy(update=update)), blob.etag)
+                self._ledger.store.replace(self._key, to_bytes(found.model_copy(update=update)), blob.etag)
 
 
 class Ledger:
@@ -200,7 +149,7 @@ class Ledger:
             StoreError: it can't be read.
         """
         blob = self.store.get(self.key(recipient))
-        return None if blob is None else _read(blob.data) or self._damaged(recipient)
+        return None if blob is None else from_bytes(blob.data) or self._damaged(recipient)
 
     def claim(self, recipient: str, *, resend: Resend = False) -> Claim | Standing:
         """The right to send to this recipient, or why there is none.
@@ -211,7 +160,7 @@ class Ledger:
         key = self.key(recipient)
         for _ in range(_MAX_RACES):
             blob = self.store.get(key)
-            old = None if blob is None else _read(blob.data) or self._damaged(recipient)
+            old = None if blob is None else from_bytes(blob.data) or self._damaged(recipient)
             if old is not None and blob is not None and self._is_orphan(old) and old.state == "sending":
                 old, etag = self._give_up(key, old, blob.etag)
                 if old is None:
@@ -226,9 +175,9 @@ class Ledger:
                 self._held.add(entry.claim)
             try:
                 etag = (
-                    self.store.create(key, _bytes(entry))
+                    self.store.create(key, to_bytes(entry))
                     if old is None
-                    else self.store.replace(key, _bytes(entry), etag)
+                    else self.store.replace(key, to_bytes(entry), etag)
                 )
                 return Claim(self, key, entry, etag)
             except BaseException as exc:
@@ -241,7 +190,7 @@ class Ledger:
         """Note that nothing is due for this recipient, unless something is noted already; never raises."""
         entry = self._new(recipient, None).model_copy(update={"state": "skipped", "reason": reason, "tries": 0})
         with contextlib.suppress(StoreError):
-            self.store.create(self.key(recipient), _bytes(entry))
+            self.store.create(self.key(recipient), to_bytes(entry))
 
     def forget(self, claim: Claim | Entry) -> None:
         """The claim is no longer held by this process."""
@@ -276,7 +225,7 @@ class Ledger:
         reason = f"its sender (process {old.pid} on {old.host}) ended while it sent the mail; it may have arrived"
         entry = old.model_copy(update={"state": "unknown", "settled_at": self.clock(), "reason": reason})
         try:
-            return entry, self.store.replace(key, _bytes(entry), etag)
+            return entry, self.store.replace(key, to_bytes(entry), etag)
         except ConflictError:
             return None, ""
 
@@ -302,14 +251,3 @@ class Ledger:
         reason = f"{self.key(recipient)} in the store can't be read; the mail may have been sent"
         entry = self._new(recipient, None)
         return entry.model_copy(update={"state": "unknown", "reason": reason})
-
-
-def _bytes(entry: Entry) -> bytes:
-    return entry.model_dump_json(indent=1, exclude_none=True).encode()
-
-
-def _read(data: bytes) -> Entry | None:
-    try:
-        return Entry.model_validate_json(data)
-    except ValidationError:
-        return None

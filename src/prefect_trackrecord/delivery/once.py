@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from prefect_trackrecord.delivery.ledger import Claim, Entry, Ledger, LostClaimError, Resend, Standing, State
+from prefect_trackrecord.delivery.ledger import Claim, Ledger, LostClaimError
+from prefect_trackrecord.delivery.ledger_entry import Entry, Resend, Standing, State
 from prefect_trackrecord.errors import StoreError
 
 
@@ -50,7 +51,7 @@ def once(
         ledger: None for mails that nothing is noted of.
         recipient: whose mail it is.
         hand_over: sends it.
-        resend: see `ledger.Resend`.
+        resend: see `ledger_entry.Resend`.
         message_id: noted along.
         wait: seconds until a deferred mail is tried again.
     """

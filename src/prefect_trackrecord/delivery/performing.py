@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from prefect_trackrecord.delivery import job
+from prefect_trackrecord.delivery import collecting, job, rendering
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.channels import Channel, Note, brief, notify_all
+from prefect_trackrecord.delivery.collecting import Collected
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.deciding import Digest, last_digest, not_due, remember
-from prefect_trackrecord.delivery.job import Collected, Rendered, Stored
+from prefect_trackrecord.delivery.job import Stored
 from prefect_trackrecord.delivery.lateness import marked, words
-from prefect_trackrecord.delivery.ledger import Ledger, Resend
+from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.ledger_entry import Resend
+from prefect_trackrecord.delivery.rendering import Rendered, report_keys
 from prefect_trackrecord.delivery.routing import Part
 from prefect_trackrecord.delivery.sender import deliver
 from prefect_trackrecord.delivery.smtp import SmtpServer
@@ -72,10 +76,16 @@ class Delivery:
 
     def make(self, config: ReportConfig, collected: Collected) -> Made:
         """The report of what was collected, in all its forms."""
-        report = job.build(config, collected, now=self.now)
-        if self.late is not None and self.config.late != "send":
-            report = marked(report, self.late)
-        rendered = job.render(config, report)
+        return self.render(config, self.build(config, collected))
+
+    def build(self, config: ReportConfig, collected: Collected) -> Report:
+        """The report of what was collected, marked where it is late."""
+        report = collecting.build(config, collected, now=self.now)
+        return marked(report, self.late) if self.late is not None and self.config.late != "send" else report
+
+    def render(self, config: ReportConfig, report: Report) -> Made:
+        """All forms of a report."""
+        rendered = rendering.render(config, report)
         self._trouble(*rendered.problems)
         return Made(config, report, rendered)
 
@@ -89,30 +99,61 @@ class Delivery:
 
     def deliver(self, part: Part, made: Made) -> list[EmailResult]:
         """Mail it to those for whom it is due; the others get a result that says why not."""
-        whys = self._whys(part, made)
+        spared = self.spare(part, made)
+        due = [person for person in part.people if person not in spared]
+        results = {**spared, **dict(zip(due, self.send(made, due), strict=True))}
+        return [results[person] for person in part.people]
+
+    def spare(self, part: Part, made: Made) -> dict[Person, EmailResult]:
+        """Those for whom it is not due, each with a result that says why; noted in the ledger and in the run."""
         spared = {}
-        for person, why in whys.items():
+        for person, why in self._whys(part, made).items():
             if self.ledger is not None and person.email:
                 self.ledger.skip(person.email, why)
             spared[person] = _result(person, why, self.now)
             self.note(spared[person])
-        due = [person for person in part.people if person not in whys]
-        handed = job.send(
+        return spared
+
+    def send(self, made: Made, people: Sequence[Person], *, retry_for: float | None = None) -> list[EmailResult]:
+        """Mail it to these people, a result for each.
+
+        Args:
+            made: the report.
+            people: some of a part's.
+            retry_for: seconds for which deferred mails are tried again, instead of the mail server's own.
+        """
+        server = self.server
+        if server is not None and retry_for is not None:
+            server = replace(server, retry_for=retry_for)
+        return job.send(
             made.config,
             made.report,
             made.rendered,
             now=self.now,
             outbox=self.outbox,
-            server=self.server,
+            server=server,
             progress=self.tell,
             ledger=self.ledger,
             resend=self.resend,
-            people=due,
+            people=people,
             on_result=self.note,
             name=self.config.slug,
         )
-        results = {**spared, **dict(zip(due, handed, strict=True))}
-        return [results[person] for person in part.people]
+
+    def tell_channels(self, channels: Mapping[str, Channel], made: Made, page_url: str | None) -> list[EmailResult]:
+        """Tell the report to the channels in short, where it is due; a result for each."""
+        if not channels or self._why(self.config, made, self._last(made)) is not None:
+            return []
+        told = Note(made.rendered.subject, brief(made.report, page_url))
+        return notify_all(
+            channels,
+            told,
+            now=self.now,
+            ledger=self.ledger,
+            resend=self.resend,
+            progress=self.tell,
+            on_result=self.note,
+        )
 
     def would(self, part: Part, made: Made) -> list[EmailResult]:
         """What `deliver` would do."""
@@ -132,10 +173,6 @@ class Delivery:
         only = self.config.model_copy(update={"recipients": people, "cc": ()})
         return deliver(copy, only, now=self.now, outbox=self.outbox, server=self.server, on_result=self.note)
 
-    def is_skipped(self, made: Made) -> bool:
-        """Whether the configured rules say that this report is not sent."""
-        return self._why(self.config, made, self._last(made)) is not None
-
     def note(self, result: EmailResult) -> None:
         """Record a result at once: what was sent before a crash is in the log too."""
         if self.tracker is not None:
@@ -148,7 +185,7 @@ class Delivery:
         return DeliveryOutcome(
             made.report,
             made.rendered,
-            stored or Stored(*job.report_keys(made.report)),
+            stored or Stored(*report_keys(made.report)),
             tuple(emails),
             self.outbox if self.server is None else None,
             tuple(self.problems),
@@ -211,7 +248,7 @@ def write_preview(made: Made, preview: Path) -> Stored:
     Raises:
         DeliveryError: it can't be written.
     """
-    page, text = job.report_keys(made.report)
+    page, text = report_keys(made.report)
     path = preview / page.rsplit("/", 1)[-1] if preview.is_dir() else preview
     try:
         path.write_text(made.rendered.page, encoding="utf-8")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.collecting import Collected
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
-from prefect_trackrecord.delivery.job import Collected
 from prefect_trackrecord.delivery.sender import everybody
 from prefect_trackrecord.history import History, ItemChanges, Records
 from prefect_trackrecord.report import Filters

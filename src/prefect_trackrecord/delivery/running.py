@@ -3,23 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
-from prefect_trackrecord.delivery.channels import Channel, Note, brief, notify_all
+from prefect_trackrecord.delivery.channels import Channel
+from prefect_trackrecord.delivery.collecting import archive_of, collect
 from prefect_trackrecord.delivery.config import ReportConfig
-from prefect_trackrecord.delivery.job import archive_of, collect, outbox_of
+from prefect_trackrecord.delivery.job import outbox_of
 from prefect_trackrecord.delivery.lateness import lateness
-from prefect_trackrecord.delivery.ledger import Ledger, Resend
+from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.ledger_entry import Resend
 from prefect_trackrecord.delivery.performing import Delivery, DeliveryOutcome, write_preview
 from prefect_trackrecord.delivery.routing import narrowed, parts
 from prefect_trackrecord.delivery.server import ResolveBlock, load_block, mail_server, sender_of
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.report import Period
 from prefect_trackrecord.tracking import RunTracker
 
 Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A delivery that may begin: its configuration has been checked, nothing was read or sent."""
+
+    delivery: Delivery
+    period: Period
+    channels: Mapping[str, Channel]
+
+
+def prepare(
+    config: ReportConfig,
+    *,
+    date_from: str | date | None = None,
+    date_to: str | date | None = None,
+    now: datetime,
+    archive: Archive | None = None,
+    tracker: RunTracker | None = None,
+    server: SmtpServer | None = None,
+    progress: Progress | None = None,
+    scheduled_for: datetime | None = None,
+    resend: Resend = False,
+    channels: Mapping[str, Channel] | None = None,
+    resolve: ResolveBlock | None = None,
+) -> Prepared:
+    """What is the same for all steps of a delivery; the arguments are those of `run_delivery_report`.
+
+    Raises:
+        DateRangeError: the dates can't be read, one is missing, or they run backwards.
+        ConfigurationError: the store, the mail server's password, the sender or a channel can't be found.
+    """
+    period = config.period(date_from, date_to, scheduled_for or now)
+    server = server or mail_server(config, resolve)
+    if server is not None and config.recipients:
+        sender_of(config, server)  # like the password: told at once, before any work
+    reached = _channels(config, channels or {}, resolve or load_block)
+    archive = archive or archive_of(config)
+    late = lateness(config, period, now) if date_from is None and config.date_from is None else None
+    ledger = Ledger(archive.store, config.slug, period.key) if config.once else None
+    tell = progress or (lambda _: None)
+    outbox = outbox_of(config, archive)
+    delivery = Delivery(config, archive, ledger, server, outbox, now, late, resend, tell, tracker)
+    return Prepared(delivery, period, reached)
 
 
 def run_delivery_report(
@@ -63,7 +111,7 @@ def run_delivery_report(
         channels: more places to tell it, by name: anything with `.notify(body, subject)`, such as Prefect's blocks for
             Slack and Teams. They win over blocks of these names that the configuration lists.
         resolve: loads the blocks that the configuration names; where left out Prefect is asked.
-        expected: when runs of each flow were to begin in the period, from schedules; see `job.collect`.
+        expected: when runs of each flow were to begin in the period, from schedules; see `collecting.collect`.
 
     Raises:
         DateRangeError: the dates can't be read, one is missing, or they run backwards.
@@ -71,22 +119,23 @@ def run_delivery_report(
         StoreError: the history can't be read.
         DeliveryError: the preview can't be written.
     """
-
-    def tell(line: str) -> None:
-        if progress is not None:
-            progress(line)
-
-    period = config.period(date_from, date_to, scheduled_for or now)
-    server = server or mail_server(config, resolve)
-    if server is not None and config.recipients:
-        sender_of(config, server)  # like the password: told at once, before any work
-    reached = _channels(config, channels or {}, resolve or load_block)
-    archive = archive or archive_of(config)
-    collected = collect(config, period, archive, expected=expected)
-    tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
-    late = lateness(config, period, now) if date_from is None and config.date_from is None else None
-    ledger = Ledger(archive.store, config.slug, period.key) if config.once else None
-    delivery = Delivery(config, archive, ledger, server, outbox_of(config, archive), now, late, resend, tell, tracker)
+    prepared = prepare(
+        config,
+        date_from=date_from,
+        date_to=date_to,
+        now=now,
+        archive=archive,
+        tracker=tracker,
+        server=server,
+        progress=progress,
+        scheduled_for=scheduled_for,
+        resend=resend,
+        channels=channels,
+        resolve=resolve,
+    )
+    delivery, period = prepared.delivery, prepared.period
+    collected = collect(config, period, delivery.archive, expected=expected)
+    delivery.tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
     whole, *routed = parts(config)
     made = delivery.make(whole.config, collected)
     if preview is not None:
@@ -100,11 +149,7 @@ def run_delivery_report(
     if to:
         return delivery.outcome(made, stored=stored, emails=delivery.test_copy(made, to))
     results = delivery.deliver(whole, made)
-    if not delivery.is_skipped(made):
-        told = Note(made.rendered.subject, brief(made.report, stored.page_url))
-        results += notify_all(
-            reached, told, now=now, ledger=ledger, resend=resend, progress=tell, on_result=delivery.note
-        )
+    results += delivery.tell_channels(prepared.channels, made, stored.page_url)
     for part in routed:
         other = delivery.make(part.config, narrowed(collected, config, part.config))
         delivery.store(other)

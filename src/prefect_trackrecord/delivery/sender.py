@@ -11,7 +11,8 @@ from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.delivery.config import ReportConfig
-from prefect_trackrecord.delivery.ledger import Ledger, Resend
+from prefect_trackrecord.delivery.ledger import Ledger
+from prefect_trackrecord.delivery.ledger_entry import Resend
 from prefect_trackrecord.delivery.message import POLICY, Letter, build_message
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.delivery.outbox import keep, outbox_name

@@ -1,0 +1,143 @@
+"""What a report is made of: the runs of its period and of the one before, read from the archive and summed up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+
+from prefect_trackrecord import history
+from prefect_trackrecord.delivery.config import ReportConfig
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.report import FlowNote, Period, Report, build_report, chosen
+from prefect_trackrecord.settings import current
+from prefect_trackrecord.store.base import StoreConfig
+from prefect_trackrecord.tracking import resolve_storage
+
+LATER = timedelta(days=1)
+"""How long after the period's end a run may come that was due in it."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What was read for a report: the period's runs, those of the equal period before, and files between them.
+
+    Attributes:
+        records, previous_records: the business records that these runs worked on.
+        expected: when runs of each flow were to begin, by those who know schedules.
+        later: runs after the period, for what was due at its end; read only where something was expected.
+    """
+
+    period: Period
+    runs: history.History
+    previous: history.History
+    items: history.ItemChanges
+    store: str
+    records: history.Records | None = None
+    previous_records: history.Records | None = None
+    expected: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
+    later: tuple[RunMetadata, ...] = ()
+
+
+def archive_of(config: ReportConfig) -> Archive:
+    """The archive that a configuration names, resolved as `track` does.
+
+    Raises:
+        ConfigurationError: it can't be used.
+    """
+    if config.storage and config.storage_options:
+        return resolve_storage(StoreConfig(config.storage, config.storage_options)).archive
+    return resolve_storage(config.storage).archive
+
+
+def collect(
+    config: ReportConfig,
+    period: Period,
+    archive: Archive,
+    *,
+    expected: Mapping[str, Sequence[datetime]] | None = None,
+) -> Collected:
+    """Read the runs of the period and of the one before, their files where they failed, and their records.
+
+    Args:
+        config: which runs.
+        period: which days.
+        archive: where from.
+        expected: when runs of each flow (by `history.flow_key`) were to begin in the period, from schedules.
+
+    Raises:
+        StoreError: the store can't be listed. Single documents that can't be read are part of the result.
+    """
+    before = period.previous()
+    runs = _read(config, archive, period)
+    previous = _read(config, archive, before)
+    items = history.item_changes(runs.runs, previous.runs, history.rows_of(archive))
+    own = chosen(runs.runs, config.filters, config.include_reports)
+    records = history.records_of(archive, own)
+    earlier = history.records_of(archive, chosen(previous.runs, config.filters, config.include_reports))
+    later: tuple[RunMetadata, ...] = ()
+    if expected:
+        later = tuple(history.runs_between(archive, period.until, period.until + LATER).runs)
+    return Collected(
+        period,
+        runs,
+        previous,
+        items,
+        archive.store.url,
+        records=records,
+        previous_records=earlier,
+        expected=dict(expected or {}),
+        later=later,
+    )
+
+
+def _read(config: ReportConfig, archive: Archive, period: Period) -> history.History:
+    found = history.runs_between(archive, period.begin, period.until)
+    kept = chosen(found.runs, config.filters, config.include_reports)
+    ids = {run.run_id for run in kept}
+    own = tuple(run for run in found.runs if run.run_id not in ids)
+    whole = history.whole(archive, history.History(tuple(kept), found.damaged))
+    # Those left out go along unread: the report says how many of them were its own.
+    return history.History(tuple(sorted((*whole.runs, *own), key=lambda r: r.started_at)), whole.damaged)
+
+
+def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Report:
+    """The report of what was collected."""
+    return build_report(
+        collected.runs.runs,
+        collected.previous.runs,
+        period=collected.period,
+        now=now,
+        name=config.slug,
+        title=config.heading,
+        filters=config.filters,
+        damaged=collected.runs.damaged,
+        items=collected.items,
+        store=collected.store,
+        ui_url=config.ui_url or current().ui_url,
+        include_reports=config.include_reports,
+        records=_any(collected.records),
+        previous_records=_any(collected.previous_records),
+        expected=collected.expected,
+        later_runs=collected.later,
+        thresholds=config.thresholds.rules(),
+        notes=notes(config, (*collected.runs.runs, *collected.previous.runs)),
+    )
+
+
+def _any(records: history.Records | None) -> history.Records | None:
+    """None where nobody keeps records: the report then has no part about them."""
+    return records if records is not None and (records.states or records.damaged) else None
+
+
+def notes(config: ReportConfig, runs: Sequence[RunMetadata]) -> dict[str, FlowNote]:
+    """What the configuration says about each flow that ran; the first name or pattern that fits counts."""
+    found = {}
+    for flow, command in {history.flow_key(run): run.command for run in runs}.items():
+        for pattern, info in config.flows.items():
+            if fnmatchcase(flow, pattern) or fnmatchcase(command, pattern):
+                found[flow] = FlowNote(**info.model_dump())
+                break
+    return found
