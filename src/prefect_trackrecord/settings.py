@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+INTEGRATION = "PREFECT_INTEGRATIONS_TRACKRECORD_"
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +30,11 @@ class Settings:
             (`TRACKRECORD_CALL_DEADLINE`, 30).
         ui_url: base of links into the Prefect UI, `PREFECT_UI_URL`; None where unset.
         quiet: `TRACKRECORD_QUIET`, leave out the one log line of each run.
+        events: `PREFECT_INTEGRATIONS_TRACKRECORD_EVENTS`, whether Prefect is told events.
+        live_seconds: how often a run that is going on shows in an artifact how far it is; 0 for never
+            (`PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS`, 10).
+        base_url: `PREFECT_INTEGRATIONS_TRACKRECORD_BASE_URL`, where a browser can read the store's files;
+            artifacts then link to pages and show pictures from there.
     """
 
     tracking_path: str | None
@@ -38,6 +45,9 @@ class Settings:
     call_deadline: float = 30.0
     ui_url: str | None = None
     quiet: bool = False
+    events: bool = True
+    live_seconds: float = 10.0
+    base_url: str | None = None
 
     @property
     def default_path(self) -> Path:
@@ -62,7 +72,18 @@ class Settings:
             call_deadline=_seconds(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
             ui_url=get("PREFECT_UI_URL"),
             quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
+            events=(get(f"{INTEGRATION}EVENTS") or "").lower() not in {"0", "false", "no", "off"},
+            live_seconds=_not_negative(get(f"{INTEGRATION}LIVE_SECONDS"), 10.0),
+            base_url=get(f"{INTEGRATION}BASE_URL"),
         )
+
+
+def _not_negative(text: str | None, default: float) -> float:
+    try:
+        value = float(text) if text else default
+    except ValueError:
+        return default
+    return value if value >= 0 else default
 
 
 def _seconds(text: str | None, default: float) -> float:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from pathlib import Path
 
 from prefect.settings import get_current_settings
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from prefect_trackrecord import settings as core
+
+logger = logging.getLogger("prefect_trackrecord")
 
 
 class TrackRecordSettings(PrefectBaseSettings):
@@ -25,6 +28,31 @@ class TrackRecordSettings(PrefectBaseSettings):
         default=None,
         description="Where the history is kept: a folder, an fsspec URL, or trackrecord-storage/<block name>.",
     )
+    events: bool = Field(
+        default=True,
+        description="Whether Prefect is told events (trackrecord.run.partial...), for automations to act on.",
+    )
+    live_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        description="How often a run that is going on shows in an artifact how far it is; 0 for never.",
+    )
+    base_url: str | None = Field(
+        default=None,
+        description="Where a browser can read the store's files; artifacts then link to pages and pictures there.",
+    )
+
+
+def _told(base: core.Settings) -> TrackRecordSettings:
+    """What Prefect's sources say; a value that is none of its kind must not stop a flow."""
+    try:
+        return TrackRecordSettings()
+    except ValidationError as exc:
+        wrong = ", ".join(f"{e['loc'][0]}: {e['msg']}" for e in exc.errors(include_url=False, include_input=False))
+        logger.warning("the settings %s* are wrong and are left out (%s)", core.INTEGRATION, wrong)
+        return TrackRecordSettings.model_construct(
+            storage=base.prefect_storage, events=base.events, live_seconds=base.live_seconds, base_url=base.base_url
+        )
 
 
 def current() -> core.Settings:
@@ -32,9 +60,13 @@ def current() -> core.Settings:
     base = core.read()
     prefect = get_current_settings()
     home = Path(prefect.home)
+    told = _told(base)
     found = dataclasses.replace(
         base,
-        prefect_storage=base.prefect_storage or TrackRecordSettings().storage or None,
+        prefect_storage=base.prefect_storage or told.storage or None,
+        events=told.events,
+        live_seconds=told.live_seconds,
+        base_url=base.base_url or told.base_url,
         ui_url=base.ui_url or prefect.ui_url,
     )
     if home != base.prefect_home:  # set by a profile: the environment does not say it

@@ -177,6 +177,8 @@ class RunMetadata(Model):
         tracking_errors: what tracking itself could not do, by cause, counted.
         generation: how often the documents were sealed (0: not yet).
         reason: why the run ended as it did, where that needs words ("recovered: its process died").
+        items_parameter: the flow's parameter that takes its files, so that it can be run again with some of them.
+        retry_of: the run whose failed files this one was started again for.
     """
 
     run_id: str
@@ -203,6 +205,8 @@ class RunMetadata(Model):
     reason: str | None = None
     role: str | None = None
     parent_run_id: str | None = None
+    items_parameter: str | None = None
+    retry_of: str | None = None
     flow_name: str | None = None
     flow_id: str | None = None
     flow_run_name: str | None = None

@@ -18,6 +18,7 @@ import orjson
 
 from prefect_trackrecord.events import RecordChanged, encode_record
 from prefect_trackrecord.journal.plain import plain
+from prefect_trackrecord.journal.watching import StatusChange, status_changed
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
 from prefect_trackrecord.record.differences import Differences, leaves
@@ -206,9 +207,12 @@ class Recorder:
         self, entry: Entry, record: ThoughtfulRecord, new: RecordStatus, place: str, reason: str, kind: str
     ) -> None:
         at = datetime.now(timezone.utc)
+        old = str(entry.status or "")
         update = update_of(at, entry.status, entry.status_color, new, place, reason, kind)
         data = {"update": update, "name": identity.status_field(record), "value": update["new_status"]}
         self._write(entry, at, "status", data)
+        change = StatusChange(self.run_id, self.process, entry.id, entry.type, old, str(new), str(reason or ""))
+        status_changed(change)
 
     # --- keeping events -----------------------------------------------------------------------------------
 

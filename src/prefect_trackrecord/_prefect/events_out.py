@@ -1,0 +1,255 @@
+"""What happens to runs, files and records, as Prefect events, so that automations can act on it.
+
+Each event goes into the queue from which Prefect's own task events are sent: nothing here waits for the API, and
+nothing is raised. Busy kinds are rationed for each run and process; how many were left out is told with the next one.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from prefect.context import FlowRunContext
+from prefect.events import Event, emit_event
+
+from prefect_trackrecord._prefect import runs
+from prefect_trackrecord._prefect import settings as prefect_settings
+from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.models import EmailResult, RunMetadata, RunStatus
+from prefect_trackrecord.journal import watching
+from prefect_trackrecord.journal.plain import mask_text
+from prefect_trackrecord.settings import Settings
+
+logger = logging.getLogger("prefect_trackrecord")
+KEPT = 128
+WINDOW = 60.0
+MOST = {"trackrecord.file.failed": 20, "trackrecord.record.status-changed": 200}
+"""So many events of a kind for each run, in each process, within `WINDOW` seconds."""
+MAX_TEXT = 500
+_ENDS = {
+    RunStatus.SUCCESS: "completed",
+    RunStatus.PARTIAL_SUCCESS: "partial",
+    RunStatus.FAILED: "failed",
+    RunStatus.ABORTED: "aborted",
+}
+
+
+@dataclass
+class _Said:
+    """What this process has said of one run."""
+
+    last: Event | None = None
+    began: float = 0.0
+    count: int = 0
+    left_out: int = 0
+
+
+_said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
+_lock = threading.Lock()
+
+
+def run_ended(run: RunMetadata, place: str, settings: Settings) -> None:
+    """A run has ended: `trackrecord.run.completed`, `.partial`, `.failed` or `.aborted`.
+
+    Args:
+        run: the sealed run.
+        place: where its history is.
+        settings: whether events are wanted.
+    """
+    end = _ENDS.get(run.status)
+    if end is not None:
+        _emit(settings, f"trackrecord.run.{end}", run.run_id, _resource(run, place), _related(run), _of_run(run, place))
+
+
+def run_recovered(run: RunMetadata, place: str, settings: Settings) -> None:
+    """Somebody else closed a run that could not do it itself: `trackrecord.run.recovered`."""
+    payload = {**_of_run(run, place), "reason": run.reason or RECOVERED}
+    _emit(settings, "trackrecord.run.recovered", run.run_id, _resource(run, place), _related(run), payload)
+
+
+def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> None:
+    """A file has failed: `trackrecord.file.failed`, rationed."""
+    path = str(row.get("file_path"))
+    resource = {
+        "prefect.resource.id": f"trackrecord.run.{run_id}.file.{path}"[:MAX_TEXT],
+        "prefect.resource.name": path[-MAX_TEXT:],
+        "trackrecord.error-type": str(row.get("error_type") or ""),
+    }
+    related = [_run_of(run_id)]
+    if row.get("task_run_id"):
+        related.append({"prefect.resource.id": f"prefect.task-run.{row['task_run_id']}", _ROLE: "task-run"})
+    payload = {
+        "run_id": run_id,
+        "file_path": path[-MAX_TEXT:],
+        "file_type": row.get("file_type"),
+        "error_type": row.get("error_type"),
+        "error_message": mask_text(str(row.get("error_message") or ""))[:MAX_TEXT],
+        "attempts": len(row.get("attempts") or ()),
+    }
+    _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload)
+
+
+def record_changed(change: watching.StatusChange) -> None:
+    """A business record has come into another status: `trackrecord.record.status-changed`, rationed."""
+    run = runs.find(change.run_id)
+    if run is None and FlowRunContext.get() is None:
+        return  # nobody's flow
+    resource = {
+        "prefect.resource.id": f"trackrecord.record.{change.record_type}.{change.record_id}"[:MAX_TEXT],
+        "prefect.resource.name": change.record_id[:MAX_TEXT],
+        "trackrecord.status": change.new,
+    }
+    payload = {
+        "run_id": change.run_id,
+        "process": change.process,
+        "record_id": change.record_id[:MAX_TEXT],
+        "record_type": change.record_type,
+        "old_status": change.old,
+        "new_status": change.new,
+        "reason": mask_text(change.reason)[:MAX_TEXT],
+    }
+    kind = "trackrecord.record.status-changed"
+    settings = run.archive.settings if run is not None else _settings()
+    _emit(settings, kind, change.run_id, resource, [_run_of(change.run_id)], payload)
+
+
+def report_delivered(
+    run_id: str | None, name: str, period: str, emails: Sequence[Any], payload: dict[str, Any]
+) -> None:
+    """A delivery report is stored and its mails are handed over: `trackrecord.report.delivered`.
+
+    Args:
+        run_id: the delivery's own run.
+        name: the report's short name.
+        period: its days.
+        emails: what became of each mail.
+        payload: what else is told: its verdict, where its page is.
+    """
+    counts = {status: sum(1 for e in emails if e.status == status) for status in ("sent", "failed", "skipped")}
+    resource = {
+        "prefect.resource.id": f"trackrecord.report.{name}.{period}"[:MAX_TEXT],
+        "prefect.resource.name": f"{name} {period}"[:MAX_TEXT],
+        "trackrecord.delivered": "no" if counts["failed"] else "yes",
+    }
+    told = {"name": name, "period": period, "emails": counts, **payload}
+    related = [_run_of(run_id)] if run_id else []
+    _emit(prefect_settings.current(), "trackrecord.report.delivered", run_id or name, resource, related, told)
+
+
+_ROLE = "prefect.resource.role"
+
+
+@functools.lru_cache(maxsize=1)
+def _settings() -> Settings:
+    """Read once: records change often."""
+    return prefect_settings.current()
+
+
+def _run_of(run_id: str) -> dict[str, str]:
+    return {"prefect.resource.id": f"prefect.flow-run.{run_id}", _ROLE: "flow-run"}
+
+
+def _resource(run: RunMetadata, place: str) -> dict[str, str]:
+    return {
+        "prefect.resource.id": f"trackrecord.run.{run.run_id}",
+        "prefect.resource.name": run.flow_run_name or run.command or run.run_id,
+        "trackrecord.status": run.status.value,
+        "trackrecord.flow": run.flow_name or run.command,
+        "trackrecord.role": run.role or "run",
+        "trackrecord.storage": place,
+    }
+
+
+def _related(run: RunMetadata) -> list[dict[str, str]]:
+    found = [_run_of(run.run_id)]
+    if run.flow_id:
+        found.append({"prefect.resource.id": f"prefect.flow.{run.flow_id}", _ROLE: "flow"})
+    if run.deployment_id:
+        found.append({"prefect.resource.id": f"prefect.deployment.{run.deployment_id}", _ROLE: "deployment"})
+    return found + [{"prefect.resource.id": f"prefect.tag.{tag}", _ROLE: "tag"} for tag in run.tags[:20]]
+
+
+def _of_run(run: RunMetadata, place: str) -> dict[str, Any]:
+    groups = run.rollup.errors[:3] if run.rollup else []
+    return {
+        "run_id": run.run_id,
+        "flow": run.flow_name or run.command,
+        "flow_run": run.flow_run_name,
+        "status": run.status.value,
+        "files": run.total_files,
+        "succeeded": run.success_count,
+        "failed": run.failed_count,
+        "skipped": run.skipped_count,
+        "emails_failed": run.emails_failed,
+        "duration_ms": run.duration_ms,
+        "error_type": run.error_type,
+        "error_message": run.error_message[:MAX_TEXT] if run.error_message else None,
+        "errors": [
+            {"type": g.error_type, "message": (g.message or "")[:MAX_TEXT], "count": g.count, "example": g.example_path}
+            for g in groups
+        ],
+        "retry_of": run.retry_of,
+        "storage": place,
+    }
+
+
+def _emit(
+    settings: Settings,
+    kind: str,
+    run_id: str,
+    resource: dict[str, str],
+    related: list[dict[str, str]],
+    payload: dict[str, Any],
+) -> None:
+    if not settings.events:
+        return
+    try:
+        left_out = _ration(kind, run_id)
+        if left_out is None:
+            return
+        if left_out:
+            payload["left_out"] = left_out
+        before = _said_of(run_id, "").last
+        event = emit_event(kind, resource, related=related, payload=payload, follows=before)
+        if event is not None:
+            _said_of(run_id, "").last = event
+    except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+        logger.debug("event %s of run %s was not sent: %s", kind, run_id, exc)
+
+
+def _said_of(run_id: str, kind: str) -> _Said:
+    key = (run_id, kind)
+    found = _said.get(key)
+    if found is None:
+        with _lock:
+            found = _said.setdefault(key, _Said())
+            while len(_said) > KEPT:
+                _said.popitem(last=False)
+    return found
+
+
+def _ration(kind: str, run_id: str) -> int | None:
+    """How many events of the kind were left out since the last one; None for one that is to be left out too."""
+    most = MOST.get(kind)
+    if most is None:
+        return 0
+    said = _said_of(run_id, kind)
+    now = time.monotonic()
+    with _lock:
+        if now - said.began >= WINDOW:
+            said.began, said.count = now, 0
+        if said.count >= most:
+            said.left_out += 1
+            return None
+        said.count += 1
+        left_out, said.left_out = said.left_out, 0
+        return left_out
+
+
+watching.on_status(record_changed)
