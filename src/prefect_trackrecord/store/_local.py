@@ -21,13 +21,22 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
+from prefect_trackrecord.store._files import (
+    NOT_THERE,
+    etag_of,
+    make_folder,
+    read,
+    stat_of,
+    swap,
+    sync_folder,
+    write_beside,
+)
 from prefect_trackrecord.store._keys import below, check_key, check_prefix, is_plain
 from prefect_trackrecord.store._locks import file_lock
 from prefect_trackrecord.store.base import Blob, Entry
 
 _LOCKS = 64
 _BINARY = getattr(os, "O_BINARY", 0)
-_NOT_THERE = (FileNotFoundError, NotADirectoryError)
 _WAYS_OUT = {
     errno.ENOSPC: "free some space there, or keep the history on another disk",
     errno.EDQUOT: "free some of the quota, or keep the history elsewhere",
@@ -72,27 +81,27 @@ class LocalStore:
             fd = os.open(path, os.O_RDONLY | _BINARY)
             try:
                 stat = os.fstat(fd)
-                data = _read(fd, stat.st_size)
+                data = read(fd, stat.st_size)
             finally:
                 os.close(fd)
-        except (*_NOT_THERE, IsADirectoryError):
+        except (*NOT_THERE, IsADirectoryError):
             return None
         except OSError as exc:
             raise _unavailable("read", path, exc) from exc
-        return Blob(data, _etag(stat))
+        return Blob(data, etag_of(stat))
 
     def put(self, key: str, data: bytes) -> str:
         """Write the object whole and durable; the last writer wins."""
         with self._writing(key) as path, self._locked(key):
-            return _swap(path, data, _stat(path))
+            return swap(path, data, stat_of(path))
 
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none; equal content counts as ours."""
         taken = KeyExistsError(f"{key} is there already, with other content")
         with self._writing(key) as path:
-            if _stat(path) is not None:  # spares the loser its write
+            if stat_of(path) is not None:  # spares the loser its write
                 return self._same_or_raise(key, data, taken)
-            temporary, etag = _write_beside(path, data, time.time_ns())
+            temporary, etag = write_beside(path, data, time.time_ns())
             try:
                 try:
                     os.link(temporary, path)
@@ -104,7 +113,7 @@ class LocalStore:
                     return self._create_without_links(key, path, data, taken)
             finally:
                 os.unlink(temporary)
-            _sync_folder(os.path.dirname(path))
+            sync_folder(os.path.dirname(path))
             return etag
 
     def replace(self, key: str, data: bytes, etag: str | None) -> str:
@@ -115,9 +124,9 @@ class LocalStore:
             except KeyExistsError as exc:
                 raise ConflictError(str(exc)) from None
         with self._writing(key) as path, self._locked(key):
-            stat = _stat(path)
-            if stat is not None and _etag(stat) == etag:
-                return _swap(path, data, stat)
+            stat = stat_of(path)
+            if stat is not None and etag_of(stat) == etag:
+                return swap(path, data, stat)
             return self._same_or_raise(key, data, ConflictError(f"{key} was changed by somebody else"))
 
     def folders(self, prefix: str) -> list[str]:
@@ -126,7 +135,7 @@ class LocalStore:
         top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
         found = []
         for entry in _scan(top):
-            with contextlib.suppress(*_NOT_THERE):
+            with contextlib.suppress(*NOT_THERE):
                 if entry.is_dir() and any(_walk(entry.path, "", (os.path.realpath(entry.path),))):
                     found.append(entry.name)
         return sorted(found)
@@ -142,14 +151,14 @@ class LocalStore:
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
         path = self._path(key)
-        if _stat(path) is None:
+        if stat_of(path) is None:
             return
-        with self._writing(key, make_folder=False), self._locked(key):
+        with self._writing(key, new_folder=False), self._locked(key):
             try:
                 os.unlink(path)
-            except _NOT_THERE:
+            except NOT_THERE:
                 return
-            _sync_folder(os.path.dirname(path))
+            sync_folder(os.path.dirname(path))
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below `prefix`, sorted by key; hidden files are left out."""
@@ -163,11 +172,11 @@ class LocalStore:
         return os.path.join(self._root, *check_key(key).split("/"))
 
     @contextlib.contextmanager
-    def _writing(self, key: str, *, make_folder: bool = True) -> Iterator[str]:
+    def _writing(self, key: str, *, new_folder: bool = True) -> Iterator[str]:
         path = self._path(key)
         try:
-            if make_folder:
-                _make_folder(os.path.dirname(path))
+            if new_folder:
+                make_folder(os.path.dirname(path))
             yield path
         except OSError as exc:
             raise _unavailable("written", path, exc) from exc
@@ -175,7 +184,7 @@ class LocalStore:
     @contextlib.contextmanager
     def _locked(self, key: str) -> Iterator[None]:
         folder = os.path.join(self._root, ".locks")
-        _make_folder(folder)
+        make_folder(folder)
         name = f"{zlib.crc32(key.encode()) % _LOCKS:02d}.lock"
         with file_lock(os.path.join(folder, name), seconds=self._lock_seconds):
             yield
@@ -183,8 +192,8 @@ class LocalStore:
     def _create_without_links(self, key: str, path: str, data: bytes, taken: KeyExistsError) -> str:
         """For filesystems without hard links: the lock parts writers of this package from one another."""
         with self._locked(key):
-            if _stat(path) is None:
-                return _swap(path, data, None)
+            if stat_of(path) is None:
+                return swap(path, data, None)
         return self._same_or_raise(key, data, taken)
 
     def _same_or_raise(self, key: str, data: bytes, error: StoreError) -> str:
@@ -194,96 +203,11 @@ class LocalStore:
         return there.etag
 
 
-def _etag(stat: os.stat_result) -> str:
-    return f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
-
-
-def _stat(path: str) -> os.stat_result | None:
-    try:
-        return os.stat(path)
-    except _NOT_THERE:
-        return None
-
-
-def _read(fd: int, size: int) -> bytes:
-    data = os.read(fd, size)
-    if len(data) == size:
-        return data
-    parts = [data]
-    missing = size - len(data)
-    while missing > 0 and (part := os.read(fd, missing)):  # one read(2) returns at most 2 GiB
-        parts.append(part)
-        missing -= len(part)
-    return b"".join(parts)
-
-
-def _swap(path: str, data: bytes, old: os.stat_result | None) -> str:
-    """Put `data` in the place of the document whose stat is `old`. The caller holds its lock."""
-    stamp = time.time_ns() if old is None else max(time.time_ns(), old.st_mtime_ns + 1)
-    temporary, etag = _write_beside(path, data, stamp)
-    try:
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-    _sync_folder(os.path.dirname(path))
-    return etag
-
-
-def _write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
-    """Write `data` to a hidden file in the folder of `path`, durable; returns its path and etag."""
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    try:
-        fd = os.open(temporary, flags, 0o666)  # less the umask, as any file of the user's
-    except FileNotFoundError:  # somebody tidied the empty folder away meanwhile
-        _make_folder(folder)
-        fd = os.open(temporary, flags, 0o666)
-    try:
-        try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
-            os.utime(temporary, ns=(stamp, stamp))
-            os.fsync(fd)
-            return temporary, _etag(os.fstat(fd))
-        finally:
-            os.close(fd)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
-
-
-def _make_folder(path: str) -> None:
-    """Make the folder and those above it, each entry durable."""
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if parent != path:
-        _make_folder(parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
-        _sync_folder(parent)
-
-
-def _sync_folder(path: str) -> None:
-    if os.name == "nt":  # pragma: no cover - Windows can't open folders
-        return
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def _scan(folder: str) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return [entry for entry in entries if is_plain(entry.name)]
-    except _NOT_THERE:
+    except NOT_THERE:
         return []
     except OSError as exc:
         raise _unavailable("listed", folder, exc) from exc
@@ -299,8 +223,8 @@ def _walk(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
                     yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
             elif entry.is_file():
                 stat = entry.stat()
-                yield Entry(prefix + entry.name, stat.st_size, _etag(stat))
-        except _NOT_THERE:  # removed between the listing and the look at it
+                yield Entry(prefix + entry.name, stat.st_size, etag_of(stat))
+        except NOT_THERE:  # removed between the listing and the look at it
             continue
 
 

@@ -1,0 +1,99 @@
+"""One file of a folder: read whole, written whole and durable, told by its etag."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+
+_BINARY = getattr(os, "O_BINARY", 0)
+NOT_THERE = (FileNotFoundError, NotADirectoryError)
+
+
+def etag_of(stat: os.stat_result) -> str:
+    """Inode, time of change and size."""
+    return f"{stat.st_ino}-{stat.st_mtime_ns}-{stat.st_size}"
+
+
+def stat_of(path: str) -> os.stat_result | None:
+    """The file's stat, or None where there is none."""
+    try:
+        return os.stat(path)
+    except NOT_THERE:
+        return None
+
+
+def read(fd: int, size: int) -> bytes:
+    """`size` bytes, fewer where the file has shrunk."""
+    data = os.read(fd, size)
+    if len(data) == size:
+        return data
+    parts = [data]
+    missing = size - len(data)
+    while missing > 0 and (part := os.read(fd, missing)):  # one read(2) returns at most 2 GiB
+        parts.append(part)
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def swap(path: str, data: bytes, old: os.stat_result | None) -> str:
+    """Put `data` in the place of the document whose stat is `old`. The caller holds its lock."""
+    stamp = time.time_ns() if old is None else max(time.time_ns(), old.st_mtime_ns + 1)
+    temporary, etag = write_beside(path, data, stamp)
+    try:
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    sync_folder(os.path.dirname(path))
+    return etag
+
+
+def write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
+    """Write `data` to a hidden file in the folder of `path`, durable; returns its path and etag."""
+    folder = os.path.dirname(path)
+    temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
+    try:
+        fd = os.open(temporary, flags, 0o666)  # less the umask, as any file of the user's
+    except FileNotFoundError:  # somebody tidied the empty folder away meanwhile
+        make_folder(folder)
+        fd = os.open(temporary, flags, 0o666)
+    try:
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(fd, view) :]
+            os.utime(temporary, ns=(stamp, stamp))
+            os.fsync(fd)
+            return temporary, etag_of(os.fstat(fd))
+        finally:
+            os.close(fd)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def make_folder(path: str) -> None:
+    """Make the folder and those above it, each entry durable."""
+    if os.path.isdir(path):
+        return
+    parent = os.path.dirname(path)
+    if parent != path:
+        make_folder(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+        sync_folder(parent)
+
+
+def sync_folder(path: str) -> None:
+    """Make the entries of a folder durable."""
+    if os.name == "nt":  # pragma: no cover - Windows can't open folders
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
