@@ -82,6 +82,31 @@ class FileTracked:
 
 
 @dataclass(frozen=True)
+class FileStarted:
+    """Work on one file began (fields as of `FileTracked`). Where no outcome follows, its process died on the way."""
+
+    kind: ClassVar[str] = "file.started"
+    at: datetime
+    row: dict[str, Any]
+    item: str | None = None
+    turn: int = 1
+
+
+@dataclass(frozen=True)
+class FileInferred:
+    """What others say of a file whose own process said nothing: a task run that never began, or crashed silently.
+
+    It counts only as long as nobody has tracked an outcome of the same task run (`row["task_run_id"]`).
+    """
+
+    kind: ClassVar[str] = "file.inferred"
+    at: datetime
+    row: dict[str, Any]
+    item: str | None = None
+    turn: int = 1
+
+
+@dataclass(frozen=True)
 class EmailTracked:
     """One email's result. `row` holds fields of `EmailResult`."""
 
@@ -147,6 +172,8 @@ Event = (
     | RunUpdated
     | RunEnded
     | FileTracked
+    | FileStarted
+    | FileInferred
     | EmailTracked
     | MetricTracked
     | TrackingFailed
@@ -162,6 +189,8 @@ _TYPES: dict[str, type[Any]] = {
         RunUpdated,
         RunEnded,
         FileTracked,
+        FileStarted,
+        FileInferred,
         EmailTracked,
         MetricTracked,
         TrackingFailed,

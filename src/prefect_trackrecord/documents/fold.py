@@ -7,18 +7,22 @@ ones in as attempts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, RunStatus
+from prefect_trackrecord.documents.outcomes import Outcomes
 from prefect_trackrecord.documents.rollup import roll_up
-from prefect_trackrecord.documents.rows import email_rows, file_rows, item_of, lenient
+from prefect_trackrecord.documents.rows import email_rows, file_rows, lenient
+from prefect_trackrecord.documents.silent import Silent, without_outcome
 
 RECOVERED = "recovered"
 """How the reason of an end begins that somebody else gave a run which could not give it itself."""
+GUESSED = f"{RECOVERED}: no sign of life"
+"""How it begins where only silence spoke for the end: the run's own end, should one come after all, replaces it."""
 
 _COUNTED = {"success": "success_count", "failed": "failed_count", "skipped": "skipped_count"}
 _FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"})
@@ -26,11 +30,30 @@ _FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"
 
 @dataclass
 class Documents:
-    """What a run's journal says, as the documents hold it. `files` and `emails` are rows ready for JSON."""
+    """What a run's journal says, as the documents hold it. `files` and `emails` are rows ready for JSON.
+
+    Attributes:
+        run: its metadata.
+        files: its file rows; made anew by each iteration where they are too many for memory.
+        emails: its email rows.
+        large: whether the file rows are too many to hold them all at once.
+    """
 
     run: RunMetadata
-    files: list[dict[str, Any]]
+    files: Iterable[dict[str, Any]]
     emails: list[dict[str, Any]]
+    large: bool = False
+
+
+@dataclass(frozen=True)
+class _LazyRows:
+    """File rows that are made as they are read."""
+
+    fold: Fold
+    ended: bool
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return self.fold.rows(ended=self.ended)
 
 
 @dataclass
@@ -39,24 +62,25 @@ class Fold:
 
     Attributes:
         run_id: the run whose events these are.
-        first_at: when the earliest event happened.
-        ended: the end that counts (see `_end`), or None for a run that has none.
+        first_at, last_at: when the earliest and the latest event happened.
         started: whether the run's own start is among the events.
         tracked: whether anything but directly saved documents is among them.
+        task_keys: the keys of the tracked tasks whose files are among them.
     """
 
     run_id: str
     first_at: datetime | None = None
+    last_at: datetime | None = None
     started: bool = False
     tracked: bool = False
-    ended: ev.RunEnded | None = None
-    run: dict[str, Any] = field(default_factory=dict)
     _starts: list[ev.RunStarted] = field(default_factory=list)
     _updates: list[ev.RunUpdated] = field(default_factory=list)
     _ends: list[ev.RunEnded] = field(default_factory=list)
-    _files: dict[str, list[ev.FileTracked]] = field(default_factory=dict)
+    task_keys: set[str] = field(default_factory=set)
+    _files: Outcomes = field(default_factory=Outcomes)
+    _silent: Silent = field(default_factory=Silent)
     _emails: list[ev.EmailTracked] = field(default_factory=list)
-    _metrics: list[ev.MetricTracked] = field(default_factory=list)
+    _metrics: dict[tuple[str | None, str], ev.MetricTracked] = field(default_factory=dict)
     _failures: Counter[str] = field(default_factory=Counter)
     _saved: dict[str, list[ev.DocumentSaved]] = field(default_factory=dict)
 
@@ -64,18 +88,20 @@ class Fold:
         """Take one event in."""
         if isinstance(event, ev.WriterOpened):
             return
-        if self.first_at is None or event.at < self.first_at:
-            self.first_at = event.at
+        self.first_at = min(self.first_at or event.at, event.at)
+        self.last_at = max(self.last_at or event.at, event.at)
         if isinstance(event, ev.DocumentSaved):
             self._saved.setdefault(event.document, []).append(event)
             return
         self.tracked = True
-        if isinstance(event, ev.FileTracked):
-            self._files.setdefault(item_of(event), []).append(event)
+        if isinstance(event, ev.FileTracked | ev.FileStarted | ev.FileInferred):
+            self._add_file(event)
         elif isinstance(event, ev.EmailTracked):
             self._emails.append(event)
         elif isinstance(event, ev.MetricTracked):
-            self._metrics.append(event)
+            before = self._metrics.get((event.file, event.name))
+            if before is None or before.at <= event.at:
+                self._metrics[event.file, event.name] = event
         elif isinstance(event, ev.RunStarted):
             self.started = True
             self._starts.append(event)
@@ -85,6 +111,17 @@ class Fold:
             self._ends.append(event)
         elif isinstance(event, ev.TrackingFailed):
             self._failures[event.cause] += event.count
+
+    def _add_file(self, event: ev.FileTracked | ev.FileStarted | ev.FileInferred) -> None:
+        if event.item is not None:
+            self.task_keys.add(event.item.partition("\0")[0])
+        if isinstance(event, ev.FileTracked):
+            self._silent.told(event)
+            self._files.add(event)
+        elif isinstance(event, ev.FileStarted):
+            self._silent.began(event)
+        else:
+            self._silent.inferred(event)
 
     def add_all(self, stream: Iterable[ev.Event]) -> None:
         """Take many events in."""
@@ -119,14 +156,16 @@ class Fold:
 
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
-        files = file_rows(self.run_id, self._files, self._saved.get("files", ()), self._metrics)
+        lazy = _LazyRows(self, ended is not None)
+        large = self._files.spilled
+        files: Iterable[dict[str, Any]] = lazy if large else list(lazy)
         emails, odd_emails = email_rows(self.run_id, self._emails, self._saved.get("emails", ()))
         run = self._run_fields()
-        if files:
-            counts = Counter(row["status"] for row in files)
-            run["total_files"] = len(files)
-            run.update({name: counts[status] for status, name in _COUNTED.items()})
-            run["rollup"] = roll_up(files)
+        rollup = roll_up(files)
+        if rollup.files:
+            run["total_files"] = sum(rollup.files.values())
+            run.update({name: rollup.files.get(status, 0) for status, name in _COUNTED.items()})
+            run["rollup"] = rollup
         if emails:
             sums = Counter(row["status"] for row in emails)
             run.update({f"emails_{s}": sums[s] for s in ("sent", "failed", "skipped")})
@@ -137,7 +176,17 @@ class Fold:
         saved = run.pop("tracking_errors", None)
         made, odd = lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": self.first_at})
         errors = self._failures + Counter(saved if isinstance(saved, dict) else {}) + odd + odd_emails
-        return Documents(run=made.model_copy(update={"tracking_errors": dict(errors)}), files=files, emails=emails)
+        made = made.model_copy(update={"tracking_errors": dict(errors)})
+        return Documents(run=made, files=files, emails=emails, large=large)
+
+    def rows(self, *, ended: bool) -> Iterator[dict[str, Any]]:
+        """The file rows; of a run that has ended also those of files whose own process told no outcome."""
+        silent = self._silent.outcomes(self._files) if ended else {}
+        return file_rows(self.run_id, self._files, silent, self._saved.get("files", ()), self._metrics.values())
+
+    def without_outcome(self, task_runs: Iterable[str]) -> set[str]:
+        """Those of these task runs of which no outcome was tracked."""
+        return without_outcome(self._files, task_runs)
 
     def _run_fields(self) -> dict[str, Any]:
         saved = self._saved.get("run")
@@ -154,7 +203,7 @@ class Fold:
         if self._starts:
             run["started_at"] = min(s.at for s in self._starts)
             run["attempts"] = self._attempts()
-        metrics = {m.name: m.value for m in sorted(self._metrics, key=lambda m: m.at) if m.file is None}
+        metrics = {name: m.value for (file, name), m in self._metrics.items() if file is None}
         if metrics:
             run["metrics"] = {**(run.get("metrics") or {}), **metrics}
         return run
@@ -184,6 +233,11 @@ class Fold:
 def is_recovered(ended: ev.RunEnded) -> bool:
     """Whether somebody else ended the run in its place."""
     return (ended.reason or "").startswith(RECOVERED)
+
+
+def is_guessed(ended: ev.RunEnded) -> bool:
+    """Whether only a run's silence spoke for its end."""
+    return (ended.reason or "").startswith(GUESSED)
 
 
 def _count(start: ev.RunStarted) -> int:

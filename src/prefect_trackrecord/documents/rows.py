@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
 from prefect_trackrecord.documents.models import SCHEMA_VERSION, EmailResult, FileStatus
 from prefect_trackrecord.documents.occurrences import by_file
+from prefect_trackrecord.documents.outcomes import Outcomes
 from prefect_trackrecord.journal.plain import text_of
 
 _SEED_FIELDS: dict[str, Any] = dict.fromkeys(
@@ -22,33 +23,50 @@ _SEED_FIELDS: dict[str, Any] = dict.fromkeys(
 
 def file_rows(
     run_id: str,
-    tracked: Mapping[str, list[ev.FileTracked]],
+    tracked: Outcomes,
+    silent: Mapping[str, list[ev.FileTracked]],
     saved: Sequence[ev.DocumentSaved],
     metrics: Iterable[ev.MetricTracked],
-) -> list[dict[str, Any]]:
-    """The rows of a run's files, ready for JSON.
+) -> Iterator[dict[str, Any]]:
+    """The rows of a run's files, ready for JSON; none is held for longer than its reader does.
 
     Args:
         run_id: the run.
-        tracked: its outcomes by item (see `item_of`).
+        tracked: its outcomes.
+        silent: by item, outcomes that others told.
         saved: lists of rows that were saved directly; what was tracked goes before.
-        metrics: numbers of the run and of its files.
+        metrics: numbers of the run and of its files, the last one of each name.
     """
-    rows = [_file_row(run_id, file) for outcomes in tracked.values() for file in by_file(outcomes)]
-    known = {_file_identity(row) for row in rows}
     loose: dict[tuple[Any, ...], dict[str, Any]] = {}
     for event in sorted(saved, key=lambda e: e.at):
         loose.update((_file_identity(row), row) for row in event.value)  # the later word on a file counts
-    for identity, row in loose.items():
-        if identity not in known:
-            rows.append({**row, "run_id": run_id, "error_fingerprint": _fingerprint(row)})
     numbers: dict[str, dict[str, float]] = {}
-    for m in sorted((m for m in metrics if m.file is not None), key=lambda m: m.at):
-        numbers.setdefault(str(m.file), {})[m.name] = m.value
-    for row in rows:
-        if row["file_path"] in numbers:
-            row["metrics"] = {**(row.get("metrics") or {}), **numbers[row["file_path"]]}
-    return rows
+    for m in metrics:
+        if m.file is not None:
+            numbers.setdefault(m.file, {})[m.name] = m.value
+    for row in _tracked_rows(run_id, tracked, silent):
+        loose.pop(_file_identity(row), None)
+        yield _with_metrics(row, numbers)
+    for row in loose.values():
+        yield _with_metrics({**row, "run_id": run_id, "error_fingerprint": _fingerprint(row)}, numbers)
+
+
+def _tracked_rows(
+    run_id: str, tracked: Outcomes, silent: Mapping[str, list[ev.FileTracked]]
+) -> Iterator[dict[str, Any]]:
+    others = dict(silent)
+    for item, group in tracked.groups():
+        for file in by_file([*group, *others.pop(item, [])]):
+            yield _file_row(run_id, file)
+    for group in others.values():
+        for file in by_file(group):
+            yield _file_row(run_id, file)
+
+
+def _with_metrics(row: dict[str, Any], numbers: Mapping[str, dict[str, float]]) -> dict[str, Any]:
+    if row["file_path"] in numbers:
+        row["metrics"] = {**(row.get("metrics") or {}), **numbers[row["file_path"]]}
+    return row
 
 
 def email_rows(
@@ -69,14 +87,6 @@ def email_rows(
         rows.append(made.model_dump(mode="json"))
         odd += trouble
     return rows, odd
-
-
-def item_of(event: ev.FileTracked) -> str:
-    """Which file this outcome is of: what the capture said, else path, type and agent."""
-    if event.item is not None:
-        return event.item
-    row = event.row
-    return f"{row.get('file_path')}\0{row.get('file_type') or ''}\0{row.get('agent_id') or ''}"
 
 
 def _file_row(run_id: str, outcomes: list[ev.FileTracked]) -> dict[str, Any]:

@@ -18,27 +18,59 @@ class SegmentReader:
     """One segment's events.
 
     Attributes:
-        data: the segment's bytes; what follows the last newline is still being written and is left out.
+        data: the segment's bytes, or the file that holds them, which is then read line by line; what follows the last
+            newline is still being written and is left out.
+        limit: only so many bytes are read; all where left out.
         damaged: lines that could not be read, counted while iterating.
+        size: bytes of whole lines, counted while iterating.
+        writer: who writes it, known once iterating has begun; None where the first line is missing or torn.
     """
 
-    data: bytes
+    data: bytes | Path
+    limit: int | None = None
     damaged: int = field(default=0, init=False)
+    size: int = field(default=0, init=False)
+    writer: WriterOpened | None = field(default=None, init=False)
 
     def __iter__(self) -> Iterator[Event]:
-        start = 0
-        data = self.data
-        while (end := data.find(b"\n", start)) >= 0:
-            line = data[start:end]
-            start = end + 1
+        self.damaged = self.size = 0
+        for line in self._lines():
+            first = not self.size
+            self.size += len(line) + 1
             if not line:
                 continue
             try:
                 event = decode(line)
             except ValueError:
                 event = self._salvage(line)
+            if first and isinstance(event, WriterOpened):
+                self.writer = event
             if event is not None:
                 yield event
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether its writer runs: True, False, or None where this host can't tell; to be asked after iterating."""
+        if self.writer is None:
+            return None if self.size else False
+        return is_alive(self.writer.host, self.writer.boot, self.writer.pid, self.writer.ticks)
+
+    def _lines(self) -> Iterator[bytes]:
+        """The whole lines, without their newlines."""
+        if isinstance(self.data, Path):
+            left = self.limit
+            with self.data.open("rb") as file:
+                for line in file:
+                    if left is not None and (left := left - len(line)) < 0:
+                        return
+                    if line.endswith(b"\n"):
+                        yield line[:-1]
+            return
+        start, data = 0, self.data
+        stop = len(data) if self.limit is None else self.limit
+        while (end := data.find(b"\n", start, stop)) >= 0:
+            yield data[start:end]
+            start = end + 1
 
     def _salvage(self, line: bytes) -> Event | None:
         """The event behind a torn one on the same line: a full disk cut the first before its newline."""
