@@ -18,6 +18,15 @@ if TYPE_CHECKING:
     from prefect_trackrecord.delivery import Email as Email
     from prefect_trackrecord.delivery import send_emails as send_emails
     from prefect_trackrecord.errors import TrackRecordError as TrackRecordError
+    from prefect_trackrecord.record import RecordStatus as RecordStatus
+    from prefect_trackrecord.record import Status as Status
+    from prefect_trackrecord.record import ThoughtfulRecord as ThoughtfulRecord
+    from prefect_trackrecord.record import configure_records_tracing as configure_records_tracing
+    from prefect_trackrecord.record import dump_records as dump_records
+    from prefect_trackrecord.record import load_records as load_records
+    from prefect_trackrecord.record import pack_sharable_zip as pack_sharable_zip
+    from prefect_trackrecord.record import record_history as record_history
+    from prefect_trackrecord.record import save_records_to_html as save_records_to_html
     from prefect_trackrecord.tracking import (
         EmailResult as EmailResult,
     )
@@ -56,6 +65,15 @@ _HOMES = {
     "Email": "delivery",
     "send_emails": "delivery",
     "TrackRecordError": "errors",
+    "RecordStatus": "record",
+    "Status": "record",
+    "ThoughtfulRecord": "record",
+    "configure_records_tracing": "record",
+    "dump_records": "record",
+    "load_records": "record",
+    "pack_sharable_zip": "record",
+    "record_history": "record",
+    "save_records_to_html": "record",
     "EmailResult": "tracking",
     "FileProcessingLog": "tracking",
     "FileStatus": "tracking",

@@ -25,6 +25,7 @@ from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.tracking.ending import complete_records
 
 LONGEST = 60.0
 MARGIN = 0.5
@@ -47,6 +48,7 @@ class Finish:
                 prefect = self._client(stack)
                 self._tasks(prefect)
                 sealed = self._seal()
+                complete_records(self.run.archive, self.flow.name, self.run.run_id)
                 self._tell(sealed, prefect)
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
                 self.run.trouble("the run's end could not be tracked", exc)

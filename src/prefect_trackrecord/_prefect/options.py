@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from prefect_trackrecord import settings
+from prefect_trackrecord._prefect.following import checked_statuses
 from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.store import check_url
 from prefect_trackrecord.store.base import StoreConfig
@@ -51,6 +52,8 @@ class TaskOptions:
         file: the file's path; None for the task run's name.
         file_type, agent_id: more of the file's row.
         output: what was made of it; `RETURN` for what the task returns.
+        record: the record that it works on, or a list of them; they follow the task's states.
+        record_statuses: statuses by state, where they are to be others than `record.following.STATES`.
     """
 
     storage: Storage = None
@@ -58,6 +61,8 @@ class TaskOptions:
     file_type: Any = None
     agent_id: Any = None
     output: Any = None
+    record: Any = None
+    record_statuses: Mapping[str, Any] | None = None
 
 
 def flow_options(fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> FlowOptions:
@@ -92,8 +97,8 @@ def flow_options(fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> Flo
 def task_options(fn: Callable[..., Any], given: Mapping[str, Any]) -> TaskOptions:
     """Check a task's options at its definition.
 
-    A string given to `file` names a parameter; one given to the others is a parameter where it names one, else a
-    constant.
+    A string given to `file` or `record` names a parameter; one given to the others is a parameter where it names one,
+    else a constant.
 
     Raises:
         ParameterNameError: a name is no parameter of `fn`.
@@ -101,11 +106,12 @@ def task_options(fn: Callable[..., Any], given: Mapping[str, Any]) -> TaskOption
     """
     options = dict(given)
     options["storage"] = checked_storage(options.get("storage"))
-    for name in ("file", "file_type", "agent_id", "output"):
+    for name in ("file", "file_type", "agent_id", "output", "record"):
         value = options.get(name)
         if value is None or (name == "output" and value == RETURN):
             continue
-        options[name] = source(value, fn, name, text_is_parameter=True if name == "file" else None)
+        options[name] = source(value, fn, name, text_is_parameter=True if name in ("file", "record") else None)
+    options["record_statuses"] = checked_statuses(options.get("record_statuses"))
     return TaskOptions(**options)
 
 

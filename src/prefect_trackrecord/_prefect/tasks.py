@@ -22,7 +22,7 @@ from prefect.utilities.collections import visit_collection
 from prefect.utilities.engine import resolve_to_final_result
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import finishing, outcome, runs
+from prefect_trackrecord._prefect import finishing, following, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -52,6 +52,15 @@ class FileCall:
     error: BaseException | None = None
     trace: TracebackType | None = None
     result: Any = None
+    told: BaseException | None = None
+
+    def follow(self, state: str, error: BaseException | None = None, reason: str = "") -> None:
+        """Tell the task's record, where it has one, into which state the task came."""
+        attempt = len(self.attempts) or None
+        name = self.row["task_name"]
+        following.follow(
+            self.run, self.options, name, self.arguments, state, attempt=attempt, reason=reason, error=error
+        )
 
 
 @dataclass
@@ -62,6 +71,7 @@ class TaskTry:
     task_run: TaskRun
     attempt: dict[str, Any]
     began: float
+    retries: int = 0
 
     def returned(self, result: Any) -> Any:
         """The function returned; it may have returned a state."""
@@ -95,6 +105,9 @@ class TaskTry:
                 _write(self.call, self.task_run, outcome.crashed(exc, self.call.trace))
             except Exception as trouble:  # noqa: BLE001 - tracking never breaks the task
                 self.call.run.trouble("a crashed task could not be tracked", trouble)
+        elif self.retries >= len(self.call.attempts):
+            self.call.told = exc
+            self.call.follow(following.ATTEMPT, exc)
 
     def _end(self, status: str, exc: BaseException | None = None) -> None:
         self.call.milliseconds += (time.perf_counter() - self.began) * 1000
@@ -124,7 +137,8 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
             call.attempts[-1]["status"] = "failed"
         attempt: dict[str, Any] = {"started_at": now(), "status": None}
         call.attempts.append(attempt)
-        return TaskTry(call, task_run, attempt, time.perf_counter())
+        call.follow("retrying" if len(call.attempts) > 1 else "running")
+        return TaskTry(call, task_run, attempt, time.perf_counter(), context.task.retries or 0)
     except Exception as exc:  # noqa: BLE001 - tracking never breaks the task
         logger.warning("task %s could not be tracked: %s: %s", context.task.name, type(exc).__name__, exc)
         return None
@@ -274,8 +288,21 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
     if came.fields["status"] != "failed":
         row["output_path"] = _output(call, came.state)
     call.run.emit(ev.FileTracked(at=at, row=row, item=call.item, turn=call.turn))
+    _follow_to_end(call, came)
     if call.run.ended is not None:
         finishing.late(call.run)
+
+
+def _follow_to_end(call: FileCall, came: outcome.Outcome) -> None:
+    """Tell the task's record how it came out; an error that was told with its attempt is not told twice."""
+    if call.options.record is None:
+        return
+    state = following.state_of(came.state)
+    reason = came.fields.get("error_message") or came.fields.get("reason") or ""
+    error = None if state in ("completed", "cached", "skipped") else call.error
+    if error is None and came.state is not None and state in ("failed", "crashed", "timed out"):
+        error = outcome.real_error(came.state, None)
+    call.follow(state, None if error is call.told else error, reason)
 
 
 def attach(task: Task[..., Any], options: TaskOptions) -> None:

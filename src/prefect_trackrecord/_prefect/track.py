@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast, overload
 
 from prefect import Flow, Task
@@ -24,7 +24,7 @@ __all__ = ["param", "track"]
 
 FT = TypeVar("FT", bound="Flow[..., Any] | Task[..., Any]")
 _FLOW_ONLY = ("command", "subcommand", "config_path", "target_date", "partial", "fail_over", "role")
-_TASK_ONLY = ("file", "file_type", "agent_id", "output")
+_TASK_ONLY = ("file", "file_type", "agent_id", "output", "record", "record_statuses")
 
 
 @overload
@@ -46,6 +46,8 @@ def track(
     file_type: Any = None,
     agent_id: Any = None,
     output: Any = None,
+    record: Any = None,
+    record_statuses: Mapping[str, Any] | None = None,
 ) -> Callable[[FT], FT]: ...
 
 
@@ -70,7 +72,10 @@ def track(obj: Any = None, /, **options: Any) -> Any:
 
             Of a task: `file`, a parameter's name or a callable of the task's arguments (default: the task run's name,
             its type "task"); `file_type`, `agent_id`, `output`: a parameter's name, else a constant, or a callable;
-            `output="return"` takes what the task returns.
+            `output="return"` takes what the task returns. `record`, a parameter's name or a callable: the
+            ThoughtfulRecord (or a list of them) that the task works on, whose status follows the task's states, each
+            attempt and error in a trace; `record_statuses`: other statuses for states, such as
+            `{"completed": Status.PROCESSED, "running": None}` (None leaves the status as it is).
 
     Returns:
         A copy of the flow or task, of the same type.

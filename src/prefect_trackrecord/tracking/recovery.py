@@ -17,6 +17,7 @@ from prefect_trackrecord.documents.seal import newest_record, utc_now
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
 from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
 Verdict = ev.RunEnded | Literal["alive"] | None
@@ -77,6 +78,7 @@ def recover(
                 done.append(RecoveredRun(run_id, run))
         if progress is not None:
             progress(n, len(candidates))
+    recover_records(archive)
     return done
 
 

@@ -38,6 +38,7 @@ from prefect_trackrecord.tracking.describing import (
     versions,
 )
 from prefect_trackrecord.tracking.emails import email_rows
+from prefect_trackrecord.tracking.ending import complete_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
 if TYPE_CHECKING:
@@ -187,7 +188,9 @@ class RunTracker:
             if self._token is not None:
                 reset_current(self._token)
                 self._token = None
-            return self._seal(ended)
+            sealed = self._seal(ended)
+            complete_records(self.archive, self.command, self.run_id)
+            return sealed
         finally:
             self.completing = False
             abort.unwatch(self)

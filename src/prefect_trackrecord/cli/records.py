@@ -1,0 +1,103 @@
+"""`trackrecord records show`: what became of one record, across all runs that touched it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from prefect_trackrecord.cli.output import dump, how_long, note, say
+from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.documents.layout import RECORDS
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.record import RecordEntry, RecordHistory
+
+MAX_TEXT = 200
+
+
+def show_record(storage: str | None, folder: str | None, record_id: str, record_type: str | None, as_json: bool) -> int:
+    """Print a record's story across all runs, earliest first; 1 where no run knows it.
+
+    Args:
+        storage: the history in whose runs it is looked for.
+        folder: instead of that, the folder that a program gave to `configure_records_tracing`.
+        record_id: the record's id.
+        record_type: only records of this type.
+        as_json: every field, as JSON.
+    """
+    from prefect_trackrecord.record import record_history
+
+    place = folder if folder is not None else _records_of(storage)
+    found = record_history(record_id, place, record_type)
+    if as_json:
+        dump([_as_json(one) for one in found])
+    else:
+        for n, one in enumerate(found):
+            if n:
+                say()
+            _print(one)
+    if not found:
+        note(f"no record {record_id!r} in {place}")
+        return 1
+    return 0
+
+
+def _records_of(storage: str | None) -> str:
+    archive = storage_of(storage).archive
+    root = archive.store.local_root
+    return f"{root if root is not None else archive.store.url}/{RECORDS}"
+
+
+def _as_json(one: RecordHistory) -> dict[str, Any]:
+    return {
+        "process": one.process,
+        "run_id": one.run_id,
+        "where": one.where,
+        "run_url": one.run_url,
+        "record": one.entry.model_dump(mode="json"),
+    }
+
+
+def _print(one: RecordHistory) -> None:
+    entry = one.entry
+    say(f"{entry.record_type or 'record'} {entry.record_id}: {entry.status or 'no status'}")
+    say(f"  in run {one.run_id} of {one.process}" + (f", {one.run_url}" if one.run_url else ""))
+    say(f"  kept in {one.where}")
+    for line in _story(entry):
+        say(f"  {line}")
+    if entry.time_in_status:
+        times = ", ".join(f"{status} {how_long(s * 1000)}" for status, s in entry.time_in_status.items())
+        say(f"  time in status: {times}")
+
+
+def _story(entry: RecordEntry) -> list[str]:
+    """Statuses and traces in the order they came."""
+    told = [
+        (u.timestamp, f"status {u.old_status or '(none)'} -> {u.new_status}", [u.reason]) for u in entry.status_updates
+    ]
+    for t in entry.traces:
+        more = [t.reason]
+        if t.error is not None:
+            more = [_error(t.error), t.reason if t.reason not in str(t.error.get("message")) else ""]
+        more += [
+            f"{path}: {_short(change.get('from'))} -> {_short(change.get('to'))}"
+            for path, change in t.dict_updates.items()
+        ]
+        if t.image:
+            more.append(f"picture {t.image}")
+        told.append((t.timestamp, t.action or "trace", more))
+    lines = []
+    for at, what, more in sorted(told, key=lambda item: item[0]):
+        lines.append(f"{at[:19].replace('T', ' ')}  {what}")
+        lines += [f"{'':19}    {_short(text)}" for text in more if text]
+    return lines
+
+
+def _error(error: dict[str, Any]) -> str:
+    kind = " ".join(str(error.get(name)) for name in ("kind", "code") if error.get(name))
+    what = ": ".join(str(error.get(name)) for name in ("type", "message") if error.get(name))
+    return f"{kind} error: {what}"
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}..."

@@ -1,0 +1,55 @@
+"""`trackrecord records show`."""
+
+import json
+
+import pytest
+
+from prefect_trackrecord import RecordStatus, RunTracker, Status, ThoughtfulRecord
+from prefect_trackrecord.record.tracing import tracing
+
+
+class Invoice(ThoughtfulRecord):
+    total: int = 0
+    state: RecordStatus = Status.PENDING
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    tracing.reset()
+    yield
+    tracing.reset()
+
+
+def one_run(history, change):
+    with RunTracker("intake", storage=history) as tracker:
+        change(Invoice(id="INV-1041"))
+        return tracker.run_id
+
+
+def fixed(invoice):
+    invoice.total = 12
+    invoice.log_trace("Total fixed", "a digit was missing")
+
+
+def refused(invoice):
+    invoice.fail(ValueError("paid before"), kind="business", code="DUPLICATE")
+
+
+def test_a_story_across_runs_in_order(trackrecord, history):
+    runs = [one_run(history, fixed), one_run(history, refused)]
+    done = trackrecord("records", "show", "INV-1041")
+    assert done.code == 0, done.err
+    assert done.out.index(runs[0]) < done.out.index(runs[1])
+    for words in ("Total fixed", "a digit was missing", "total: 0 -> 12", "ValueError: paid before"):
+        assert words in done.out
+    told = json.loads(trackrecord("records", "show", "INV-1041", "--json").out)
+    assert [one["run_id"] for one in told] == runs
+    assert told[1]["record"]["error"]["code"] == "DUPLICATE"
+
+
+def test_unknown_records_types_and_folders(trackrecord, history, tmp_path):
+    one_run(history, fixed)
+    assert trackrecord("records", "show", "INV-1").code == 1
+    assert trackrecord("records", "show", "INV-1041", "--type", "Claim").code == 1
+    folder = tmp_path / "history" / "records"
+    assert trackrecord("records", "show", "INV-1041", "--folder", folder, storage=False).code == 0
