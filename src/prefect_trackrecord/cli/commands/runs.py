@@ -1,0 +1,72 @@
+"""`trackrecord runs ...`: the history of runs."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import App, Parameter
+
+from prefect_trackrecord.cli.root import Json, Storage, app
+
+Status = Literal["running", "success", "partial_success", "failed", "aborted"]
+runs = App(
+    name="runs",
+    help="Read the history of runs.",
+    help_epilogue="Example:\n  trackrecord runs show 3f2a --failed",
+)
+app.command(runs)
+
+
+@runs.command(
+    name="list",
+    help_epilogue="Example:\n  trackrecord runs list --from 2025-01-20 --to 2025-01-26 --status failed\n\n"
+    "Without a terminal the rows are separated by tabs, with run ids in full:\n"
+    "  trackrecord runs list | cut -f 1",
+)
+def list_runs(
+    *,
+    storage: Storage = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    command: str | None = None,
+    status: Status | None = None,
+    limit: int = 50,
+    json: Json = False,
+) -> int:
+    """List runs, newest first.
+
+    Args:
+        from_: First day of their start, YYYY-MM-DD in UTC.
+        to: Last day, included.
+        command: Only runs of this command or flow.
+        status: Only runs that stand so.
+        limit: At most so many; 0 for all.
+    """
+    from prefect_trackrecord.cli.runs import list_runs as work
+
+    return work(storage, from_, to, command, status, limit, json)
+
+
+@runs.command(
+    name="show",
+    help_epilogue="Example:\n  trackrecord runs show 3f2a81c0 --failed\n\n"
+    "As JSON, for example for the paths of the failed files:\n"
+    "  trackrecord runs show 3f2a81c0 --failed --json | jq -r '.files[].file_path'",
+)
+def show_run(
+    run_id: str,
+    /,
+    *,
+    storage: Storage = None,
+    failed: Annotated[bool, Parameter(negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Show one run: how it ended, its files and emails, its errors.
+
+    Args:
+        run_id: The run's id, or as much of its beginning as tells it from others.
+        failed: Show all failed files, and no others.
+    """
+    from prefect_trackrecord.cli.runs import show_run as work
+
+    return work(storage, run_id, failed, json)
