@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
+from prefect_trackrecord.errors import ConfigurationError
+
+Durability = Literal["spool", "stored"]
 INTEGRATION = "PREFECT_INTEGRATIONS_TRACKRECORD_"
 
 
@@ -28,8 +34,18 @@ class Settings:
             (`TRACKRECORD_STORE_DEADLINE`, 3).
         call_deadline: seconds that any later call to a store may take
             (`TRACKRECORD_CALL_DEADLINE`, 30).
+        end_deadline: seconds that a run's end may spend on a store, uploads included; what is not done by then
+            stays in the spool (`TRACKRECORD_END_DEADLINE`, 60).
+        durability: what an event that was acknowledged has reached, `spool` (this host's disk) or `stored`
+            (`TRACKRECORD_DURABILITY`, spool).
+        upload_seconds: how long an event may wait on this host before its upload to a bucket begins
+            (`TRACKRECORD_UPLOAD_SECONDS`, 1).
+        spool_limit: bytes that may wait on this host for one store; what comes beyond that is dropped and counted
+            (`TRACKRECORD_SPOOL_LIMIT_MB`, 1024, in MiB).
         ui_url: base of links into the Prefect UI, `PREFECT_UI_URL`; None where unset.
         quiet: `TRACKRECORD_QUIET`, leave out the one log line of each run.
+        silence: after how long without an event a run that nobody can tell of counts as dead
+            (`TRACKRECORD_SILENCE_HOURS`, 24).
         events: `PREFECT_INTEGRATIONS_TRACKRECORD_EVENTS`, whether Prefect is told events.
         live_seconds: how often a run that is going on shows in an artifact how far it is; 0 for never
             (`PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS`, 10).
@@ -43,8 +59,13 @@ class Settings:
     spool: Path
     store_deadline: float = 3.0
     call_deadline: float = 30.0
+    end_deadline: float = 60.0
+    durability: Durability = "spool"
+    upload_seconds: float = 1.0
+    spool_limit: int = 1024 << 20
     ui_url: str | None = None
     quiet: bool = False
+    silence: timedelta = timedelta(hours=24)
     events: bool = True
     live_seconds: float = 10.0
     base_url: str | None = None
@@ -68,8 +89,12 @@ class Settings:
             prefect_storage=get("PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"),
             prefect_home=home,
             spool=(Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"),
-            store_deadline=_seconds(get("TRACKRECORD_STORE_DEADLINE"), 3.0),
-            call_deadline=_seconds(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
+            store_deadline=_positive(get("TRACKRECORD_STORE_DEADLINE"), 3.0),
+            call_deadline=_positive(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
+            end_deadline=_positive(get("TRACKRECORD_END_DEADLINE"), 60.0),
+            durability=_durability(get("TRACKRECORD_DURABILITY")),
+            upload_seconds=_positive(get("TRACKRECORD_UPLOAD_SECONDS"), 1.0),
+            spool_limit=int(_positive(get("TRACKRECORD_SPOOL_LIMIT_MB"), 1024.0) * (1 << 20)),
             ui_url=get("PREFECT_UI_URL"),
             quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
             events=(get(f"{INTEGRATION}EVENTS") or "").lower() not in {"0", "false", "no", "off"},
@@ -86,7 +111,27 @@ def _not_negative(text: str | None, default: float) -> float:
     return value if value >= 0 else default
 
 
-def _seconds(text: str | None, default: float) -> float:
+def durability_of(text: str) -> Durability:
+    """The durability that a person named.
+
+    Raises:
+        ConfigurationError: there is none of that name.
+    """
+    if text not in ("spool", "stored"):
+        raise ConfigurationError(f"durability is 'spool' or 'stored', not {text!r}")
+    return "stored" if text == "stored" else "spool"
+
+
+def _durability(text: str | None) -> Durability:
+    """As the environment says it; a wrong word must not stop a flow."""
+    try:
+        return durability_of((text or "spool").lower())
+    except ConfigurationError as exc:
+        logging.getLogger("prefect_trackrecord").warning("TRACKRECORD_DURABILITY is left out: %s", exc)
+        return "spool"
+
+
+def _positive(text: str | None, default: float) -> float:
     try:
         value = float(text) if text else default
     except ValueError:
