@@ -70,11 +70,6 @@ def test_states_that_no_attempt_leads_to(history, tmp_path):
         return number
 
     @track(record="invoice")
-    @task
-    def refused(invoice: Invoice, number: int):
-        raise AssertionError("its body can't run")
-
-    @track(record="invoice")
     @task(timeout_seconds=0.2)
     async def slow(invoice: Invoice):
         import asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from prefect_trackrecord.documents.archive import Archive
@@ -35,8 +36,15 @@ def _has_records(archive: Archive, process: str, run_id: str) -> bool:
     return any(home is not None and (Path(home) / records_prefix(process, run_id)).is_dir() for home in homes)
 
 
-def recover_records(archive: Archive) -> None:
-    """Bring into a store the records that this host still keeps for it. Never raises."""
+def recover_records(archive: Archive, recovered: Iterable[tuple[str | None, str]]) -> None:
+    """Complete the records of runs that could not end, and bring into a store all that this host keeps. Never raises.
+
+    Args:
+        archive: the runs'.
+        recovered: flow or command, and id, of the runs that were just sealed.
+    """
+    for process, run_id in recovered:
+        complete_records(archive, process, run_id)
     if not (Path(archive.spool) / RECORDS).is_dir():
         return
     from prefect_trackrecord.record import finishing

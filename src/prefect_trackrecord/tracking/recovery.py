@@ -1,29 +1,33 @@
-"""Seals what a dead process left behind; never a run that is alive. Safe to run at any time, any number of times."""
+"""Seals what a dead process left behind; never a run that is alive. Safe to run at any time, any number of times.
+
+Two listings tell which runs there is anything to do for; of the others nothing is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Literal
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.documents.fold import RECOVERED, Fold
+from prefect_trackrecord.documents.fold import GUESSED, RECOVERED, Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
-from prefect_trackrecord.documents.seal import newest_record, utc_now
-from prefect_trackrecord.errors import StoreError
-from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
-from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal
+from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
-Verdict = ev.RunEnded | Literal["alive"] | None
+Verdict = ev.RunEnded | Literal["alive", "running"] | None
 Ask = Callable[[str], Verdict]
-"""Says what became of a Prefect run: how it ended; `alive` for one that waits or will go on; None where only the
-process can tell (it is said to be running, or nobody knows)."""
+"""Says what became of a Prefect run: how it ended; `alive` for one that waits or will go on; `running` for one that is
+said to run, which only its process can tell; None where nobody knows it."""
+Reconcile = Callable[[Archive, str, Fold], None]
+"""Told of each run before it is sealed: adds to its journal what others know of it."""
 
 
 @dataclass(frozen=True)
@@ -45,17 +49,22 @@ def recover(
     storage: TrackingStorage | str | Path | None = None,
     *,
     ask: Ask | None = None,
+    reconcile: Reconcile | None = None,
+    silence: timedelta | None = None,
     now: Callable[[], datetime] = utc_now,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[RecoveredRun]:
     """Seal the runs of a store that have no end and no living process, and bring late events into sealed ones.
 
-    A run that no Prefect flow made is judged by whether its processes live; one of another host is left alone. A
-    Prefect run is asked for first.
+    A run that no Prefect flow made is judged by whether its processes live. One of another host is left alone, unless
+    nothing has been heard of it for long. A Prefect run is asked for first.
 
     Args:
         storage: where to look; resolved as everywhere.
         ask: what became of a Prefect run; see `Ask`.
+        reconcile: told of each run of Prefect's that is about to be sealed; see `Reconcile`.
+        silence: after how long without an event a run that nobody can tell of counts as dead; by default what
+            `TRACKRECORD_SILENCE_HOURS` says, else a day. Its own end, should one come after all, replaces that.
         now: where the time comes from.
         progress: called with (runs looked at, runs in all).
 
@@ -66,109 +75,113 @@ def recover(
         StoreError: the store can't be listed.
     """
     archive = resolve_storage(storage).archive
-    candidates = sorted(_candidates(archive))
+    judge = _Judge(ask, silence or archive.settings.silence, now)
+    open_runs = _open_runs(archive)
     done: list[RecoveredRun] = []
-    for n, run_id in enumerate(candidates, 1):
+    for n, journal in enumerate(open_runs, 1):
         try:
-            run = _recover_one(archive, run_id, ask, now)
+            run = _recover_one(archive, journal, judge, reconcile)
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
-            done.append(RecoveredRun(run_id, None, f"{type(exc).__name__}: {exc}"))
+            done.append(RecoveredRun(journal.run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
             if run is not None:
-                done.append(RecoveredRun(run_id, run))
+                done.append(RecoveredRun(journal.run_id, run))
         if progress is not None:
-            progress(n, len(candidates))
-    recover_records(archive)
+            progress(n, len(open_runs))
+    recover_records(archive, [(one.run.flow_name or one.run.command, one.run_id) for one in done if one.run])
     return done
 
 
-def _candidates(archive: Archive) -> set[str]:
-    """The runs that may need it: those with spooled events, and those with segments in the store."""
-    found = {spooled.run_id for spooled in archive.spooled()}
-    for entry in archive.store.list(layout.JOURNAL):
-        if entry.key.endswith(SUFFIX):
-            found.add(entry.key.split("/")[1])
-    return found
+def _open_runs(archive: Archive) -> list[RunJournal]:
+    """The runs of which a listing does not tell that they are done, and those with events in this host's spool."""
+    store = archive.store
+    documents = {entry.key.rsplit("/", 1)[-1].removesuffix(".json"): entry for entry in store.list(layout.RUNS)}
+    found: dict[str, RunJournal] = {}
+    for run_id, entries in groupby(store.list(layout.JOURNAL), key=lambda entry: entry.key.split("/")[1]):
+        journal = RunJournal.read(store, run_id, archive.spool, entries=entries)
+        only_saved = not journal.spooled and not journal.generation and _were_saved(journal)
+        if not only_saved and not journal.is_done(documents.get(layout.safe_part(run_id))):
+            found[run_id] = journal
+    for spooled in archive.spooled():
+        if spooled.run_id not in found:
+            found[spooled.run_id] = RunJournal.read(store, spooled.run_id, archive.spool, entries=())
+    return [journal for _, journal in sorted(found.items())]
 
 
-def _recover_one(archive: Archive, run_id: str, ask: Ask | None, now: Callable[[], datetime]) -> RunMetadata | None:
-    spooled = bool(segment_paths(archive.spool / run_id))
-    if not spooled and _is_covered(archive, run_id):
-        return None
-    fold, alive = _look(archive, run_id)
+def _were_saved(journal: RunJournal) -> bool:
+    """Whether its documents were saved directly: nothing ran."""
+    return all(name.startswith(SAVED) for name in journal.segments)
+
+
+def _recover_one(
+    archive: Archive, journal: RunJournal, judge: _Judge, reconcile: Reconcile | None
+) -> RunMetadata | None:
+    run_id = journal.run_id
+    found = journal.fold()
+    fold = found.fold
     if not fold.tracked:
         return None  # documents saved directly: nothing ran
-    before = newest_record(archive.store, run_id)
+    before = journal.newest()
     sealed_attempt = ((before.ended or {}).get("run_count") or 1) if before and before.ended else 0
-    if fold.end() is not None or sealed_attempt >= fold.attempt():
-        return archive.seal(run_id, now=now())
-    ended = _judge(run_id, fold, alive, ask, now)
-    return None if ended is None else archive.seal(run_id, now=now(), ended=ended)
+    ended: ev.RunEnded | None = None
+    if sealed_attempt < fold.attempt():
+        own = fold.end()
+        if own is None or _may_go_on(own):
+            ended = judge(run_id, found)
+            if ended is None:
+                return None
+        if reconcile is not None and _is_prefects(fold):
+            reconcile(archive, run_id, fold)
+    return archive.seal(run_id, now=judge.now(), ended=ended)
 
 
-def _is_covered(archive: Archive, run_id: str) -> bool:
-    """Whether a run has ended, its newest seal holds all of its journal, and its document is there."""
-    record = newest_record(archive.store, run_id)
-    if record is None or record.ended is None:
-        return False
-    entries = archive.store.list(layout.journal_prefix(run_id))
-    names = {e.key.rsplit("/", 1)[-1]: e.size for e in entries if e.key.endswith(SUFFIX)}
-    if not all(size <= record.segments.get(name, 0) for name, size in names.items()):
-        return False
-    blob = archive.store.get(layout.run_key(run_id, record.day))  # a document that was lost or damaged is made again
-    try:
-        return blob is not None and bool(RunMetadata.model_validate_json(blob.data))
-    except ValueError:
-        return False
+def _may_go_on(own: ev.RunEnded) -> bool:
+    """Whether it is the end of an attempt, told as its function raised: Prefect may start another one."""
+    return own.state is None and own.run_count is not None
 
 
-def _look(archive: Archive, run_id: str) -> tuple[Fold, list[bool | None]]:
-    """All events of a run, stored and spooled, and whether each of its writers lives."""
-    fold = Fold(run_id)
-    alive: list[bool | None] = []
-    for name, data in _segments(archive, run_id).items():
-        alive.append(False if name.startswith("saved-") else writer_alive(data))
-        reader = SegmentReader(whole(data))
-        fold.add_all(reader)
-        fold.damaged(name, reader.damaged)
-    return fold, alive
+def _is_prefects(fold: Fold) -> bool:
+    return not fold.started or fold.documents(None).run.flow_name is not None
 
 
-def _segments(archive: Archive, run_id: str) -> dict[str, bytes]:
-    found = dict(_stored(archive, run_id))
-    for path in segment_paths(archive.spool / run_id):
-        found[path.name] = path.read_bytes()
-    return found
+@dataclass(frozen=True)
+class _Judge:
+    """Says how a run without an end ended; None for one that lives, or that nobody here can judge."""
 
+    ask: Ask | None
+    silence: timedelta
+    now: Callable[[], datetime]
 
-def _stored(archive: Archive, run_id: str) -> Iterator[tuple[str, bytes]]:
-    entries = archive.store.list(layout.journal_prefix(run_id))
-    for key, blob in archive.store.get_many(e.key for e in entries if e.key.endswith(SUFFIX)):
-        if isinstance(blob, Exception):
-            raise StoreError(f"{key} can't be read: {blob}")
-        if blob is not None:
-            yield key.rsplit("/", 1)[-1], blob.data
-
-
-def _judge(
-    run_id: str, fold: Fold, alive: list[bool | None], ask: Ask | None, now: Callable[[], datetime]
-) -> ev.RunEnded | None:
-    """How a run without an end ended; None for one that lives, or that only another host can judge."""
-    run = fold.documents(None).run
-    of_prefect = run.flow_name is not None or not fold.started
-    if of_prefect and ask is not None:
-        verdict = ask(run_id)
+    def __call__(self, run_id: str, found: Folded) -> ev.RunEnded | None:
+        fold, writers = found.fold, found.writers
+        verdict = self.ask(run_id) if self.ask is not None and _is_prefects(fold) else None
         if isinstance(verdict, ev.RunEnded):
             return verdict
-        if verdict == "alive":
+        if verdict == "alive" or any(writers):
             return None
-    if not fold.started:
-        return None  # its flow is not tracked: that its tasks' processes are gone says nothing of the flow's
-    if not alive or any(lives is not False for lives in alive):
-        return None
-    return ev.RunEnded(
-        at=now(),
-        status=RunStatus.ABORTED.value,
-        error_message="the process ended without completing the run",
-        reason=f"{RECOVERED}: the process {run.pid} on {run.host} is gone and left the run without an end",
-    )
+        if writers and all(lives is False for lives in writers):
+            # of a flow that is not tracked, that its tasks' processes are gone says nothing
+            return self._gone(fold) if fold.started else self._silent(fold, verdict)
+        return self._silent(fold, verdict)
+
+    def _gone(self, fold: Fold) -> ev.RunEnded:
+        run = fold.documents(None).run
+        return ev.RunEnded(
+            at=self.now(),
+            status=RunStatus.ABORTED.value,
+            error_message="the process ended without completing the run",
+            reason=f"{RECOVERED}: the process {run.pid} on {run.host} is gone and left the run without an end",
+        )
+
+    def _silent(self, fold: Fold, verdict: Verdict) -> ev.RunEnded | None:
+        """Nobody here can tell: only a long silence counts, and not where Prefect says that it runs."""
+        if verdict == "running" or fold.last_at is None or self.now() - fold.last_at < self.silence:
+            return None
+        hours = (self.now() - fold.last_at).total_seconds() / 3600
+        where = fold.documents(None).run.host
+        return ev.RunEnded(
+            at=self.now(),
+            status=RunStatus.ABORTED.value,
+            error_message="the run stopped without an end",
+            reason=f"{GUESSED} for {hours:.0f} hours" + (f" from {where}" if where else ""),
+        )
