@@ -91,7 +91,10 @@ class Summary:
         return [brief for _, _, brief in sorted(self._latest_failed, key=lambda item: item[:2], reverse=True)]
 
     def index(self, *, mode: str, chunk: int, title: str) -> dict[str, Any]:
-        """The page script's data: one column per property, a row per record, in order of creation."""
+        """The page script's data: one column per property, a row per record, in order of creation.
+
+        `a` is the first moment as a difference from the record's before, `b` how long after it the last one was.
+        """
         keys = {key: number for number, key in enumerate(self.groups)}
         return {
             "mode": mode,
@@ -104,9 +107,21 @@ class Summary:
                 [g.key, " ".join(part for part in (g.code, g.type) if part) or g.message] for g in self.groups.values()
             ],
             **self._columns,
+            "a": _steps(self._columns["a"]),
+            "b": [None if b is None else b - a for a, b in zip(self._columns["a"], self._columns["b"], strict=True)],
             "g": [-1 if key is None else keys[key] for key in self.group_of],
             "why": self._why,
         }
+
+
+def _steps(moments: list[int | None]) -> list[int | None]:
+    """Moments as differences from the one before, which compress better."""
+    before = 0
+    steps: list[int | None] = []
+    for moment in moments:
+        steps.append(None if moment is None else moment - before)
+        before = before if moment is None else moment
+    return steps
 
 
 class _Status:

@@ -10,6 +10,7 @@ import orjson
 
 MAX_VALUE = 20_000
 """Characters of one value that a page shows; it says how many there were."""
+_LINE = 80
 
 # NUL and the other control characters, surrogates without a partner, and the marks that turn the direction
 # of what follows them. Tab and newline are text; LRM, RLM and ALM are kept, they turn nothing by themselves.
@@ -76,14 +77,28 @@ def text_of(value: Any) -> str:
 
 
 def json_text(value: Any) -> str:
-    """`value` as JSON; written over several lines where one would be long."""
+    """`value` as JSON; what would make a long line is written an item a line."""
     try:
-        line = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-        if len(line) > 80 and isinstance(value, dict | list):
-            return orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_INDENT_2).decode()
+        return _laid_out(value, 0)
     except (TypeError, ValueError, RecursionError):
         return clean(repr(value)[:MAX_VALUE])
-    return line
+
+
+def _laid_out(value: Any, depth: int) -> str:
+    line = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    if len(line) <= _LINE or not isinstance(value, dict | list):
+        return line
+    inner, outer = " " * (depth + 1), " " * depth
+    if isinstance(value, list):
+        items = [_laid_out(item, depth + 1) for item in value]
+        return f"[\n{inner}" + f",\n{inner}".join(items) + f"\n{outer}]"
+    items = [f"{_key(key)}: {_laid_out(item, depth + 1)}" for key, item in value.items()]
+    return f"{{\n{inner}" + f",\n{inner}".join(items) + f"\n{outer}}}"
+
+
+def _key(key: Any) -> str:
+    text = orjson.dumps({key: 0}, option=orjson.OPT_NON_STR_KEYS).decode()
+    return text[1:-3]
 
 
 def shown(value: Any) -> Any:

@@ -140,7 +140,7 @@ def test_odd_entries_are_shown_as_far_as_they_go(render, entry):
 
 def test_failed_come_first_and_in_order_of_creation(render, entry):
     page = render([entry(n, failed=n in {2, 4}) for n in range(6)])
-    order = re.findall(r'<article class="record c-(\w+)[^"]*" id="r-(\d)"', page)
+    order = re.findall(r'<article class="record c-(\w+)[^"]*" id=r-(\d)', page)
     assert [row for _, row in order] == ["2", "4", "0", "1", "3", "5"]
     assert [c for c, _ in order][:2] == ["failed", "failed"]
 

@@ -69,7 +69,7 @@ function readAll() {
   if (piles.length === count || reading) return reading;
   reading = (async () => {
     let pause = performance.now();
-    const load = (n) => (n < count ? unpack(byId(`c${n}`)) : null);
+    const load = (n) => (n < count ? unpack(`c${n}`) : null);
     let next = load(0);
     for (let n = 0; n < count; n++) {
       const views = await next;
@@ -138,18 +138,23 @@ function arrange(rows) {
   const now = [...box.querySelectorAll("article:not([hidden])")].map((a) => Number(a.dataset.row));
   if (now.length !== rows.length || now.some((row, i) => row !== rows[i])) {
     for (const row of rows) {
-      articles[row].classList.add("lazy");
+      articles[row].classList.remove("whole");
       box.insertBefore(articles[row], before);
     }
-    layOut(rows);
   }
+  if (root.dataset.readyMs) layOut(rows);
 }
 
-/** Lay out what was moved, one record per frame, so that the page answers meanwhile. */
+/** Lay out what waits, a few records per frame, so that the page answers meanwhile. */
 async function layOut(rows) {
-  for (const row of rows) {
-    await new Promise(requestAnimationFrame);
-    articles[row].classList.remove("lazy");
+  let begun = 0;
+  for (const row of rows.filter((row) => !articles[row].classList.contains("whole"))) {
+    if (performance.now() - begun > 12) {
+      await new Promise(requestAnimationFrame);
+      begun = performance.now();
+    }
+    articles[row].classList.add("whole");
+    articles[row].offsetHeight;
   }
 }
 
@@ -252,16 +257,30 @@ function fillSelects() {
   byId("type-label").hidden = index.types.length < 2;
 }
 
+/** A plain page: what its articles lack without script. */
+async function complete() {
+  let more = [];
+  try { more = await unpack("more"); } catch { /* an old browser, that can't open compressed data */ }
+  for (const [row, article] of articles.entries()) completed(article, row, index.id[row], ...(more[row] || [null, []]));
+}
+
 async function start() {
+  if (index !== undefined) return;
+  index = null;
   plain = root.dataset.mode === "plain";
   if (!plain && typeof DecompressionStream === "undefined") {
     byId("detail").replaceChildren(el("p", "note", "This browser can't open compressed data (DecompressionStream): the records need a newer one."));
     return;
   }
-  index = plain ? JSON.parse(byId("index").textContent) : await unpack(byId("index"));
+  index = plain ? JSON.parse(byId("index").textContent) : await unpack("index");
+  // Moments come as differences, which compress well.
+  let before = 0;
+  index.a = index.a.map((step) => (step === null ? null : (before += step)));
+  index.b = index.b.map((length, row) => (length === null ? null : index.a[row] + length));
   setTheme(root.dataset.theme);
   list = new List(byId("list"), byId("rows"), index, open);
   articles = plain ? index.id.map((_, row) => byId(`r-${row}`)) : [];
+  if (plain) await complete();
   fillSelects();
   listen();
   readAddress();
@@ -270,5 +289,14 @@ async function start() {
   if (plain) followReading();
   if (!openLinked()) openFirst();
   root.dataset.readyMs = performance.now().toFixed(0);
+  if (plain) layOut(list.order);
 }
-document.addEventListener("DOMContentLoaded", start);
+
+// The index stands before the records' data: the page begins to work while those still come in.
+const coming = new MutationObserver(() => {
+  if (!byId("begin")) return;
+  coming.disconnect();
+  start();
+});
+coming.observe(root, { childList: true, subtree: true });
+document.addEventListener("DOMContentLoaded", () => { coming.disconnect(); start(); });

@@ -31,7 +31,6 @@ function dot(color) {
     svg("circle", { cx: 5, cy: 5, r: 4.5, fill: color || null }));
 }
 
-const hidden = (text) => el("span", "hidden", text);
 const bdi = (text) => el("bdi", "", text);
 
 /** A colour that was checked when the page was made, for the element's tints. */
@@ -41,7 +40,7 @@ function tint(node, color) {
 }
 
 function badge([name, color]) {
-  return tint(el("span", color ? "badge" : "badge bare", bdi(name || "---")), color);
+  return tint(el("span", color ? "badge" : "badge bare", name || "---"), color);
 }
 
 const number = (n) => n.toLocaleString("en-US");
@@ -73,12 +72,23 @@ function clean(text) {
 }
 
 /** The JSON of a block of compressed data. */
-async function unpack(block) {
-  const text = atob(block.textContent);
+async function unpack(name) {
+  const text = atob((await block(name)).textContent);
   const bytes = new Uint8Array(text.length);
   for (let i = 0; i < text.length; i++) bytes[i] = text.charCodeAt(i);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
+}
+
+/** Whether a block is there whole: while the page still comes in, the last one may not be. */
+const there = (name) => { const node = byId(name); return node && (node.nextSibling || document.readyState !== "loading") ? node : null; };
+
+/** A block of data, once it has come in: the page can be used before its last byte is there. */
+function block(name) {
+  return new Promise((done) => {
+    const look = () => (there(name) || document.readyState !== "loading" ? done(byId(name)) : setTimeout(look, 5));
+    look();
+  });
 }
 
 const chunks = new Map();
@@ -88,14 +98,14 @@ const KEPT_CHUNKS = 12;
 async function chunk(n) {
   let records = chunks.get(n);
   if (records) chunks.delete(n);
-  else records = await unpack(byId(`c${n}`));
+  else records = await unpack(`c${n}`);
   chunks.set(n, records);
   if (chunks.size > KEPT_CHUNKS) chunks.delete(chunks.keys().next().value);
   return records;
 }
 
 /** The address of a picture that stands in a data block of the page. */
-function pictureSource(n) {
-  const block = byId(`p${n}`);
-  return `data:${block.dataset.mime};base64,${block.textContent}`;
+async function pictureSource(n) {
+  const found = await block(`p${n}`);
+  return `data:${found.dataset.mime};base64,${found.textContent}`;
 }
