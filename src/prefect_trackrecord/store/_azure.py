@@ -10,6 +10,9 @@ from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
 from prefect_trackrecord.store.base import Blob, Entry
 
+_ONCE: dict[str, Any] = {"retry_total": 0}
+"""The SDK waits 15 s before its first retry; the session retries sooner, and within our deadline."""
+
 
 class AzureDriver:
     """Blobs below `root` ("container/prefix"). Azure gives every write a new etag."""
@@ -29,7 +32,7 @@ class AzureDriver:
         """One download; its later parts, if there are any, are asked for under the first one's etag."""
         async with self._blob(key) as client:
             try:
-                stream = await client.download_blob()
+                stream = await client.download_blob(**_ONCE)
                 data = await stream.readall()
             except Exception as exc:
                 if kind_of(exc) is Kind.MISSING:
@@ -47,7 +50,7 @@ class AzureDriver:
         async with self._blob(key) as client:
             try:
                 # The metadata is what adlfs writes with a file, so that it knows it for one.
-                answer = await client.upload_blob(data, metadata={"is_directory": "false"}, **condition)
+                answer = await client.upload_blob(data, metadata={"is_directory": "false"}, **condition, **_ONCE)
             except Exception as exc:
                 # On a blob that is gone, If-Match is answered by 404 or 412, as the service likes.
                 if kind_of(exc) is Kind.REFUSED or (kind_of(exc) is Kind.MISSING and etag is not None):
@@ -60,9 +63,9 @@ class AzureDriver:
         start = self._prefix + below(prefix)
         async with self.fs.service_client.get_container_client(self._container) as client:
             if deep:
-                found = client.list_blobs(name_starts_with=start, include=["metadata"])
+                found = client.list_blobs(name_starts_with=start, include=["metadata"], **_ONCE)
             else:
-                found = client.walk_blobs(name_starts_with=start, delimiter="/")
+                found = client.walk_blobs(name_starts_with=start, delimiter="/", **_ONCE)
             pages = found.by_page(continuation_token=token)
             items = [item async for item in await _next_page(pages)]
         cut, entries, folders = len(self._prefix), [], []
@@ -77,7 +80,7 @@ class AzureDriver:
         """One delete."""
         async with self._blob(key) as client:
             try:
-                await client.delete_blob()
+                await client.delete_blob(**_ONCE)
             except Exception as exc:
                 if kind_of(exc) is not Kind.MISSING:
                     raise

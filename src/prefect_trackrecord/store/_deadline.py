@@ -20,10 +20,10 @@ _LONGEST_PAUSE = 120.0
 class Health:
     """Whether a store answers, and how long the next call to it may take.
 
-    The first call has `first` seconds, and every call after one that was answered has `later`. After a
-    failure the store counts as down: calls fail at once for 15 s, doubled at each failure in a row; then one
-    more is tried, with half of `first`. So a flow that announces itself at its start and seals at its end
-    loses one and a half times `first` to a store that is down.
+    The first call has `first` seconds, those made while it waits have what it has left, and every call after one
+    that was answered has `later`. After a failure the store counts as down: calls fail at once for 15 s, doubled at
+    each failure in a row; then one more is tried, with half of `first`. So a store that is down costs a flow `first`
+    once, and that mostly in the background, where the run is announced.
     """
 
     def __init__(self, first: float, later: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,13 @@ class Health:
         self._failures = 0
         self._down_until = 0.0
         self._cause = ""
+        self._tried: float | None = None  # since when an answer has been waited for
         self.proven = False
+
+    @property
+    def down(self) -> bool:
+        """Whether calls fail at once."""
+        return bool(self._failures) and self._clock() < self._down_until
 
     def seconds(self) -> float:
         """How long the next call may take.
@@ -39,22 +45,31 @@ class Health:
         Raises:
             StoreUnavailableError: the store is down, as seen a moment ago.
         """
-        if self._failures and self._clock() < self._down_until:
+        if self.down:
             raise StoreUnavailableError(self._cause)
         if self.proven:
             return self._later
-        return self._first / 2 if self._failures else self._first
+        whole = self._first / 2 if self._failures else self._first
+        now = self._clock()
+        tried = self._tried
+        if tried is None or now - tried >= whole:  # the one who waited has given up, without a word
+            self._tried, tried = now, now
+        return max(whole - (now - tried), 0.1)
 
     def succeeded(self) -> None:
         """The store answered, be it with an error."""
-        self.proven, self._failures = True, 0
+        self.proven, self._failures, self._tried = True, 0, None
+
+    def undecided(self) -> None:
+        """A call ended in a way that says nothing of the store; the next one has its time to itself."""
+        self._tried = None
 
     def failed(self, cause: str) -> None:
         """The store did not answer."""
         pause = min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE)
         self._cause, self._down_until = cause, self._clock() + pause
         self._failures = min(self._failures + 1, 10)
-        self.proven = False
+        self.proven, self._tried = False, None
 
 
 def in_thread(work: Callable[[], T], seconds: float) -> T:

@@ -23,6 +23,8 @@ class Kind(enum.Enum):
     DENIED = "the credentials are missing or have no right to do this"
     DOWN = "no answer"
     UNSUPPORTED = "the service does not know conditional writes"
+    BUSY = "the service is overloaded or out of order"
+    SKEWED = "this machine's clock and the service's differ too much"
     OTHER = "the service answered with an error"
 
 
@@ -43,13 +45,23 @@ _BY_CODE = {
     "InvalidAccessKeyId": Kind.DENIED,
     "SignatureDoesNotMatch": Kind.DENIED,
     "ExpiredToken": Kind.DENIED,
+    "RequestTimeTooSkewed": Kind.SKEWED,
+    "SlowDown": Kind.BUSY,
+    "ServerBusy": Kind.BUSY,
+    "RequestTimeout": Kind.BUSY,
 }
 _BY_STATUS = {
     401: Kind.DENIED,
     403: Kind.DENIED,
     404: Kind.MISSING,
+    408: Kind.BUSY,
     412: Kind.REFUSED,
+    429: Kind.BUSY,
+    500: Kind.BUSY,
     501: Kind.UNSUPPORTED,
+    502: Kind.BUSY,
+    503: Kind.BUSY,
+    504: Kind.BUSY,
 }
 _DENIED = {
     "NoCredentialsError",

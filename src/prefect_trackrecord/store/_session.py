@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import concurrent.futures
+import random
 import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 from prefect_trackrecord.errors import StoreError, StoreUnavailableError
+from prefect_trackrecord.store._budget import seconds_left
 from prefect_trackrecord.store._deadline import Health, in_thread, on_loop, straight, submit, wait_for
 from prefect_trackrecord.store._driver import Driver, Refused
 from prefect_trackrecord.store._faults import Kind, in_words, kind_of
@@ -17,11 +19,18 @@ from prefect_trackrecord.store.base import Blob
 
 T = TypeVar("T")
 _PROBE = "trackrecord-probe"
+_PAUSES = (0.05, 0.2, 0.5, 1.0)
+"""Seconds before each next try of a call that a busy service refused; the jitter goes up to half as much again."""
 _WAYS_OUT = {
     Kind.NO_BUCKET: "create it first, or correct the URL",
     Kind.DENIED: "give credentials as storage options, in the block trackrecord-storage, or in the environment",
+    Kind.SKEWED: "set this machine's clock, best by NTP",
     Kind.UNSUPPORTED: "use a service that has them (S3 has, and MinIO), or a local folder",
 }
+
+
+class BusyError(StoreUnavailableError):
+    """The service answered, and asked for patience."""
 
 
 class Session:
@@ -36,8 +45,9 @@ class Session:
         *,
         secrets: Mapping[str, Any],
         clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._url, self._connect, self._secrets, self._clock = url, connect, secrets, clock
+        self._url, self._connect, self._secrets, self._clock, self._sleep = url, connect, secrets, clock, sleep
         self._health = Health(first, later, clock)
         self._making = threading.Lock()
         self._one_at_a_time = threading.Lock()
@@ -50,29 +60,49 @@ class Session:
 
         Raises:
             Refused: the condition of a write did not hold.
-            StoreUnavailableError: everything else.
+            StoreUnavailableError: everything else; what a busy service refused has been tried five times by then, as
+                far as the deadline allowed.
         """
         if large:
             self._prove()
-        seconds = self._health.seconds()
+        seconds, whole = self._seconds()
         end = self._clock() + seconds
-        driver = self._ready(seconds)
-        try:
-            result = self._run(driver, make(driver), max(end - self._clock(), 0.1))
-        except (Refused, StoreError):
+        for pause in (*_PAUSES, None):
+            driver = self._ready(max(end - self._clock(), 0.1), whole=whole)
+            try:
+                result = self._run(driver, make(driver), max(end - self._clock(), 0.1))
+            except (Refused, StoreError):
+                self._health.succeeded()
+                raise
+            except Exception as exc:
+                if pause is not None and self._worth_another(exc):
+                    pause *= random.uniform(1, 1.5)  # noqa: PLW2901, S311 - many processes must not come back at once
+                    if self._clock() + 2 * pause < end:
+                        self._sleep(pause)
+                        continue
+                raise self._fault(exc, whole=whole) from exc
             self._health.succeeded()
-            raise
-        except Exception as exc:
-            raise self._fault(exc) from exc
-        self._health.succeeded()
-        return result
+            return result
+        raise AssertionError("the last try raises or returns")
+
+    def _worth_another(self, exc: Exception) -> bool:
+        """Whether the same call may well be answered in a moment. Each of ours may be made twice."""
+        kind = kind_of(exc)
+        return kind is Kind.BUSY or (kind is Kind.DOWN and self._health.proven and not _timed_out(exc))
+
+    def _seconds(self) -> tuple[float, bool]:
+        """How long a call may take, and whether that is all that a store is given to answer."""
+        seconds, left = self._health.seconds(), seconds_left()
+        if left <= 0:
+            raise StoreUnavailableError(f"{self._url}: the time that a run's end may take is over")
+        return min(seconds, left), seconds <= left
 
     def reading(self, key: str) -> Reading:
         """Start to read one object; a serial driver reads it when it is asked for."""
         try:
             check_key(key)
             self._prove()
-            driver = self._ready(self._health.seconds())
+            driver = self._ready(self._seconds()[0])
         except (StoreError, ValueError) as exc:
             return Reading(self, key, error=exc)
         if driver.serial:
@@ -81,12 +111,13 @@ class Session:
 
     def finish(self, future: concurrent.futures.Future[Blob | None]) -> Blob | None:
         """The result of a reading that was started."""
+        seconds, whole = self._seconds()
         try:
-            blob = wait_for(future, self._health.seconds())
+            blob = wait_for(future, seconds)
         except StoreError:
             raise
         except Exception as exc:
-            raise self._fault(exc) from exc
+            raise self._fault(exc, whole=whole) from exc
         self._health.succeeded()
         return blob
 
@@ -100,12 +131,12 @@ class Session:
             if not self._health.proven:
                 raise
 
-    def _ready(self, seconds: float) -> Driver:
+    def _ready(self, seconds: float, *, whole: bool = True) -> Driver:
         driver = self._driver
         if driver is not None:
             return driver
         if not self._making.acquire(timeout=seconds):
-            raise self._fault(TimeoutError(f"no connection within {seconds:.3g} s"))
+            raise self._fault(TimeoutError(f"no connection within {seconds:.3g} s"), whole=whole)
         try:
             if self._driver is None:
                 self._driver = in_thread(self._connect, seconds)
@@ -113,7 +144,7 @@ class Session:
         except StoreError:
             raise
         except Exception as exc:
-            raise self._fault(exc) from exc
+            raise self._fault(exc, whole=whole) from exc
         finally:
             self._making.release()
 
@@ -133,19 +164,28 @@ class Session:
         finally:
             self._one_at_a_time.release()
 
-    def _fault(self, exc: Exception) -> StoreUnavailableError:
+    def _fault(self, exc: Exception, *, whole: bool = True) -> StoreUnavailableError:
         kind, words = kind_of(exc), in_words(exc, self._secrets)
+        self._health.undecided()
+        if kind is Kind.DOWN and not whole and _timed_out(exc):
+            return StoreUnavailableError(f"{self._url} did not answer in the time that a run's end may take: {words}")
         if kind is Kind.DOWN:
             message = f"{self._url} did not answer: {words}"
             self._health.failed(message)
             self._driver = None  # its connections may be stuck
             return StoreUnavailableError(message)
+        if kind is Kind.BUSY:
+            return BusyError(f"{self._url}: {kind.value} ({words})")
         if kind is not Kind.OTHER:
             self._health.succeeded()
             way_out = _WAYS_OUT.get(kind)
             tail = f" ({words})" + (f". The way out: {way_out}" if way_out else "")
             return StoreUnavailableError(f"{self._url}: {kind.value}{tail}")
         return StoreUnavailableError(f"{self._url} failed: {words}")
+
+
+def _timed_out(exc: BaseException) -> bool:
+    return isinstance(exc, TimeoutError) or "Timeout" in type(exc).__name__
 
 
 class Reading:
@@ -166,7 +206,10 @@ class Reading:
             return self._error
         try:
             if self._future is not None:
-                return self._session.finish(self._future)
+                try:
+                    return self._session.finish(self._future)
+                except BusyError:
+                    pass
             return self._session.call(lambda driver: driver.get(self._key))
         except StoreError as exc:
             return exc
