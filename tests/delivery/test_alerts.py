@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
-from prefect_trackrecord.delivery import parse_config
-from prefect_trackrecord.delivery.alerts import Told, alert_on, silence, watch
+from prefect_trackrecord.delivery import Told, alert_on, parse_config, silence, watch
 from prefect_trackrecord.delivery.incident_log import read_state, state_key
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.layout import day_of, files_key, run_key
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata, RunStatus
-from prefect_trackrecord.documents.seal import dump_model
 from prefect_trackrecord.documents.window import FILE_ROWS
+from prefect_trackrecord.documents.writing import dump_model
 from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_alert
 from prefect_trackrecord.report.alert import build_alert
 from prefect_trackrecord.report.incidents import Rules, incidents

@@ -12,7 +12,8 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.fold import RECOVERED
 from prefect_trackrecord.documents.models import RunMetadata
-from prefect_trackrecord.documents.seal import newest_record, seal
+from prefect_trackrecord.documents.run_journal import newest_record
+from prefect_trackrecord.documents.seal import seal
 from prefect_trackrecord.errors import DamagedDocumentError, StoreUnavailableError
 from prefect_trackrecord.store import open_store
 

@@ -69,10 +69,10 @@ def test_an_exit_in_the_process_pool(history, tmp_path):
 
 def _rows(history):
     """The paths that the journal holds so far."""
-    from prefect_trackrecord.documents.seal import read_fold
+    from prefect_trackrecord.documents.run_journal import RunJournal
 
     runs = history.list_runs()
     if not runs:
         return []
-    fold, _ = read_fold(history.archive.store, runs[0].run_id)
+    fold = RunJournal.read(history.archive.store, runs[0].run_id).fold().fold
     return [row["file_path"] for row in fold.documents(None).files]

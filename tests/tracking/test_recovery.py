@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 import pytest
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents.seal import newest_record
+from prefect_trackrecord.documents.run_journal import newest_record
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
 
 

@@ -32,8 +32,8 @@ class Answers:
     """What the API said.
 
     Attributes:
-        verdicts: by run id; None for a run that it says is running, which only its process can tell, and for
-            one that it does not know.
+        verdicts: by run id; `running` for a run that it says is running, which only its process can tell; None for
+            one that it does not know (deleted, or of another API).
         known: the run ids that it knows.
         error: why it could not be asked, or None.
     """
@@ -45,7 +45,7 @@ class Answers:
 
 def ask(run_ids: Iterable[str]) -> Answers:
     """What became of each of these runs; one request for each hundred."""
-    ids = [run_id for run_id in run_ids if _is_uuid(run_id)]
+    ids = [run_id for run_id in run_ids if is_uuid(run_id)]
     rows: dict[str, dict[str, Any]] = {}
     if ids:
         try:
@@ -77,7 +77,7 @@ def asker() -> Callable[[str], Verdict]:
 
 
 def verdict(row: dict[str, Any] | None) -> Verdict:
-    """What a flow run of the API says: how it ended, that it waits, or None where only its process can tell."""
+    """What a flow run of the API says: how it ended, that it waits, that it runs, or None for one that is unknown."""
     state = (row or {}).get("state")
     if row is None or not isinstance(state, dict):
         return None
@@ -85,7 +85,7 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
     if kind in _WAITS:
         return "alive"
     if kind not in _STATUS:
-        return None
+        return "running"
     status = _STATUS[kind]
     message = state.get("message")
     return ev.RunEnded(
@@ -115,7 +115,8 @@ def _moment(text: Any) -> datetime:
     return datetime.now(timezone.utc)
 
 
-def _is_uuid(text: str) -> bool:
+def is_uuid(text: str) -> bool:
+    """Whether it can be the id of a flow run of Prefect's."""
     try:
         UUID(text)
     except ValueError:

@@ -23,15 +23,17 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout, window
 from prefect_trackrecord.documents.fold import Documents
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.saving import known_day, save
-from prefect_trackrecord.documents.seal import dump_model, read_fold, seal, utc_now
+from prefect_trackrecord.documents.seal import seal, utc_now
+from prefect_trackrecord.documents.writing import dump_model
 from prefect_trackrecord.errors import (
     ConflictError,
     DamagedDocumentError,
     RunNotFoundError,
     StoreError,
 )
-from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, whole, writer_alive
+from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.settings import Settings, current
 from prefect_trackrecord.store import open_store
@@ -274,10 +276,7 @@ class Archive:
 
     def _live(self, run_id: str) -> Documents | None:
         """What the journal says of a run so far, with what this host still keeps; None where it says nothing."""
-        fold, sizes = read_fold(self.store, run_id)
-        for path in segment_paths(self.spool / layout.safe_part(run_id)):
-            if path.name not in sizes:
-                fold.add_all(SegmentReader(path.read_bytes()))
+        fold = RunJournal.read(self.store, run_id, self.spool).fold().fold
         return fold.documents(fold.end()) if fold.started and fold.tracked else None
 
     def files(self, run: RunMetadata) -> list[FileProcessingLog]:
@@ -287,7 +286,7 @@ class Archive:
             DamagedDocumentError: the document can't be read.
         """
         if run.status is RunStatus.RUNNING and (live := self._live(run.run_id)) is not None:
-            return window.FILE_ROWS.validate_python(live.files)
+            return window.FILE_ROWS.validate_python(list(live.files))
         return self._rows(run, layout.files_key, window.FILE_ROWS)
 
     def emails(self, run: RunMetadata) -> list[EmailResult]:

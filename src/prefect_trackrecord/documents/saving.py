@@ -11,7 +11,9 @@ from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.seal import dump_model, dump_rows, newest_record, read_fold, seal
+from prefect_trackrecord.documents.run_journal import SAVED, RunJournal, newest_record
+from prefect_trackrecord.documents.seal import seal
+from prefect_trackrecord.documents.writing import dump_model, dump_rows
 from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.store.base import Store
 
@@ -33,13 +35,13 @@ def save(store: Store, run_id: str, document: str, value: Any, at: datetime) -> 
     """
     day = known_day(store, run_id)
     event = ev.DocumentSaved(at=at, document=document, value=value)
-    name = f"saved-{at:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}.ndjson"
+    name = f"{SAVED}{at:%Y%m%dT%H%M%S%f}-{os.urandom(4).hex()}.ndjson"
     store.put(f"{layout.journal_prefix(run_id)}/{name}", ev.encode(event))
     if newest_record(store, run_id) is not None:
         seal(store, run_id, now=at)
         return
     for _ in range(ROUNDS):
-        fold, _ = read_fold(store, run_id)
+        fold = RunJournal.read(store, run_id).fold().fold
         docs = fold.documents(None)
         day = day or layout.day_of(fold.first_start() or at)
         if document == "run":
@@ -63,10 +65,11 @@ def known_day(store: Store, run_id: str) -> str | None:
     Raises:
         StoreError: the store can't be read.
     """
-    record = newest_record(store, run_id)
+    journal = RunJournal.read(store, run_id)
+    record = journal.newest()
     if record is not None:
         return record.day
-    fold, sizes = read_fold(store, run_id)
+    fold, sizes, _ = journal.fold()
     if sizes and fold.started and (start := fold.first_start()):
         return layout.day_of(start)
     name = f"/{layout.safe_part(run_id)}.json"

@@ -13,7 +13,7 @@ from prefect_trackrecord.store._local import LocalStore
 from prefect_trackrecord.store._url import StoreUrl, check_url, parse_url
 from prefect_trackrecord.store.base import Blob, Entry, Store, StoreConfig
 
-__all__ = ["Blob", "Entry", "Store", "StoreConfig", "StoreUrl", "check_url", "open_store", "parse_url"]
+__all__ = ["Blob", "Entry", "LocalStore", "Store", "StoreConfig", "StoreUrl", "check_url", "open_store", "parse_url"]
 
 
 def open_store(config: StoreConfig | str | Path, *, filesystem: Any = None, settings: Settings | None = None) -> Store:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 _BINARY = getattr(os, "O_BINARY", 0)
+_CHUNK = 1 << 20
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -36,7 +39,7 @@ def read(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def swap(path: str, data: bytes, old: os.stat_result | None) -> str:
+def swap(path: str, data: bytes | Path, old: os.stat_result | None) -> str:
     """Put `data` in the place of the document whose stat is `old`. The caller holds its lock."""
     stamp = time.time_ns() if old is None else max(time.time_ns(), old.st_mtime_ns + 1)
     temporary, etag = write_beside(path, data, stamp)
@@ -50,8 +53,12 @@ def swap(path: str, data: bytes, old: os.stat_result | None) -> str:
     return etag
 
 
-def write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
-    """Write `data` to a hidden file in the folder of `path`, durable; returns its path and etag."""
+def write_beside(path: str, data: bytes | Path, stamp: int) -> tuple[str, str]:
+    """Write `data`, or what a file holds, to a hidden file in the folder of `path`, durable.
+
+    Returns:
+        That file's path and its etag.
+    """
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
@@ -62,9 +69,9 @@ def write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
         fd = os.open(temporary, flags, 0o666)
     try:
         try:
-            view = memoryview(data)
-            while view:
-                view = view[os.write(fd, view) :]
+            for view in _pieces(data):
+                while view:
+                    view = view[os.write(fd, view) :]  # noqa: PLW2901 - a write may take less than it is given
             os.utime(temporary, ns=(stamp, stamp))
             os.fsync(fd)
             return temporary, etag_of(os.fstat(fd))
@@ -74,6 +81,16 @@ def write_beside(path: str, data: bytes, stamp: int) -> tuple[str, str]:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def _pieces(data: bytes | Path) -> Iterator[memoryview]:
+    """The bytes, or a file's, without holding all of a file at once."""
+    if not isinstance(data, Path):
+        yield memoryview(data)
+        return
+    with data.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield memoryview(piece)
 
 
 def make_folder(path: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import filecmp
 import os
 import time
 import zlib
@@ -128,6 +129,36 @@ class LocalStore:
             if stat is not None and etag_of(stat) == etag:
                 return swap(path, data, stat)
             return self._same_or_raise(key, data, ConflictError(f"{key} was changed by somebody else"))
+
+    def etag(self, key: str) -> str | None:
+        """The object's etag without reading it; None where there is none."""
+        stat = stat_of(self._path(key))
+        return None if stat is None else etag_of(stat)
+
+    def replace_file(self, key: str, source: Path, etag: str | None) -> str:
+        """As `replace`, with the content of a file, which may be larger than memory.
+
+        Raises:
+            ConflictError: the object changed meanwhile (and does not hold the same already).
+        """
+        with self._writing(key) as path, self._locked(key):
+            stat = stat_of(path)
+            if stat is not None and filecmp.cmp(path, source, shallow=False):
+                return etag_of(stat)
+            changed = ConflictError(f"{key} was changed by somebody else")
+            if stat is not None and etag_of(stat) == etag:
+                return swap(path, source, stat)
+            if stat is not None or etag is not None:
+                raise changed
+            temporary, made = write_beside(path, source, time.time_ns())
+            try:
+                os.link(temporary, path)  # `create` takes no lock
+            except FileExistsError:
+                raise changed from None
+            finally:
+                os.unlink(temporary)
+            sync_folder(os.path.dirname(path))
+            return made
 
     def folders(self, prefix: str) -> list[str]:
         """The folders directly below `prefix` that hold an object somewhere, sorted."""

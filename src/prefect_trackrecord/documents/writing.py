@@ -1,0 +1,71 @@
+"""Documents as bytes, and their conditional writes: each is the document that was there before, or the new one."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.store import LocalStore
+from prefect_trackrecord.store.base import Store
+
+Write = Callable[[], str]
+"""Writes a document unless somebody has changed it since this was made; returns its etag.
+
+Raises:
+    ConflictError: somebody has.
+"""
+
+
+def document(store: Store, key: str, body: bytes) -> Write:
+    """Look at a document's etag now; what is returned writes it on that condition."""
+    old = store.get(key)
+
+    def write() -> str:
+        if old is not None and old.data == body:
+            return old.etag
+        return store.replace(key, body, old.etag if old else None)
+
+    return write
+
+
+@contextmanager
+def large_document(store: Store, key: str, rows: Iterable[dict[str, Any]]) -> Iterator[Write]:
+    """As `document`, for rows that are too many for memory: they wait in a temporary file.
+
+    A local folder takes them from there. A bucket takes a body whole, so that there they are held once, as bytes.
+    """
+    with tempfile.TemporaryDirectory(prefix="trackrecord-") as folder:
+        path = Path(folder) / "rows"
+        with path.open("wb") as file:
+            for piece in pieces(rows):
+                file.write(piece)
+        if not isinstance(store, LocalStore):
+            yield document(store, key, path.read_bytes())
+            return
+        etag = store.etag(key)
+        yield lambda: store.replace_file(key, path, etag)
+
+
+def pieces(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:
+    """A list document: a JSON array, one row a line, so that people and line tools can read it."""
+    start = b"[\n"
+    for row in rows:
+        yield start + orjson.dumps(row, option=orjson.OPT_NON_STR_KEYS)
+        start = b",\n"
+    yield b"\n]\n" if start == b",\n" else b"[\n\n]\n"
+
+
+def dump_rows(rows: Iterable[dict[str, Any]]) -> bytes:
+    """A list document whole; see `pieces`."""
+    return b"".join(pieces(rows))
+
+
+def dump_model(run: RunMetadata) -> bytes:
+    """A run's document: indented JSON."""
+    return orjson.dumps(run.model_dump(mode="json"), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
