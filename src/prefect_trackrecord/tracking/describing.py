@@ -50,8 +50,15 @@ def text_or_none(value: Any, limit: int = MAX_PARAMETER) -> str | None:
     """`value` as text, passwords in URLs masked, cut at `limit` with its length told; None stays None."""
     if value is None:
         return None
-    text = mask_text(as_text(value))
+    text = masked(value)
     return text if len(text) <= limit else f"{text[:limit]}... ({len(text):,} characters)"
+
+
+def masked(value: Any) -> str:
+    """Any value as text, passwords in URLs masked."""
+    if type(value) is str and value.isascii() and "=" not in value and "://" not in value:
+        return value  # nothing in it to mask or to mend; most paths are such
+    return mask_text(as_text(value))
 
 
 def as_text(value: Any) -> str:

@@ -32,6 +32,7 @@ from prefect_trackrecord.tracking.describing import (
     TRACEBACK_TAIL,
     as_text,
     describe,
+    masked,
     number,
     text_or_none,
     traceback_tail,
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 
 untracked: ContextVar[RunTracker | None] = ContextVar("trackrecord_untracked", default=None)
 """What stands in for a tracker where code runs that could be tracked and is not (see `tracking.untracked`)."""
+
+_WORDS = {status.value: status.value for status in FileStatus}
 
 
 def _new_id() -> str:
@@ -259,7 +262,8 @@ class RunTracker:
             ValueError: `status` is no status.
         """
         now = self._now()
-        row: dict[str, Any] = {"file_path": mask_text(as_text(file_path)), "status": FileStatus(status).value}
+        word = _WORDS.get(status) if type(status) is str else None
+        row: dict[str, Any] = {"file_path": masked(file_path), "status": word or FileStatus(status).value}
         given = (
             ("file_type", file_type),
             ("agent_id", agent_id),
@@ -281,7 +285,7 @@ class RunTracker:
         row["ended_at"] = now
         if metrics:
             row["metrics"] = self._finite(metrics)
-        return self._emit(ev.FileTracked(at=now, row=row))
+        return self._emit(ev.encode_file(now, row))
 
     def record_email_results(self, results: Mapping[str, Any] | Sequence[Any]) -> bool:
         """Say what became of emails.
@@ -308,7 +312,7 @@ class RunTracker:
         Raises:
             UsageError: the tracker was not started.
         """
-        path = None if file is None else mask_text(as_text(file))
+        path = None if file is None else masked(file)
         kept = self._finite({name: value})
         return all(
             [self._emit(ev.MetricTracked(at=self._now(), name=n, value=v, file=path)) for n, v in kept.items()]
@@ -342,11 +346,13 @@ class RunTracker:
         """Count something that tracking itself could not do; it is shown in the run's metadata."""
         self._emit(ev.TrackingFailed(at=self._now(), cause=clean(cause)[:300], count=count))
 
-    def _emit(self, event: ev.Event) -> bool:
+    def _emit(self, event: ev.Event | bytes) -> bool:
+        """Write an event, or one that is encoded already."""
         if self._state == "new":
             raise UsageError("the tracker is not started; call start() first, or use `with RunTracker(...)`")
         try:
-            return self.archive.writer(self.run_id).append(event)
+            writer = self.storage.archive.writer(self.run_id)
+            return writer.write(event) if isinstance(event, bytes) else writer.append(event)
         except (StoreError, OSError) as exc:
             self.archive.warn(f"an event of run {self.run_id} is lost: {exc}")
             return False

@@ -44,5 +44,5 @@ class UntrackedRun(RunTracker):
                 untracked.reset(outer)
         self._state = "completed"
 
-    def _emit(self, event: ev.Event) -> bool:
+    def _emit(self, event: ev.Event | bytes) -> bool:
         return False
