@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from servers import Handler, smtp_server
 
-from prefect_trackrecord.delivery import Told, alert_on, parse_config, silence, watch
+from prefect_trackrecord.delivery import Told, alert_on, parse_config, silence, silences, watch
+from prefect_trackrecord.delivery.alert_rules import silence_until
 from prefect_trackrecord.delivery.incident_log import read_state, state_key
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.layout import day_of, files_key, run_key
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata, RunStatus
 from prefect_trackrecord.documents.window import FILE_ROWS
 from prefect_trackrecord.documents.writing import dump_model
-from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_alert
+from prefect_trackrecord.errors import ConfigurationError, UsageError
+from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_alert, render_alerts
 from prefect_trackrecord.report.alert import build_alert
 from prefect_trackrecord.report.incidents import Rules, incidents
 from prefect_trackrecord.report.rows import FlowNote
@@ -94,7 +97,7 @@ def test_a_failed_run_is_told_once_and_its_recovery_once(place: Place) -> None:
     mails = place.mails()
     assert len(mails) == 3
     assert len({m["Message-ID"] for m in mails}) == 3
-    assert len({m["References"] for m in mails}) == 1
+    assert len({m["References"].split()[0] for m in mails}) == 1
     first = next(m for m in mails if "3 of 3 files" in m["Subject"])
     text = first.get_body(("plain",)).get_content()  # type: ignore[union-attr]
     rich = first.get_body(("html",)).get_content()  # type: ignore[union-attr]
@@ -103,6 +106,7 @@ def test_a_failed_run_is_told_once_and_its_recovery_once(place: Place) -> None:
         assert part in rich.replace("&#39;", "'")
     assert "20 Jan 07:00" in text
     well = next(m for m in mails if "well again" in m["Subject"])
+    assert well["In-Reply-To"] == first["Message-ID"] == well["References"].split()[1]
     assert "After 2 bad runs" in well.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
@@ -250,3 +254,148 @@ def test_the_alert_reads_well(place: Place) -> None:
     text = render_alert(alert, "text", zone=timezone.utc)
     assert text.splitlines()[0] == "nightly failed: OSError: disk full"
     assert "The run failed." in text
+
+
+class Slack:
+    """A channel that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str | None, str]] = []
+
+    def notify(self, body: str, subject: str | None = None) -> None:
+        self.told.append((subject, body))
+
+
+def many(place: Place, count: int) -> None:
+    for n in range(count):
+        place.run(F, command=f"flow-{n}", error_type="OSError", error_message=f"disk {n} is full", minutes=1)
+
+
+def test_many_incidents_at_once_are_one_mail(place: Place) -> None:
+    many(place, 12)
+    at = START + timedelta(days=1)
+    told = watch(place.archive, place.config, now=at)
+    assert kinds(told) == ["alert failed"] * 12
+    (mail,) = place.mails()
+    assert mail["Subject"] == "12 alerts: 12 failed"
+    text = mail.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert all(f"disk {n} is full" in text for n in range(12))
+    assert watch(place.archive, place.config, now=at) == []
+    for n in range(3):  # fewer than `together`: one each, in the threads of their flows
+        place.run(S, command=f"flow-{n}", started_at=at)
+    assert kinds(watch(place.archive, place.config, now=at + timedelta(hours=1))) == ["recovery failed"] * 3
+    assert len(place.mails()) == 4
+
+
+def test_a_thousand_incidents_fit_one_mail() -> None:
+    runs = [
+        RunMetadata(
+            run_id=f"r{n}",
+            command=f"flow-{n}" + "x" * 200,
+            started_at=START,
+            completed_at=START,
+            status=F,
+            error_type="E" * 50,
+            error_message=HOSTILE * 50,
+        )
+        for n in range(1000)
+    ]
+    alerts = [
+        build_alert(i, runs[0], now=START, note=FlowNote(owner="Ada", runbook_url="https://x.example.com"))
+        for i in incidents(runs, Rules(), START + timedelta(days=1))
+    ]
+    page = render_alerts(alerts, "email", zone=timezone.utc, now=START)
+    assert len(page.encode()) < MAX_EMAIL_BYTES
+    assert "of 1,000" in page
+    assert "<script" not in page
+
+
+def test_a_mail_about_many_and_hooks_at_the_same_time_tell_each_once(place: Place) -> None:
+    """Over SMTP, since the outbox asks no ledger: every incident reaches its reader in one mail, whoever sends it."""
+    handler = Handler()
+    with smtp_server(handler) as port:
+        smtp = {"host": "127.0.0.1", "port": port, "security": "none", "retry_for": 0}
+        place.config = parse_config({"recipients": "ops@example.com", "sender": "t@example.com", "smtp": smtp})
+        many(place, 8)
+        runs = place.archive.runs(START, START + timedelta(days=1)).runs
+        at = START + timedelta(hours=10)
+        looks = [threading.Thread(target=lambda: watch(place.archive, place.config, now=at)) for _ in range(3)]
+        hooks = [threading.Thread(target=place.on, args=(run,), kwargs={"now": at}) for run in runs]
+        for thread in (*looks, *hooks):
+            thread.start()
+        for thread in (*looks, *hooks):
+            thread.join()
+        watch(place.archive, place.config, now=at + timedelta(minutes=1))
+    bodies = [message_from_bytes(raw, policy=policy.default).get_body(("plain",)) for _, _, raw in handler.mails]
+    text = "\n".join(body.get_content() for body in bodies)  # type: ignore[union-attr]
+    assert [text.count(f"disk {n} is full") > 0 for n in range(8)] == [True] * 8
+    heads = [text.count(f"flow-{n} failed: OSError: disk {n} is full") for n in range(8)]
+    assert heads == [1] * 8
+
+
+def test_alerts_go_to_those_whom_they_concern(place: Place) -> None:
+    place.config = parse_config(
+        {
+            "recipients": [
+                "ops@example.com",
+                {"email": "fin@example.com", "owner": "finance"},
+                {"email": "ml@example.com", "filters": {"tag": "ml", "status": "success"}},
+            ],
+            "flows": {"inv*": {"owner": "finance", "description": "Books invoices"}},
+        }
+    )
+    (told,) = place.on(place.run(F, command="invoices"))
+    assert [e.email for e in told.emails] == ["ops@example.com", "fin@example.com"]
+    assert told.alert.note is not None
+    assert told.alert.note.description == "Books invoices"
+    (told,) = place.on(place.run(F, command="train", tags=["ml"]))
+    assert [e.email for e in told.emails] == ["ops@example.com", "ml@example.com"]
+    late = {"invoices": [START + timedelta(days=1)]}
+    found = watch(place.archive, place.config, now=START + timedelta(days=1, hours=7), expected=late)
+    (missed,) = [t for t in found if t.incident.kind == "missed"]
+    assert [e.email for e in missed.emails][:2] == ["ops@example.com", "fin@example.com"]
+
+
+def test_channels_are_told_too_and_one_that_is_not_there_is_said(place: Place) -> None:
+    slack = Slack()
+
+    def resolve(name: str) -> Any:
+        if name == "slack-webhook/gone":
+            raise ConfigurationError("the block slack-webhook/gone can't be loaded")
+        return slack
+
+    place.config = parse_config(
+        {"recipients": "ops@example.com", "channels": ["slack-webhook/ops", "slack-webhook/gone"]}
+    )
+    run = place.run(F, error_type="OSError", error_message="disk full")
+    (told,) = place.on(run, resolve=resolve)
+    assert slack.told == [("nightly failed: OSError: disk full", "The run failed.\nOSError: disk full")]
+    assert [(e.agent_name or e.email, e.status) for e in told.emails] == [
+        ("ops@example.com", "skipped"),
+        ("slack-webhook/gone", "failed"),
+        ("slack-webhook/ops", "sent"),
+    ]
+    assert place.on(run, resolve=resolve) == []
+    assert len(slack.told) == 1
+
+
+def test_rules_and_silences_from_configuration(place: Place) -> None:
+    place.config = parse_config({"recipients": "ops@example.com", "alerts": {"failures_before_alert": 2}})
+    assert place.on(place.run(F)) == []
+    assert kinds(place.on(place.run(F))) == ["alert failed"]
+    until = silence_until("2h", START)
+    silence(place.archive, "nightly", until)
+    silence(place.archive, "*", START + timedelta(minutes=5))
+    assert [(s.flow, s.until) for s in silences(place.archive, START)] == [
+        ("*", START + timedelta(minutes=5)),
+        ("nightly", START + timedelta(hours=2)),
+    ]
+    assert [s.flow for s in silences(place.archive, START + timedelta(hours=1))] == ["nightly"]
+    silence(place.archive, "nightly", None)
+    assert silences(place.archive, START + timedelta(hours=1)) == []
+
+
+@pytest.mark.parametrize("text", ["soon", "2", "0h", "-1h", "400d", "", "2 weeks"])
+def test_what_is_no_silence(text: str) -> None:
+    with pytest.raises(UsageError):
+        silence_until(text, START)

@@ -49,6 +49,17 @@ def test_headers() -> None:
     assert mail["X-Auto-Response-Suppress"] == "All"
     assert mail["Bcc"] is None
     assert "Cc" not in build()
+    assert "List-Unsubscribe" not in mail
+    assert "In-Reply-To" not in mail
+    listed = build(letter(unsubscribe="mailto:off@example.com"))
+    assert listed["List-Unsubscribe"] == "<mailto:off@example.com>"
+
+
+def test_a_follow_up_answers_the_mail_before_it_in_the_same_thread() -> None:
+    first, second = build(letter(period="p1")), build(letter(period="p2", answers="p1"))
+    assert second["In-Reply-To"] == first["Message-ID"]
+    assert second["References"].split() == [first["References"], first["Message-ID"]]
+    assert second["Message-ID"] != first["Message-ID"]
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:

@@ -290,7 +290,12 @@ def test_a_template_with_an_error(
         assert f"{folder / 'mail.j2'}, line {line}: " in problem
     assert says in problem
     assert found.report.verdict.sentence.split(";")[0] in found.rendered.email
-    assert len(mails(found)) == 1
+    (mail,) = mails(found).values()
+    told = mail.get_body(("plain",)).get_content()
+    where = f"mail.j2, line {line}: " if line is not None else says
+    for form in (told, found.rendered.page, found.rendered.email, found.rendered.markdown):
+        assert "the built-in one was taken" in form
+        assert where.replace("'", "&#39;") in form or where in form.replace("\\", "")
 
 
 def test_a_mail_that_is_too_large_is_told(storage: TrackingStorage, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from rich_report import rich_report
 from prefect_trackrecord.documents.models import EmailResult, RunStatus
 from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_report, words
 from prefect_trackrecord.pages.report_data import cell
-from prefect_trackrecord.report import Period, Report, build_report
+from prefect_trackrecord.report import FlowNote, Period, Report, build_report
 
 UTC = timezone.utc
 PERIOD = Period(date(2025, 3, 27), date(2025, 4, 1), "Europe/Berlin")  # the clocks change on the 30th
@@ -160,6 +160,33 @@ def test_still_broken_stands_before_everything_new() -> None:
     for fmt in ("email", "html", "text", "markdown"):
         text = render_report(report, fmt)
         assert 0 < text.index("Still broken") < text.index("HTTPStatusError")
+
+
+@pytest.mark.parametrize("fmt", ["html", "email", "text", "markdown", "csv"])
+def test_a_figure_with_a_threshold_is_written_as_that_figure(fmt: Any) -> None:
+    report = rich_report()
+    line = next(m for m in report.metrics.items if m.name == "file_success_rate")
+    assert line.kind == "share"
+    assert line.change is not None
+    text = render_report(report, fmt)
+    if fmt == "csv":
+        assert [row["unit"] for row in csv.DictReader(io.StringIO(text)) if row["name"] == "file_success_rate"][1:] == [
+            "share"
+        ]
+        return
+    start = text.index("Metrics")
+    part = text[start : text.index("Records by status")]
+    for words_of_it in (words.measure(line.mean, "share"), "points", "99.0 %"):
+        assert words_of_it in part
+
+
+def test_what_people_wrote_about_a_flow_is_in_every_format() -> None:
+    note = FlowNote(owner="Ada & Co", description="Books <invoices>", runbook_url="https://wiki.example.com/x")
+    report = rich_report(notes={"crm-sync": note})
+    for fmt in ("html", "email", "text", "markdown", "csv", "json"):
+        text = html.unescape(render_report(report, fmt)).replace("\\", "")
+        for part in ("Ada & Co", "Books <invoices>", "https://wiki.example.com/x"):
+            assert part in text, (fmt, part)
 
 
 def test_the_json_is_the_model() -> None:

@@ -1,6 +1,7 @@
 """Delivery of reports: configuration, message, SMTP, outbox, and the job that ties them."""
 
 from prefect_trackrecord.delivery.address import Person, check_address
+from prefect_trackrecord.delivery.alerts import alert_on, watch
 from prefect_trackrecord.delivery.collecting import Collected, archive_of, build, collect
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.emails import Email, send_emails
@@ -14,9 +15,17 @@ from prefect_trackrecord.delivery.running import run_delivery_report
 from prefect_trackrecord.delivery.sections import SmtpConfig
 from prefect_trackrecord.delivery.sender import deliver, everybody
 from prefect_trackrecord.delivery.server import mail_server, smtp_server
+from prefect_trackrecord.delivery.silences import Silence, silence, silences
 from prefect_trackrecord.delivery.smtp import Mailer, Outcome, SmtpServer
+from prefect_trackrecord.delivery.telling import Told
 
 __all__ = [
+    "Silence",
+    "Told",
+    "alert_on",
+    "silence",
+    "silences",
+    "watch",
     "Attachment",
     "Collected",
     "DeliveryOutcome",

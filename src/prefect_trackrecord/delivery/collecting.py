@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
 
 from prefect_trackrecord import history
 from prefect_trackrecord.delivery.config import ReportConfig
@@ -123,6 +122,8 @@ def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Repor
         expected=collected.expected,
         later_runs=collected.later,
         thresholds=config.thresholds.rules(),
+        grace=config.alerts.grace,
+        pace=config.alerts.pace,
         notes=notes(config, (*collected.runs.runs, *collected.previous.runs)),
     )
 
@@ -133,11 +134,7 @@ def _any(records: history.Records | None) -> history.Records | None:
 
 
 def notes(config: ReportConfig, runs: Sequence[RunMetadata]) -> dict[str, FlowNote]:
-    """What the configuration says about each flow that ran; the first name or pattern that fits counts."""
-    found = {}
-    for flow, command in {history.flow_key(run): run.command for run in runs}.items():
-        for pattern, info in config.flows.items():
-            if fnmatchcase(flow, pattern) or fnmatchcase(command, pattern):
-                found[flow] = FlowNote(**info.model_dump())
-                break
-    return found
+    """What the configuration says about each flow that ran."""
+    commands = {history.flow_key(run): run.command for run in runs}
+    found = {flow: config.note_of(flow, command) for flow, command in commands.items()}
+    return {flow: note for flow, note in found.items() if note is not None}

@@ -6,12 +6,14 @@ import difflib
 import re
 from collections.abc import Mapping
 from datetime import date
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.alert_rules import AlertRules
 from prefect_trackrecord.delivery.sections import (
     Checked,
     FlowInfo,
@@ -24,7 +26,7 @@ from prefect_trackrecord.delivery.sections import (
 )
 from prefect_trackrecord.errors import TemplateError
 from prefect_trackrecord.pages import check_line
-from prefect_trackrecord.report import Filters, Period, parse_day, parse_period, zone
+from prefect_trackrecord.report import Filters, FlowNote, Period, parse_day, parse_period, zone
 from prefect_trackrecord.settings import variable
 
 DEFAULT_SUBJECT = "{{ title }}: {{ short }} - {{ period }}"
@@ -77,6 +79,9 @@ class ReportConfig(Checked):
         templates: Jinja2 files of your own instead of the built-in ones.
         smtp: the mail server; where left out that of the environment, and without any mails are kept in the outbox.
         channels: Prefect blocks that are told in short, such as `slack-webhook/ops`.
+        alerts: when something is an incident.
+        schedules: whether runs that Prefect's deployment schedules asked for and that did not come are told.
+        unsubscribe: a web or mailto address for the mails' List-Unsubscribe header.
         outbox: that folder; `deliveries/outbox` in a local store, else `outbox` here, where left out.
         attachments: what mails carry along: `page` (the whole page), `csv` (one table), `json` (the whole report).
         attach_page: the same as `page` among the attachments.
@@ -109,6 +114,9 @@ class ReportConfig(Checked):
     templates: Templates = Templates()
     smtp: SmtpConfig | None = None
     channels: tuple[str, ...] = ()
+    alerts: AlertRules = AlertRules()
+    schedules: bool = True
+    unsubscribe: str | None = None
     outbox: Path | None = None
     attachments: tuple[Literal["page", "csv", "json"], ...] = ()
     attach_page: bool = False
@@ -123,7 +131,7 @@ class ReportConfig(Checked):
     def _one_is_a_list_of_one(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Mapping) else () if value is None else value
 
-    @field_validator("filters", "thresholds", "flows", "templates", mode="before")
+    @field_validator("filters", "thresholds", "flows", "templates", "alerts", mode="before")
     @classmethod
     def _no_filters(cls, value: Any) -> Any:
         return {} if value is None else value
@@ -159,6 +167,13 @@ class ReportConfig(Checked):
     @classmethod
     def _an_url(cls, value: str | None) -> str | None:
         return checked_url(value)
+
+    @field_validator("unsubscribe")
+    @classmethod
+    def _somewhere_to_go(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"(https?://|mailto:)[!-;=?-~]+", value):
+            raise ValueError(f"{value!r} is no address: it must begin with https:// or mailto:")
+        return value
 
     @field_validator("name", "title")
     @classmethod
@@ -225,6 +240,13 @@ class ReportConfig(Checked):
         """The name, or else one made from the title."""
         made = re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
         return self.name or made or ("delivery-report" if not self.title else self.title)
+
+    def note_of(self, flow: str, command: str) -> FlowNote | None:
+        """What people should know of a flow, by its key and its command; the first name or pattern that fits counts."""
+        for pattern, info in self.flows.items():
+            if fnmatchcase(flow, pattern) or fnmatchcase(command, pattern):
+                return FlowNote(**info.model_dump())
+        return None
 
     def period(self, date_from: str | date | None, date_to: str | date | None, now: Any) -> Period:
         """The days: those given here, else the configured ones, else those of the window.

@@ -19,6 +19,7 @@ from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.report.incidents import Course, Incident, Rules, sign_of, step
 from prefect_trackrecord.store.base import Store
 
+FOLDER = f"{DELIVERIES}/incidents"
 ALL = "*"
 """The flow that stands for all of them, for silence."""
 KEEP = 50
@@ -65,7 +66,7 @@ class FlowState(BaseModel):
 
 def state_key(flow: str) -> str:
     """Where a flow's document lies."""
-    return f"{DELIVERIES}/incidents/{'all-flows' if flow == ALL else 'of-' + safe_part(flow)}.json"
+    return f"{FOLDER}/{'all-flows' if flow == ALL else 'of-' + safe_part(flow)}.json"
 
 
 def read_state(store: Store, flow: str) -> tuple[FlowState, str | None]:

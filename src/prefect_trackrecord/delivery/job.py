@@ -65,6 +65,7 @@ def letter(config: ReportConfig, report: Report, rendered: Rendered, name: str |
         report=name or report.name,
         period=report.period.key,
         attachments=attachments(config.attached, report, rendered.page, file),
+        unsubscribe=config.unsubscribe,
     )
 
 

@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.alert_rules import AlertRules
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.sections import FlowInfo, MetricRule, SmtpConfig, Templates, Thresholds
 from prefect_trackrecord.errors import ConfigFileError, DateRangeError
@@ -70,6 +71,7 @@ def parse_config(data: Any, source: str = "the configuration") -> ReportConfig:
 
 _SECTIONS: dict[str, type[BaseModel]] = {
     "smtp": SmtpConfig,
+    "alerts": AlertRules,
     "filters": Filters,
     "thresholds": Thresholds,
     "templates": Templates,

@@ -34,6 +34,8 @@ class Letter:
     Attributes:
         report: the report's name; mails of one report are one thread.
         period: the report's period as a key; with the recipient it makes the Message-ID.
+        answers: the period of the mail of the same report that this one follows up, for In-Reply-To.
+        unsubscribe: where to be taken off the list, a web or mailto address; for List-Unsubscribe.
     """
 
     subject: str
@@ -42,6 +44,8 @@ class Letter:
     report: str
     period: str
     attachments: tuple[Attachment, ...] = ()
+    answers: str | None = None
+    unsubscribe: str | None = None
 
 
 def message_id(report: str, period: str, address: str, domain: str) -> str:
@@ -87,7 +91,11 @@ def build_message(
     domain = (sender.email or "").rpartition("@")[2] or "localhost"
     message = EmailMessage(policy=POLICY)
     message["Message-ID"] = message_id(letter.report, letter.period, recipient.email or "", domain)
-    message["References"] = thread_id(letter.report, domain)
+    references = [thread_id(letter.report, domain)]
+    if letter.answers is not None:
+        references.append(message_id(letter.report, letter.answers, recipient.email or "", domain))
+        message["In-Reply-To"] = references[-1]
+    message["References"] = " ".join(references)
     message["Date"] = format_datetime(date)
     message["Subject"] = header_text(letter.subject)[:MAX_SUBJECT] or "Delivery report"
     message["From"] = sender.address
@@ -97,6 +105,8 @@ def build_message(
         message["Cc"] = copies
     if reply_to is not None:
         message["Reply-To"] = reply_to.address
+    if letter.unsubscribe:
+        message["List-Unsubscribe"] = f"<{header_text(letter.unsubscribe)}>"
     message["Auto-Submitted"] = "auto-generated"
     message["X-Auto-Response-Suppress"] = "All"
     message.set_content(clean(letter.text))

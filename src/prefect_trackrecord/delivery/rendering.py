@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prefect_trackrecord.delivery.config import ReportConfig
@@ -29,10 +29,19 @@ class Rendered:
 def render(config: ReportConfig, report: Report) -> Rendered:
     """The report in all its forms.
 
-    A template of one's own that fails on this report is replaced by the built-in one, and the problem told.
+    A template of one's own that fails on this report is replaced by the built-in one. The forms tell of it, whichever
+    of them it was: so it is in the mail, and not in a log alone.
     """
+    made = _render(config, report)
+    if made.problems:
+        told = report.model_copy(update={"problems": (*report.problems, *made.problems)})
+        return replace(_render(config, told), problems=made.problems)
+    return made
+
+
+def _render(config: ReportConfig, report: Report) -> Rendered:
     url = page_url(config, report)
-    problems = []
+    problems: list[str] = []
     try:
         subject = render_line(config.subject, subject_words(report))
     except TemplateError as exc:

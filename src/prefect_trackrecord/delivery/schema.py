@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from prefect_trackrecord.delivery.address import Person
+from prefect_trackrecord.delivery.alert_rules import AlertRules
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.sections import FlowInfo, MetricRule, SmtpConfig, Templates, Thresholds
 from prefect_trackrecord.report import Filters
@@ -19,7 +20,7 @@ PATH = Path(__file__).with_name("report.schema.json")
 """Where the shipped schema is."""
 
 MODELS: tuple[type[BaseModel], ...] = (
-    *(ReportConfig, Recipient, Person, SmtpConfig, Thresholds, MetricRule, FlowInfo, Templates, Filters),
+    *(ReportConfig, Recipient, Person, SmtpConfig, Thresholds, MetricRule, FlowInfo, Templates, Filters, AlertRules),
 )
 _KEYS = re.compile(r"^(\w+(?:, \w+)*): (.*)$")
 

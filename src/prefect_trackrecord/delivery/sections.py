@@ -27,13 +27,20 @@ _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 
 
-def _seconds(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    found = _DURATION.fullmatch(value.strip())
+def duration(text: str) -> float:
+    """The seconds of `90s`, `15m`, `36h` or `2d`.
+
+    Raises:
+        ValueError: it is no duration.
+    """
+    found = _DURATION.fullmatch(text.strip())
     if found is None:
-        raise ValueError(f"{value!r} is no duration; write it as 90s, 15m, 36h or 2d")
+        raise ValueError(f"{text!r} is no duration; write it as 90s, 15m, 36h or 2d")
     return float(found[1]) * _UNITS[found[2]]
+
+
+def _seconds(value: Any) -> Any:
+    return duration(value) if isinstance(value, str) else value
 
 
 Seconds = Annotated[

@@ -19,6 +19,9 @@ from prefect_trackrecord.documents.models import RunMetadata
 AUTOMATIC = "auto-scheduled"
 """The tag that Prefect gives to runs that a schedule made. Where a flow has such runs, the others don't count."""
 
+MAX_AT_ONCE = 100
+"""So many runs of a flow may be due at one moment."""
+
 SlotState = Literal["on_time", "late", "overdue", "missed", "due"]
 
 
@@ -76,14 +79,14 @@ def slots(
         grace: how late is late.
     """
     grace = grace or Grace()
-    times = sorted({at for at in expected if at <= now})
-    interval = min((b - a for a, b in pairwise(times)), default=None)
+    times = sorted(at for at in expected if at <= now)  # two at one moment are two runs, of two deployments
+    interval = min((b - a for a, b in pairwise(times) if b > a), default=None)
     late = grace.late if interval is None else min(grace.late, interval / 2)
     taken = _match(times, _of_schedule(runs), late, grace)
     found = []
     for n, at in enumerate(times):
         run = taken[n]
-        following = times[n + 1] if n + 1 < len(times) else None
+        following = next((later for later in times[n + 1 : n + 1 + MAX_AT_ONCE] if later > at), None)
         if run is not None:
             state: SlotState = "on_time" if run.started_at <= at + late else "late"
         elif now <= at + late:

@@ -6,7 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from prefect_trackrecord.pages.alert import alert_subject, render_alert
+    from prefect_trackrecord.pages.alert import alert_subject, alerts_subject, render_alert, render_alerts
     from prefect_trackrecord.pages.delivery_report import (
         MAX_EMAIL_BYTES,
         MAX_MARKDOWN_BYTES,
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "alert_subject": "alert",
+    "alerts_subject": "alert",
     "render_alert": "alert",
+    "render_alerts": "alert",
     "MAX_EMAIL_BYTES": "delivery_report",
     "MAX_MARKDOWN_BYTES": "delivery_report",
     "render_report": "delivery_report",
@@ -26,7 +28,9 @@ _WHERE = {
 
 __all__ = [
     "alert_subject",
+    "alerts_subject",
     "render_alert",
+    "render_alerts",
     "MAX_EMAIL_BYTES",
     "MAX_MARKDOWN_BYTES",
     "check_line",

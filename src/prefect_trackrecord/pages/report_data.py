@@ -3,7 +3,7 @@
 The CSV is one table in long form, so that a filter on its first column gives a part of the report:
 
     section  totals, day, error, broken, missing, idle, slow, flow, file, metric, record status, stuck record,
-             undelivered mail, unfinished run, run, tracking error, damaged document, verdict
+             undelivered mail, unfinished run, run, tracking error, report problem, damaged document, verdict
     state    what the part says of the line: new, failed, missed...
     value    the line's number; `before` and `change` against the previous period; `unit` is count, share, ms or value
 
@@ -127,11 +127,14 @@ def _flows(report: Any) -> Iterator[Row]:
         common = {"section": "flow", "flow": f.name, "last": f.last.started_at, **_of(f.last)}
         for name in ("runs", "succeeded", "partial", "failed", "aborted", "running", "files", "files_failed"):
             yield {**common, "name": name, "value": getattr(f, name), "unit": "count"}
+        if f.note:
+            told = (f.note.description, f.note.owner and f"owner {f.note.owner}", f.note.runbook_url)
+            yield {**common, "name": "note", "text": " | ".join(filter(None, told))}
         for name, value in (("run_p50", f.p50_ms), ("run_p95", f.p95_ms)):
             yield {**common, "name": name, "value": value, "unit": "ms"}
     for m in report.metrics.items:
         line = {"section": "metric", "name": m.name, "flow": m.flow, "state": "out of bounds" if m.broken else ""}
-        numbers = {"value": m.mean, "before": m.previous, "change": m.change, "unit": "value"}
+        numbers = {"value": m.mean, "before": m.previous, "change": m.change, "unit": UNITS.get(m.kind, "value")}
         bounds = [f"{k} {cell(v)}" for k, v in (("floor", m.floor), ("budget", m.budget)) if v is not None]
         yield {**line, **numbers, **(_of(m.run) if m.run else {}), "text": ", ".join(bounds)}
 
@@ -160,6 +163,8 @@ def _mails_and_runs(report: Any) -> Iterator[Row]:
 def _unseen(report: Any) -> Iterator[Row]:
     for e in report.tracking_errors.items:
         yield {"section": "tracking error", "value": e.count, "unit": "count", "text": e.cause}
+    for text in report.problems:
+        yield {"section": "report problem", "text": text}
     for d in report.unread.items:
         yield {"section": "damaged document", "name": d.key, "text": d.cause}
 

@@ -60,13 +60,6 @@ def number(value: float | None) -> str:
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.1f}"
 
 
-def signed(value: float | None) -> str:
-    """A change with its sign: `+12`, `−0.4`; `same` for 0, nothing for None."""
-    if value is None:
-        return ""
-    return f"{_sign(value)}{number(abs(value))}" if value else "same"
-
-
 def share(value: float | None) -> str:
     """`97.3 %`. Never rounded up to 100 nor down to 0."""
     if value is None:
@@ -94,25 +87,32 @@ def duration(ms: float | None) -> str:
 
 def figure(item: Any) -> str:
     """The value of a report's figure."""
-    return {"count": count, "share": share, "duration": duration}[item.kind](item.value)
+    return measure(item.value, item.kind)
 
 
 def before(item: Any) -> str:
     """The value that a report's figure had in the previous period."""
-    return {"count": count, "share": share, "duration": duration}[item.kind](item.previous)
+    return measure(item.previous, item.kind)
 
 
 def change(item: Any) -> str:
     """The change of a report's figure with its sign; empty where there is nothing to compare with."""
-    if item.change is None:
+    return moved(item.change, item.kind)
+
+
+def measure(value: float | None, kind: str) -> str:
+    """A value in the words of its kind: a number as it was given, or a count, a share, milliseconds."""
+    return {"number": number, "count": count, "share": share, "duration": duration}[kind](value)
+
+
+def moved(value: float | None, kind: str) -> str:
+    """A change in the words of its kind, with its sign; nothing for None."""
+    if value is None:
         return ""
-    if item.kind == "share":
-        points = round(item.change * 100, 1)
+    if kind == "share":
+        points = round(value * 100, 1)
         return f"{_sign(points)}{abs(points):.1f} points" if points else "same"
-    if not item.change:
-        return "same"
-    write = duration if item.kind == "duration" else count
-    return f"{_sign(item.change)}{write(abs(item.change))}"
+    return f"{_sign(value)}{measure(abs(value), kind)}" if value else "same"
 
 
 def _sign(value: float) -> str:

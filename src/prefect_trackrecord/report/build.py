@@ -151,7 +151,7 @@ def build_report(
         files=_files(items, {r.run_id: r for r in (*before_runs, *now_runs)}, link),
         files_changed_by=_tally((c.state.value for c in items.changes), _FILE_STATES),
         compared_whole=items.complete,
-        flows=_flows(now_runs, link),
+        flows=_flows(now_runs, link, notes or {}),
         undelivered=_undelivered(now_runs, link),
         unfinished=_listing([lines.run_line(r, link) for r in unfinished], MAX_LINES),
         still_running=running,
@@ -228,12 +228,12 @@ def _files(items: ItemChanges, by_id: dict[str, RunMetadata], link: lines.Link) 
     return _listing([lines.file_line(c, by_id, link) for c in known], MAX_LINES)
 
 
-def _flows(runs: Sequence[RunMetadata], link: lines.Link) -> Listing[FlowLine]:
+def _flows(runs: Sequence[RunMetadata], link: lines.Link, notes: Mapping[str, FlowNote]) -> Listing[FlowLine]:
     """The flows, worst first: by runs that broke, then by files that failed, then by partial runs."""
     by_flow: dict[str, list[RunMetadata]] = {}
     for run in _by_start(runs):
         by_flow.setdefault(flow_key(run), []).append(run)
-    found = [lines.flow_line(name, of, link) for name, of in by_flow.items()]
+    found = [lines.flow_line(name, of, link, notes.get(name)) for name, of in by_flow.items()]
     worst = sorted(found, key=lambda f: (-(f.failed + f.aborted), -f.files_failed, -f.partial, f.name))
     return _listing(worst, MAX_LINES)
 

@@ -17,6 +17,7 @@ from prefect_trackrecord.history import (
 from prefect_trackrecord.report.rows import (
     FileLine,
     FlowLine,
+    FlowNote,
     GroupLine,
     Listing,
     RunLine,
@@ -99,7 +100,7 @@ def file_line(change: ItemChange, by_id: Mapping[str, RunMetadata], link: Link) 
     )
 
 
-def flow_line(name: str, runs: Sequence[RunMetadata], link: Link) -> FlowLine:
+def flow_line(name: str, runs: Sequence[RunMetadata], link: Link, note: FlowNote | None = None) -> FlowLine:
     """The line of a flow over its runs, which are given oldest first."""
     numbers = Numbers.total(runs)
     return FlowLine(
@@ -116,6 +117,7 @@ def flow_line(name: str, runs: Sequence[RunMetadata], link: Link) -> FlowLine:
         p50_ms=numbers.durations.p50,
         p95_ms=numbers.durations.p95,
         last=run_line(runs[-1], link),
+        note=note,
     )
 
 

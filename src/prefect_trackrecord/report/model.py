@@ -186,6 +186,7 @@ class Report(Frozen):
         records_whole: False where they were too many to read.
         reports_left_out: delivery reports' own runs in the window, which no figure counts.
         compared_whole: False where the comparison of files was cut short.
+        problems: what went wrong with the report itself, such as an own template with an error.
     """
 
     version: int = REPORT_VERSION
@@ -226,6 +227,7 @@ class Report(Frozen):
     stuck: Listing[RecordLine] = Listing[RecordLine]()
     records_whole: bool = True
     reports_left_out: int = 0
+    problems: tuple[str, ...] = ()
 
     def figure(self, key: str) -> Figure:
         """The total of that key."""

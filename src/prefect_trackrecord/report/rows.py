@@ -85,6 +85,14 @@ class FileLine(Frozen):
     link: str | None = None
 
 
+class FlowNote(Frozen):
+    """What people wrote about a flow, for those who are woken by it."""
+
+    owner: str | None = None
+    description: str | None = None
+    runbook_url: str | None = None
+
+
 class FlowLine(Frozen):
     """One flow (command and subcommand) over the window."""
 
@@ -101,6 +109,7 @@ class FlowLine(Frozen):
     p50_ms: int | None
     p95_ms: int | None
     last: RunLine
+    note: FlowNote | None = None
 
 
 class Undelivered(Frozen):
@@ -131,14 +140,6 @@ class TrackingError(Frozen):
     cause: str
     count: int
     runs: int
-
-
-class FlowNote(Frozen):
-    """What people wrote about a flow, for those who are woken by it."""
-
-    owner: str | None = None
-    description: str | None = None
-    runbook_url: str | None = None
 
 
 class BrokenLine(Frozen):
@@ -204,6 +205,7 @@ class MetricLine(Frozen):
         floor, budget: what it may not fall below, or rise above.
         broken: in how many runs it did.
         level: what that makes of the verdict.
+        kind: how it is written: as the number that runs gave, or as a figure of the report.
         run: the newest run that broke it, or else the newest that gave it.
     """
 
@@ -219,6 +221,7 @@ class MetricLine(Frozen):
     budget: float | None = None
     broken: int = 0
     level: Literal["warn", "bad"] = "bad"
+    kind: Literal["number", "count", "share", "duration"] = "number"
     run: RunLine | None = None
 
     @property

@@ -201,6 +201,7 @@ def _total(flow: str, figure: Figure, rule: Threshold) -> MetricLine:
         budget=rule.budget,
         broken=int(rule.broken_by(value)),
         level=rule.level,
+        kind=figure.kind,
     )
 
 
