@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from prefect_trackrecord.tracking import (
         recover as recover,
     )
+    from prefect_trackrecord.tracking.failed import failed_files as failed_files
     from prefect_trackrecord.tracking.values import param as param
 
 _HOMES = {
@@ -83,6 +84,7 @@ _HOMES = {
     "TrackingStorage": "tracking",
     "current_tracker": "tracking",
     "recover": "tracking",
+    "failed_files": "tracking.failed",
 }
 
 try:

@@ -11,7 +11,7 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import recover, track
-from prefect_trackrecord._prefect import api, capture, finishing, tasks
+from prefect_trackrecord._prefect import api, capture, finishing, posting, tasks
 from prefect_trackrecord.tracking import TrackingStorage
 
 pytestmark = pytest.mark.prefect
@@ -93,7 +93,7 @@ def test_an_api_that_fails_at_the_end(only_run, monkeypatch):
         raise ConnectionRefusedError("nobody there")
 
     monkeypatch.setattr(api, "task_runs", refuse)
-    monkeypatch.setattr(api, "create_artifact", refuse)
+    monkeypatch.setattr(posting, "create", refuse)
     assert nightly() == "done"
     found, rows = only_run()
     assert (found.status.value, set(rows), found.task_counts) == ("success", {"a"}, {"Completed": 1})

@@ -9,12 +9,11 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from httpx import HTTPError, Response
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import FlowRun
-from prefect.client.schemas.actions import ArtifactCreate
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -71,8 +70,22 @@ def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
             yield own
 
 
-def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> dict[str, Any]:
-    """What became of a flow run's task runs, as fields of its metadata.
+class TaskRuns(NamedTuple):
+    """A flow run's task runs.
+
+    Attributes:
+        fields: what became of them, as fields of the run's metadata.
+        rows: as the API gives them; empty where it was not asked.
+        elsewhere: whether they run in other processes.
+    """
+
+    fields: dict[str, Any]
+    rows: list[dict[str, Any]]
+    elsewhere: bool
+
+
+def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
+    """What became of a flow run's task runs.
 
     The API lags behind what happens. A task run whose end this process has seen is told as seen, and where it has
     seen them all an API that is busy is not waited for; where tasks run in other processes, the API is read again
@@ -91,35 +104,23 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> dict[str, A
     return _asked(prefect, run, flow_run, deadline)
 
 
-def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) -> dict[str, Any]:
+def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) -> TaskRuns:
     fields: dict[str, Any] = {}
     if flow_run.deployment_id is not None:
         path = f"/deployments/{flow_run.deployment_id}"
         answer = prefect.request("GET", path, timeout=max(0.1, deadline - time.monotonic()))
         if answer.is_success:
             fields["deployment_name"] = answer.json().get("name")
-    rows = _read(prefect, flow_run, deadline)
+    rows = read_task_runs(prefect, run.run_id, deadline)
     while _elsewhere() and _unfinished(rows, run) and time.monotonic() + 0.25 < deadline:
         time.sleep(0.25)
-        rows = _read(prefect, flow_run, deadline)
-    return {**fields, **_summed(rows, run)}
+        rows = read_task_runs(prefect, run.run_id, deadline)
+    return TaskRuns({**fields, **_summed(rows, run)}, rows, elsewhere=_elsewhere())
 
 
-def observed(run: LiveRun) -> dict[str, Any]:
+def observed(run: LiveRun) -> TaskRuns:
     """As `task_runs`, of what this process has seen alone."""
-    return _summed([], run)
-
-
-def create_artifact(prefect: Requests, flow_run: FlowRun, key: str, text: str, description: str) -> None:
-    """Leave a markdown artifact on a flow run; works from any hook, in any process.
-
-    Raises:
-        Exception: the API did not take it.
-    """
-    body = ArtifactCreate(
-        key=key, type="markdown", data=text, description=description, flow_run_id=flow_run.id
-    ).model_dump(mode="json", exclude_unset=True)
-    prefect.request("POST", "/artifacts/", json=body, timeout=SECONDS).raise_for_status()
+    return TaskRuns(_summed([], run), [], elsewhere=False)
 
 
 def _elsewhere() -> bool:
@@ -136,7 +137,17 @@ def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
     return any(r.get("state_type") not in _FINAL and r["id"] not in run.tasks for r in rows)
 
 
-def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[str, Any]]:
+def read_task_runs(prefect: Requests, run_id: str, deadline: float) -> list[dict[str, Any]]:
+    """A flow run's task runs as the API gives them.
+
+    Args:
+        prefect: whom to ask.
+        run_id: the flow run.
+        deadline: by the monotonic clock; many pages are given more time.
+
+    Raises:
+        Exception: the API did not answer in time.
+    """
     rows: dict[str, dict[str, Any]] = {}  # by id: one that is stored between two pages moves others to the next
     offset = 0
     while True:
@@ -145,7 +156,7 @@ def _read(prefect: Requests, flow_run: FlowRun, deadline: float) -> list[dict[st
         if left <= 0:
             raise TimeoutError(f"the flow's task runs could not be read in time; {len(rows)} were")
         body = {
-            "flow_runs": {"id": {"any_": [str(flow_run.id)]}},
+            "flow_runs": {"id": {"any_": [run_id]}},
             "sort": "ID_DESC",
             "limit": PAGE,
             "offset": offset,

@@ -120,7 +120,7 @@ def record_changed(change: watching.StatusChange) -> None:
 
 
 def report_delivered(
-    run_id: str | None, name: str, period: str, emails: Sequence[Any], payload: dict[str, Any]
+    run_id: str | None, name: str, period: str, emails: Sequence[EmailResult], payload: dict[str, Any]
 ) -> None:
     """A delivery report is stored and its mails are handed over: `trackrecord.report.delivered`.
 

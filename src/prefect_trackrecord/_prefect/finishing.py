@@ -20,7 +20,7 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact
+from prefect_trackrecord._prefect import api, artifact, reconciling, showing, untold
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.seal import utc_now as now
@@ -82,8 +82,12 @@ class Finish:
         except Exception as exc:  # noqa: BLE001 - the API may be gone
             self.run.trouble("Prefect could not be asked for the flow's task runs", exc)
             found = api.observed(self.run)
-        if found:
-            self.run.emit(ev.RunUpdated(at=now(), run=found))
+        if found.fields:
+            self.run.emit(ev.RunUpdated(at=now(), run=found.fields))
+        try:
+            reconciling.at_the_end(self.run, found.rows, elsewhere=found.elsewhere)
+        except (TrackRecordError, OSError) as exc:
+            self.run.trouble("files that told nothing could not be added", exc)
 
     def _seal(self) -> RunMetadata | None:
         try:
@@ -99,13 +103,13 @@ class Finish:
         place = self.run.storage.url
         if not settings.quiet:
             flow_run_logger(self.flow_run, self.flow).info("%s", artifact.line(sealed, place))
-        if prefect is None:
-            return
         try:
-            failed = [r for r in self.run.archive.files(sealed) if r.status == "failed"][: artifact.MAX_FAILED]
-            text = artifact.markdown(sealed, failed, place)
-            api.create_artifact(prefect, self.flow_run, artifact.key(sealed), text, artifact.description(sealed))
+            if prefect is not None:
+                showing.show(prefect, self.run, sealed)
+            else:
+                untold.note(settings, place, self.run.run_id)
         except Exception as exc:  # noqa: BLE001 - the API or the store may be gone
+            untold.note(settings, place, self.run.run_id)
             self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
 
 

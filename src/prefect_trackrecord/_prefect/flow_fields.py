@@ -10,6 +10,7 @@ from prefect import Flow
 from prefect.client.schemas import FlowRun
 
 from prefect_trackrecord._prefect.options import FlowOptions
+from prefect_trackrecord._prefect.retrying import retry_of
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import plain
 from prefect_trackrecord.tracking import values
@@ -45,6 +46,8 @@ def flow_fields(
         "tags": sorted(flow_run.tags or ()),
         "parameters": plain(given, max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
         "role": told.role,
+        "items_parameter": told.items,
+        "retry_of": retry_of(flow_run.tags or ()),
     }
     for option in ("command", "subcommand", "config_path", "target_date"):
         try:

@@ -28,6 +28,7 @@ def hooks(
     config_path: Any = None,
     target_date: Any = None,
     role: str | None = None,
+    items: str | None = None,
 ) -> FlowHooks:
     """As `track` for a flow, as Prefect's own arguments: `@flow(**hooks(storage="s3://bucket/history"))`.
 
@@ -44,5 +45,6 @@ def hooks(
         "config_path": config_path,
         "target_date": target_date,
         "role": role,
+        "items": items,
     }
     return cast("FlowHooks", dict(capture.hook_lists(flow_options(None, given))))

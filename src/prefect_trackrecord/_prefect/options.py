@@ -13,7 +13,7 @@ from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.store import check_url
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import BLOCK_PREFIX, TrackingStorage
-from prefect_trackrecord.tracking.values import source
+from prefect_trackrecord.tracking.values import parameter_name, source
 
 Partial = Literal["completed", "failed"]
 Storage = TrackingStorage | StoreConfig | str | None
@@ -30,6 +30,7 @@ class FlowOptions:
         subcommand, config_path, target_date: more of the run's metadata.
         partial: the state of a run of which some files failed; None leaves it alone.
         fail_over: the share of failed files above which the flow fails; None: no share does.
+        items: the parameter that takes the flow's files, for `trackrecord retry`.
         role: `report` for a run that only reports on others.
     """
 
@@ -41,6 +42,7 @@ class FlowOptions:
     partial: Partial | None = None
     fail_over: float | None = None
     role: str | None = None
+    items: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,8 @@ def flow_options(fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> Flo
         value = options.get(name)
         if value is not None:
             options[name] = source(value, fn, name, text_is_parameter=False)
+    if (items := options.get("items")) is not None:
+        options["items"] = parameter_name(items, fn, "items")
     if options.get("partial") not in (None, "completed", "failed"):
         raise ConfigurationError(
             f"track(partial={options['partial']!r}): it is 'completed' or 'failed', or left out to leave the flow's "

@@ -50,6 +50,8 @@ class TaskEnd(NamedTuple):
 
 
 _FINE: dict[str, TaskEnd] = {}
+tracked_tasks: dict[str, str] = {}
+"""The tracked tasks that this process knows: name by task key."""
 
 
 @dataclass
@@ -68,6 +70,9 @@ class LiveRun:
         ended: how the run ended, once this process has sealed it.
         finish: how it was finished, to do it again should more come.
         tasks: how each task run ended that this process has seen the end of.
+        progress: shows how far it is (see `live`).
+        shown: the artifacts that this process has made of its end, by key; doing it again changes them.
+        said: how it ended, as Prefect was told by an event.
     """
 
     run_id: str
@@ -81,6 +86,9 @@ class LiveRun:
     ended: ev.RunEnded | None = None
     finish: Any = None
     tasks: dict[str, TaskEnd] = field(default_factory=dict)
+    progress: Any = None
+    shown: dict[str, str] = field(default_factory=dict)
+    said: Any = None
 
     @property
     def archive(self) -> Archive:

@@ -22,7 +22,7 @@ from prefect.utilities.collections import visit_collection
 from prefect.utilities.engine import resolve_to_final_result
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import finishing, following, outcome, runs
+from prefect_trackrecord._prefect import events_out, finishing, following, live, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -132,6 +132,7 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
             if call is None:
                 return None
             _calls[task_run.id] = call
+            call.run.emit(ev.FileStarted(at=call.row["started_at"], row=call.row, item=call.item, turn=call.turn))
         elif call.attempts and call.attempts[-1]["status"] == "success":
             # it returned and is run again: Prefect refused what it returned (timed out, not serializable)
             call.attempts[-1]["status"] = "failed"
@@ -288,6 +289,9 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
     if came.fields["status"] != "failed":
         row["output_path"] = _output(call, came.state)
     call.run.emit(ev.FileTracked(at=at, row=row, item=call.item, turn=call.turn))
+    if row["status"] == "failed":
+        events_out.file_failed(call.run.run_id, row, call.run.archive.settings)
+    live.tick(call.run)
     _follow_to_end(call, came)
     if call.run.ended is not None:
         finishing.late(call.run)

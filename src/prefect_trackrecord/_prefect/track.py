@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast, overload
 
 from prefect import Flow, Task
 
-from prefect_trackrecord._prefect import capture, tasks
+from prefect_trackrecord._prefect import capture, runs, tasks
 from prefect_trackrecord._prefect.options import (
     FlowOptions,
     Partial,
@@ -23,7 +23,7 @@ from prefect_trackrecord.tracking.values import Param, param
 __all__ = ["param", "track"]
 
 FT = TypeVar("FT", bound="Flow[..., Any] | Task[..., Any]")
-_FLOW_ONLY = ("command", "subcommand", "config_path", "target_date", "partial", "fail_over", "role")
+_FLOW_ONLY = ("command", "subcommand", "config_path", "target_date", "partial", "fail_over", "role", "items")
 _TASK_ONLY = ("file", "file_type", "agent_id", "output", "record", "record_statuses")
 
 
@@ -42,6 +42,7 @@ def track(
     partial: Partial | None = None,
     fail_over: float | None = None,
     role: str | None = None,
+    items: str | Param | None = None,
     file: Any = None,
     file_type: Any = None,
     agent_id: Any = None,
@@ -68,7 +69,8 @@ def track(obj: Any = None, /, **options: Any) -> Any:
             Of a flow, each a constant, `param("name")`, or a callable of the flow's arguments by name:
             command (default: the flow's name), subcommand, config_path, target_date. And: `partial="completed"` or
             `"failed"`, the state of a run of which some files failed; `fail_over=0.05`, the share of failed files
-            above which the flow fails.
+            above which the flow fails; `items="paths"`, the parameter that takes the files, so that
+            `trackrecord retry` can start the flow again with those that failed.
 
             Of a task: `file`, a parameter's name or a callable of the task's arguments (default: the task run's name,
             its type "task"); `file_type`, `agent_id`, `output`: a parameter's name, else a constant, or a callable;
@@ -122,11 +124,13 @@ def _tracked_task(task: Task[..., Any], options: dict[str, Any]) -> Task[..., An
     checked = task_options(fn, options)
     new = copy.copy(task)
     new.fn = cast("Callable[..., Any]", TaskFunction(fn, tasks.begin, checked))
+    runs.tracked_tasks[new.task_key] = new.name
     ours = tasks.hook(checked)
     for name in ("on_completion_hooks", "on_failure_hooks"):
         setattr(new, name, [*(h for h in getattr(task, name) if not _is_ours(h)), ours])
     for name in ("on_running_hooks", "on_commit_hooks", "on_rollback_hooks"):
-        setattr(new, name, list(getattr(task, name)))
+        if (theirs := getattr(task, name, None)) is not None:  # older versions of Prefect have no on_running of tasks
+            setattr(new, name, list(theirs))
     return new
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of, tracked
-from prefect_trackrecord.tracking import RecoveredRun
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.tracking import RecoveredRun, TrackingStorage
 from prefect_trackrecord.tracking.recovery import Ask, Verdict
 from prefect_trackrecord.tracking.recovery import recover as recover_runs
 
@@ -23,10 +24,23 @@ def recover(storage: str | None, as_json: bool) -> int:
         run.tracker.metric("recovered", len(found) - len(errors))
         if errors:
             run.tracker.complete("failed", f"{len(errors)} of {len(found)} runs could not be recovered")
+    _tell_prefect(place, [one.run for one in found if one.run is not None])
     _print(found, as_json)
     done = f"{len(found) - len(errors):,} runs recovered" if found else "nothing to recover"
     note(f"{done} in {place.url}")
     return 1 if errors else 0
+
+
+def _tell_prefect(place: TrackingStorage, closed: list[RunMetadata]) -> None:
+    """Show Prefect what became of its runs: those closed now, and those it could not be told of when they ended."""
+    waiting = place.archive.settings.spool / "untold"
+    if not any(run.flow_name for run in closed) and not (waiting.is_dir() and any(waiting.iterdir())):
+        return
+    from prefect_trackrecord._prefect import untold
+    from prefect_trackrecord._prefect.settings import has_api
+
+    if has_api() and (told := untold.tell(place, [run for run in closed if run.flow_name])):
+        note(f"Prefect was told of {told:,} runs")
 
 
 def _print(found: list[RecoveredRun], as_json: bool) -> None:

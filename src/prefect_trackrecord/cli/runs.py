@@ -70,7 +70,7 @@ def _cells(run: RunMetadata, short: bool) -> tuple[Any, ...]:
 def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> int:
     """Print one run with its files and emails."""
     archive = storage_of(storage).archive
-    run = _find(archive, run_id)
+    run = find_run(archive, run_id)
     damaged: list[DamagedDocumentError] = []
     files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
     emails: list[EmailResult] = _rows(archive.emails, run, damaged)
@@ -100,7 +100,7 @@ def _json(model: RunMetadata | FileProcessingLog | EmailResult) -> dict[str, Any
     return model.model_dump(mode="json")
 
 
-def _find(archive: Archive, prefix: str) -> RunMetadata:
+def find_run(archive: Archive, prefix: str) -> RunMetadata:
     """The run whose id begins so.
 
     Raises:
@@ -169,6 +169,7 @@ def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
         ("config", run.config_path),
         ("target date", run.target_date),
         ("inside run", run.parent_run_id),
+        ("retry of", run.retry_of),
         ("attempts", str(run.run_count) if run.run_count > 1 else None),
         ("files", f"{files}{run.skipped_count:,} skipped" if run.total_files else None),
         ("emails", "{:,} sent, {:,} failed, {:,} skipped".format(*emails) if any(emails) else None),

@@ -80,6 +80,19 @@ def source(
     return given
 
 
+def parameter_name(given: Any, fn: Callable[..., Any] | None, option: str, *, by: str = "track") -> str:
+    """The name that an option gives to a parameter of the tracked function; `fn` None: it can't be checked yet.
+
+    Raises:
+        ParameterNameError: it names no parameter of `fn`.
+    """
+    name = given.name if isinstance(given, Param) else given
+    known, takes_more = _parameters(fn)
+    if not isinstance(name, str) or (name not in known and not takes_more):
+        raise ParameterNameError(_unknown(f"{by}({option}", str(name), known, fn))
+    return name
+
+
 def _parameters(fn: Callable[..., Any] | None) -> tuple[list[str], bool]:
     """The names of a function's parameters, and whether it takes others too."""
     if fn is None:

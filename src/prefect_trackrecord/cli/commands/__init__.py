@@ -9,4 +9,5 @@ asks for.
 from prefect_trackrecord.cli.commands import delivery_report as delivery_report
 from prefect_trackrecord.cli.commands import records as records
 from prefect_trackrecord.cli.commands import recover as recover
+from prefect_trackrecord.cli.commands import retry as retry
 from prefect_trackrecord.cli.commands import runs as runs

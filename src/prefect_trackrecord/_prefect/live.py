@@ -1,0 +1,185 @@
+"""How far a run is, in an artifact that is changed as the run goes on; from whichever process its tasks run in.
+
+A task that has ended only looks at the clock. Once the time has come, a thread of its own counts what the journal of
+this host says and changes the artifact; a small file keeps this host's processes from doing that more often than they
+should, and each host keeps its own count in the artifact's metadata, so that several add up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import json
+import logging
+import os
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from prefect.client.orchestration import get_client
+from prefect.context import AsyncClientContext, SyncClientContext
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import artifact, posting
+from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.outcomes import item_of
+from prefect_trackrecord.events import decode
+from prefect_trackrecord.journal.liveness import host_name
+from prefect_trackrecord.journal.reader import segment_paths, whole
+
+logger = logging.getLogger("prefect_trackrecord")
+STALE = 60.0
+FINAL = "ended"
+_FILE = b'{"kind":"file"'
+
+
+class Tally:
+    """The outcomes of one run's files on this host; reads only what has come since the last time."""
+
+    def __init__(self, run: LiveRun) -> None:
+        archive = run.archive
+        self._folders = [archive.spool / layout.safe_part(run.run_id)]
+        if (root := archive.store.local_root) is not None:
+            self._folders.append(root / layout.journal_prefix(run.run_id))
+        self._offsets: dict[str, int] = {}
+        self._items: dict[int, str] = {}
+        self.last_failed: str | None = None
+
+    def counts(self) -> Counter[str]:
+        """Files by status so far."""
+        for folder in self._folders:
+            for path in segment_paths(folder):
+                with contextlib.suppress(OSError):
+                    self._read(path)
+        return Counter(self._items.values())
+
+    def _read(self, path: Path) -> None:
+        with path.open("rb") as file:
+            file.seek(self._offsets.get(path.name, 0))
+            data = whole(file.read())
+        self._offsets[path.name] = self._offsets.get(path.name, 0) + len(data)
+        for line in data.split(b"\n"):
+            if not line.startswith(_FILE):
+                continue
+            with contextlib.suppress(ValueError):
+                event = decode(line)
+                if isinstance(event, ev.FileTracked):
+                    status = str(event.row.get("status"))
+                    self._items[hash(item_of(event))] = status
+                    if status == "failed":
+                        self.last_failed = str(event.row.get("file_path"))
+
+
+class Progress:
+    """What this process shows of one run."""
+
+    def __init__(self, run: LiveRun) -> None:
+        self.run = run
+        self.every = run.archive.settings.live_seconds
+        self.next = time.monotonic() + self.every
+        self.tally = Tally(run)
+        self.began = time.time()
+        self.busy = False
+
+    def tick(self) -> None:
+        """A file has come to its end; show it if it is time."""
+        now = time.monotonic()
+        if now < self.next or self.busy or not self.every or self.run.ended is not None:
+            return
+        self.next, self.busy = now + self.every, True
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._work,), name="trackrecord-live", daemon=True).start()
+
+    def _work(self) -> None:
+        # the flow's own client may be closed while this goes on
+        SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        try:
+            with _turn(note_of(self.run), self.every) as known:
+                if known is not None:
+                    known.update(self._show(known.get("artifact")))
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+            logger.debug("the progress of run %s was not shown: %s: %s", self.run.run_id, type(exc).__name__, exc)
+        finally:
+            self.busy = False
+
+    def _show(self, artifact_id: str | None) -> dict[str, str]:
+        counts = self.tally.counts()
+        key = artifact.run_key(self.run.run_id)
+        with get_client(sync_client=True) as prefect:
+            found = posting.find(prefect, self.run.run_id, key)
+            theirs = dict((found or {}).get("metadata_") or {})
+            if FINAL in theirs or self.run.ended is not None:
+                return {}
+            theirs[host_name()] = json.dumps(dict(counts))
+            text = artifact.live(_sum(theirs), self.tally.last_failed, self.run.told.get("flow_run_name"))
+            about = f"How far run {self.run.run_id} is"
+            if found is not None and posting.update(prefect, found["id"], text, about, theirs):
+                return {"artifact": found["id"]}
+            return {"artifact": posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)}
+
+
+def tick(run: LiveRun) -> None:
+    """A file of the run has come to its end in this process. Never raises, and costs a look at the clock."""
+    try:
+        if run.progress is None:
+            run.progress = Progress(run)
+        run.progress.tick()
+    except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+        logger.debug("the progress of run %s was not shown: %s: %s", run.run_id, type(exc).__name__, exc)
+
+
+def note_of(run: LiveRun) -> Path:
+    """The file in which this host's processes tell each other that they have shown the run's progress."""
+    return run.archive.settings.spool / "live" / f"{layout.safe_part(run.run_id)}.json"
+
+
+def settle(run: LiveRun) -> bool:
+    """The run has ended: forget its note; whether its progress was ever shown by this host."""
+    note = note_of(run)
+    shown = note.exists()
+    for path in (note, note.with_suffix(".lock")):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return shown
+
+
+def _sum(hosts: dict[str, str]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for text in hosts.values():
+        with contextlib.suppress(ValueError, TypeError):
+            total.update(json.loads(text))
+    return total
+
+
+@contextlib.contextmanager
+def _turn(note: Path, every: float) -> Iterator[dict[str, str] | None]:
+    """What the note says, while no other process of this host has its turn; None where one had it lately."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    lock = note.with_suffix(".lock")
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        with contextlib.suppress(OSError):
+            if time.time() - lock.stat().st_mtime > STALE:  # its holder was killed
+                lock.unlink()
+        yield None
+        return
+    try:
+        try:
+            age = time.time() - note.stat().st_mtime
+            if age < every * 0.9:
+                yield None
+                return
+            known = json.loads(note.read_bytes())
+        except (OSError, ValueError):
+            known = {}
+        yield known
+        if known:
+            note.write_text(json.dumps(known))
+    finally:
+        with contextlib.suppress(OSError):
+            lock.unlink()

@@ -1,0 +1,84 @@
+"""Artifacts on the API: make, find, change. Works from any hook, in any process, unlike Prefect's own helpers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
+
+from prefect_trackrecord._prefect.api import SECONDS, Requests
+
+
+def create(
+    prefect: Requests,
+    flow_run_id: Any,
+    key: str,
+    data: Any,
+    description: str,
+    *,
+    kind: str = "markdown",
+    task_run_id: Any = None,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Make an artifact on a flow run, or on a task run of it; gives its id.
+
+    Args:
+        prefect: makes the request.
+        flow_run_id: whose it is.
+        key: lowercase letters, digits and dashes; equal keys make one time line.
+        data: markdown, a table as JSON text, or an image's URL.
+        description: shown above it.
+        kind: `markdown`, `table` or `image`.
+        task_run_id: the task run that it belongs to.
+        metadata: kept with it, for programs.
+
+    Raises:
+        Exception: the API did not take it.
+    """
+    given: dict[str, Any] = {"key": key, "type": kind, "data": data, "description": description}
+    given["flow_run_id"] = flow_run_id
+    if task_run_id is not None:
+        given["task_run_id"] = task_run_id
+    if metadata is not None:
+        given["metadata_"] = dict(metadata)
+    body = ArtifactCreate(**given).model_dump(mode="json", exclude_unset=True)
+    answer = prefect.request("POST", "/artifacts/", json=body, timeout=SECONDS)
+    answer.raise_for_status()
+    return str(answer.json()["id"])
+
+
+def update(
+    prefect: Requests, artifact_id: str, data: Any, description: str, metadata: Mapping[str, str] | None = None
+) -> bool:
+    """Replace what an artifact says; False where there is none of that id.
+
+    Raises:
+        Exception: the API did not take it.
+    """
+    given: dict[str, Any] = {"data": data, "description": description}
+    if metadata is not None:
+        given["metadata_"] = dict(metadata)
+    body = ArtifactUpdate(**given).model_dump(mode="json", exclude_unset=True)
+    answer = prefect.request("PATCH", f"/artifacts/{artifact_id}", json=body, timeout=SECONDS)
+    if answer.status_code == 404:
+        return False
+    answer.raise_for_status()
+    return True
+
+
+def find(prefect: Requests, flow_run_id: Any, key: str) -> dict[str, Any] | None:
+    """The newest artifact of a flow run under a key; None where there is none.
+
+    Raises:
+        Exception: the API did not answer.
+    """
+    body = {
+        "artifacts": {"flow_run_id": {"any_": [str(flow_run_id)]}, "key": {"any_": [key]}},
+        "sort": "CREATED_DESC",
+        "limit": 1,
+    }
+    answer = prefect.request("POST", "/artifacts/filter", json=body, timeout=SECONDS)
+    answer.raise_for_status()
+    rows: list[dict[str, Any]] = answer.json()
+    return rows[0] if rows else None

@@ -1,0 +1,158 @@
+"""Starts a flow's deployment again with only those files of a run that failed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from httpx import HTTPError
+from prefect.settings import get_current_settings
+
+from prefect_trackrecord._prefect import api
+from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
+from prefect_trackrecord.errors import ConfigurationError, UsageError
+
+RETRY_TAG = "retry-of:"
+"""How the tag of a flow run begins that was started again for the failed files of another."""
+SECONDS = 10.0
+_OVER = ["COMPLETED", "FAILED", "CRASHED", "CANCELLED", "CANCELLING"]
+
+
+@dataclass(frozen=True)
+class Retried:
+    """A flow run that was started again for some files.
+
+    Attributes:
+        flow_run_id, name: the new flow run; None where nothing was started.
+        deployment: the deployment's id.
+        parameter: the parameter that takes the items.
+        items: what it was given.
+        url: the new flow run in Prefect's UI.
+    """
+
+    flow_run_id: str | None
+    name: str | None
+    deployment: str
+    parameter: str
+    items: tuple[str, ...]
+    url: str | None = None
+
+
+def retry_of(tags: Sequence[str]) -> str | None:
+    """The run for whose failed files a flow run with these tags was started again."""
+    return next((tag.removeprefix(RETRY_TAG) for tag in tags if tag.startswith(RETRY_TAG)), None)
+
+
+def retry(
+    run: RunMetadata, failed: Sequence[FileProcessingLog], *, deployment: str | None = None, dry_run: bool = False
+) -> Retried:
+    """Start the run's deployment again, with its parameters, but only its failed files.
+
+    Args:
+        run: the run.
+        failed: its failed files.
+        deployment: another deployment than the run's own, by id or `flow/name`.
+        dry_run: only say what would be started.
+
+    Raises:
+        UsageError: the flow does not say which parameter takes its files, the run has no deployment, or it is being
+            retried already.
+        ConfigurationError: Prefect's API can't be reached, or refuses.
+    """
+    parameter = run.items_parameter
+    if parameter is None:
+        raise UsageError(
+            f"the flow {run.flow_name or run.command} does not say which parameter takes its files; "
+            'write @track(items="PARAMETER") above its @flow'
+        )
+    if not (deployment or run.deployment_id):
+        raise UsageError(f"run {run.run_id} was not started from a deployment; name one: --deployment FLOW/NAME")
+    try:
+        with api.client() as prefect:
+            found = _deployment(prefect, deployment or str(run.deployment_id))
+            paths = tuple(dict.fromkeys(row.file_path for row in failed))
+            given = {**_parameters(prefect, run, found), parameter: _value(found, parameter, paths)}
+            if not dry_run:
+                _refuse_second(prefect, run)
+                return _start(prefect, run, found, parameter, paths, given)
+            return Retried(None, None, str(found["id"]), parameter, paths)
+    except HTTPError as exc:
+        raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
+
+
+def _deployment(prefect: api.Requests, name: str) -> dict[str, Any]:
+    path = f"/deployments/name/{name}" if "/" in name else f"/deployments/{name}"
+    answer = prefect.request("GET", path, timeout=SECONDS)
+    if answer.status_code in (404, 422):
+        raise UsageError(f"Prefect knows no deployment {name}; name another: --deployment FLOW/NAME")
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _parameters(prefect: api.Requests, run: RunMetadata, deployment: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
+    answer = prefect.request("GET", f"/flow_runs/{run.run_id}", timeout=SECONDS)
+    if answer.status_code == 404:  # it was deleted: the deployment's own must do
+        return dict(deployment.get("parameters") or {})
+    answer.raise_for_status()
+    known = _properties(deployment)
+    return {k: v for k, v in (answer.json().get("parameters") or {}).items() if not known or k in known}
+
+
+def _properties(deployment: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = (deployment.get("parameter_openapi_schema") or {}).get("properties") or {}
+    return found
+
+
+def _value(deployment: dict[str, Any], parameter: str, paths: tuple[str, ...]) -> Any:
+    """The items in the form that the parameter takes: a list; the one item for a parameter that takes text.
+
+    Raises:
+        UsageError: the deployment's flow has no such parameter, or takes one item and there are several.
+    """
+    known = _properties(deployment)
+    if known and parameter not in known:
+        raise UsageError(f"the flow of deployment {deployment.get('name')} has no parameter {parameter!r}")
+    schema = known.get(parameter) or {}
+    kinds = {schema.get("type")} | {one.get("type") for one in schema.get("anyOf") or ()}
+    if kinds - {"null", None} == {"string"}:
+        if len(paths) != 1:
+            raise UsageError(f"the parameter {parameter!r} takes one item, and {len(paths)} files failed")
+        return paths[0]
+    return list(paths)
+
+
+def _refuse_second(prefect: api.Requests, run: RunMetadata) -> None:
+    body = {
+        "flow_runs": {"tags": {"all_": [f"{RETRY_TAG}{run.run_id}"]}, "state": {"type": {"not_any_": _OVER}}},
+        "limit": 1,
+    }
+    answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
+    answer.raise_for_status()
+    for other in answer.json():
+        raise UsageError(
+            f"the failed files of run {run.run_id} are being retried already, by {other['name']} ({other['id']})"
+        )
+
+
+def _start(
+    prefect: api.Requests,
+    run: RunMetadata,
+    deployment: dict[str, Any],
+    parameter: str,
+    paths: tuple[str, ...],
+    given: dict[str, Any],
+) -> Retried:
+    own = [tag for tag in run.tags if not tag.startswith(RETRY_TAG)]
+    tags = [*dict.fromkeys([*(deployment.get("tags") or ()), *own]), f"{RETRY_TAG}{run.run_id}"]
+    body = {"parameters": given, "tags": tags, "state": {"type": "SCHEDULED", "message": "Retry of what failed"}}
+    answer = prefect.request("POST", f"/deployments/{deployment['id']}/create_flow_run", json=body, timeout=SECONDS)
+    if answer.is_client_error:
+        raise ConfigurationError(f"Prefect refused to start it again: {answer.text[:500]}")
+    answer.raise_for_status()
+    made = answer.json()
+    ui = get_current_settings().ui_url
+    url = f"{str(ui).rstrip('/')}/runs/flow-run/{made['id']}" if ui else None
+    return Retried(made["id"], made["name"], str(deployment["id"]), parameter, paths, url)

@@ -1,0 +1,181 @@
+"""What Prefect is shown of a run that has ended: its artifacts, and an event.
+
+trackrecord-<flow>            the summary, a version for each run: the time line of the flow
+trackrecord-run-<run id>      progress while it goes on, and the summary in its place at the end
+trackrecord-failures-<flow>   the failed files as a table
+trackrecord-file-<flow>       one failed file, on its task run
+trackrecord-pictures-<flow>   pictures of the run's records
+"""
+
+from __future__ import annotations
+
+import base64
+import mimetypes
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from prefect_trackrecord._prefect import artifact, events_out, live, posting
+from prefect_trackrecord._prefect.api import Requests
+from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
+from prefect_trackrecord.errors import TrackRecordError
+
+SECONDS = 0.8
+"""How long the lesser artifacts may take in all; the flow waits for them."""
+MAX_FILES = 10
+MAX_PICTURES = 6
+MAX_EMBEDDED = 150_000
+_PAGE = "records_report.html"
+_IMAGES = "images"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a run is kept, and what leads there."""
+
+    archive: Archive
+    url: str
+    base_url: str | None
+    ui_url: str | None
+
+    @classmethod
+    def of(cls, run: LiveRun) -> Place:
+        """The place of a run of this process."""
+        settings = run.archive.settings
+        return cls(run.archive, run.storage.url, settings.base_url, settings.ui_url)
+
+    def link(self, key: str) -> str | None:
+        """Where a browser reads an object of the store; None where nobody said."""
+        if not self.base_url or not self.base_url.startswith(("http://", "https://")):
+            return None
+        return f"{self.base_url.rstrip('/')}/{key}"
+
+
+def show(prefect: Requests, run: LiveRun, sealed: RunMetadata) -> None:
+    """Show a run that has ended; done again, it changes what was shown.
+
+    Raises:
+        Exception: the API did not take the summary.
+    """
+    place = Place.of(run)
+    tell(prefect, place, sealed, run.shown, was_live=live.settle(run) or _was_long(run, sealed))
+    how = (sealed.status, sealed.total_files, sealed.failed_count)
+    if run.said != how:
+        run.said = how
+        events_out.run_ended(sealed, place.url, run.archive.settings)
+
+
+def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str], *, was_live: bool) -> None:
+    """Make the artifacts of a run that has ended.
+
+    Args:
+        prefect: makes the requests.
+        place: where the run is kept.
+        run: the sealed run.
+        shown: the artifacts that were made of its end before, by key, which are changed; new ones are added.
+        was_live: whether its progress may have been shown.
+
+    Raises:
+        Exception: the API did not take the summary.
+    """
+    deadline = time.monotonic() + SECONDS
+    failed = [row for row in place.archive.files(run) if row.status is FileStatus.FAILED] if run.failed_count else []
+    own = _has_records(place.archive, run)
+    text = artifact.markdown(run, failed[: artifact.MAX_FAILED], place.url, _links(place, run, own))
+    about = artifact.description(run)
+    key = artifact.key(run)
+    shown[key] = _put(prefect, run, key, text, about, shown.get(key))
+    if was_live and (found := posting.find(prefect, run.run_id, artifact.run_key(run.run_id))) is not None:
+        told = {**(found.get("metadata_") or {}), live.FINAL: run.status.value}
+        posting.update(prefect, found["id"], text, about, told)
+    if failed:
+        key = artifact.slug("trackrecord-failures", run.flow_name or run.command)
+        table = artifact.table(failed)
+        words = f"{min(len(failed), artifact.MAX_ROWS):,} of {run.failed_count:,} failed files of run {run.run_id}."
+        shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
+    _show_files(prefect, run, failed, shown, deadline)
+    if own:
+        _show_pictures(prefect, place, run, shown, deadline)
+
+
+def _was_long(run: LiveRun, sealed: RunMetadata) -> bool:
+    every = run.archive.settings.live_seconds
+    return bool(every) and (sealed.duration_ms or 0) >= every * 1000
+
+
+def _put(
+    prefect: Requests, run: RunMetadata, key: str, data: str, about: str, known: str | None, kind: str = "markdown"
+) -> str:
+    if known is not None and posting.update(prefect, known, data, about):
+        return known
+    return posting.create(prefect, run.run_id, key, data, about, kind=kind)
+
+
+def _show_files(
+    prefect: Requests, run: RunMetadata, failed: list[FileProcessingLog], shown: dict[str, str], deadline: float
+) -> None:
+    """The first failed files, each on its own task run, where somebody looks for why it failed."""
+    key = artifact.slug("trackrecord-file", run.flow_name or run.command)
+    for row in failed[:MAX_FILES]:
+        name = f"{key}/{row.task_run_id}"
+        if row.task_run_id is None or name in shown or time.monotonic() > deadline:
+            continue
+        about = f"{row.error_type or 'Failed'}: {row.file_path}"[:200]
+        data = artifact.file_markdown(row)
+        shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)
+
+
+def _has_records(archive: Archive, run: RunMetadata) -> bool:
+    """Whether the run may have business records; a look that costs no request."""
+    if "prefect_trackrecord.record.tracing" in sys.modules:
+        return True
+    root = archive.store.local_root
+    return root is not None and (root / _records(run)).is_dir()
+
+
+def _records(run: RunMetadata) -> str:
+    return layout.records_prefix(run.flow_name or run.command, run.run_id)
+
+
+def _links(place: Place, run: RunMetadata, has_records: bool) -> artifact.Links:
+    pages: list[tuple[str, str]] = []
+    key = f"{_records(run)}/{_PAGE}"
+    try:
+        link = place.link(key) if has_records else None
+        if link is not None and place.archive.store.get(key) is not None:
+            pages.append(("the records of this run", link))
+    except TrackRecordError:
+        pass
+    day = layout.day_of(run.started_at)
+    for name, own in (
+        ("the run's document", layout.run_key(run.run_id, day)),
+        ("its files", layout.files_key(run.run_id, day) if run.total_files else ""),
+    ):
+        if own and (link := place.link(own)) is not None:
+            pages.append((name, link))
+    return artifact.Links(place.ui_url, tuple(pages))
+
+
+def _show_pictures(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str], deadline: float) -> None:
+    key = artifact.slug("trackrecord-pictures", run.flow_name or run.command)
+    for entry in place.archive.store.list(f"{_records(run)}/{_IMAGES}")[:MAX_PICTURES]:
+        name = f"{key}/{entry.key}"
+        if name in shown or time.monotonic() > deadline:
+            continue
+        url = place.link(entry.key) or _embedded(place.archive, entry.key, entry.size)
+        if url is not None:
+            about = f"A picture of a record of run {run.run_id}"
+            shown[name] = posting.create(prefect, run.run_id, key, url, about, kind="image")
+
+
+def _embedded(archive: Archive, key: str, size: int) -> str | None:
+    """A small picture as a URL that holds it."""
+    kind: Any = mimetypes.guess_type(key)[0]
+    if size > MAX_EMBEDDED or kind not in {"image/png", "image/jpeg", "image/gif", "image/webp"}:
+        return None
+    blob = archive.store.get(key)
+    return None if blob is None else f"data:{kind};base64,{base64.b64encode(blob.data).decode()}"

@@ -1,0 +1,102 @@
+"""Runs of which Prefect could not be told how they ended, as its API was gone; they are told later, by `recover`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Iterable
+from pathlib import Path
+
+from prefect_trackrecord._prefect import api, events_out, showing
+from prefect_trackrecord._prefect import settings as prefect_settings
+from prefect_trackrecord._prefect.asking import is_uuid
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.tracking.storage import TrackingStorage
+
+logger = logging.getLogger("prefect_trackrecord")
+
+
+def note(settings: Settings, url: str, run_id: str) -> None:
+    """Note that Prefect is still to be told of a run. Never raises."""
+    path = _folder(settings) / f"{layout.safe_part(run_id)}.json"
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"run_id": run_id, "storage": url}), encoding="utf-8")
+
+
+def tell(storage: TrackingStorage, recovered: Iterable[RunMetadata] = ()) -> int:
+    """Tell Prefect how runs ended that could not be told, or that somebody else has closed just now. Never raises.
+
+    Args:
+        storage: the history whose runs they are.
+        recovered: the runs that were closed just now.
+
+    Returns:
+        Of how many runs it was told.
+    """
+    told = 0
+    settings = prefect_settings.current()
+    closed = {run.run_id: run for run in recovered if run.status is not RunStatus.RUNNING and is_uuid(run.run_id)}
+    waiting = _waiting(settings, storage.url)
+    if not closed and not waiting:
+        return 0
+    place = showing.Place(storage.archive, storage.url, settings.base_url, settings.ui_url)
+    try:
+        with api.client() as prefect:
+            for run_id in [*closed, *(one for one in waiting if one not in closed)]:
+                run = closed.get(run_id) or _run(storage, run_id)
+                if run is None or not _is_known(prefect, run_id):
+                    _forget(waiting.get(run_id))
+                    continue
+                showing.tell(prefect, place, run, {}, was_live=True)
+                if (run.reason or "").startswith(RECOVERED):
+                    events_out.run_recovered(run, storage.url, settings)
+                else:
+                    events_out.run_ended(run, storage.url, settings)
+                _forget(waiting.get(run_id))
+                told += 1
+    except Exception as exc:  # noqa: BLE001 - the API may be gone still
+        logger.warning("Prefect could not be told of all recovered runs: %s: %s", type(exc).__name__, exc)
+    return told
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.spool / "untold"
+
+
+def _waiting(settings: Settings, url: str) -> dict[str, Path]:
+    """The runs of a store that Prefect is still to be told of."""
+    found = {}
+    for path in sorted(_folder(settings).glob("*.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            body = json.loads(path.read_bytes())
+            if body["storage"] == url:
+                found[str(body["run_id"])] = path
+    return found
+
+
+def _run(storage: TrackingStorage, run_id: str) -> RunMetadata | None:
+    try:
+        run = storage.archive.run(run_id)
+    except TrackRecordError:
+        return None
+    return None if run.status is RunStatus.RUNNING else run
+
+
+def _is_known(prefect: api.Requests, run_id: str) -> bool:
+    answer = prefect.request("GET", f"/flow_runs/{run_id}", timeout=api.SECONDS)
+    if answer.status_code == 404:
+        return False
+    answer.raise_for_status()
+    return True
+
+
+def _forget(path: Path | None) -> None:
+    if path is not None:
+        with contextlib.suppress(OSError):
+            path.unlink()
