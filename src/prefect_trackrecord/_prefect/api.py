@@ -25,6 +25,7 @@ QUICK = 0.5
 LONGEST = 15.0
 PAGE = 200
 MAX_FAILED_TASKS = 100
+NOT_READY = "NotReady"
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _FINE = {"COMPLETED", "RUNNING", "PENDING", "SCHEDULED", "PAUSED"}
 
@@ -94,7 +95,8 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
     Raises:
         Exception: the API did not answer.
     """
-    if _has_seen_all(run):
+    never_ran = any(end.state == NOT_READY for end in run.tasks.values())  # only the API tells which task that was
+    if _has_seen_all(run) and not never_ran:
         try:
             return _asked(prefect, run, flow_run, time.monotonic() + QUICK)
         except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
@@ -194,7 +196,7 @@ def _summed(rows: list[dict[str, Any]], run: LiveRun) -> dict[str, Any]:
 
 def _end_of(row: dict[str, Any]) -> TaskEnd:
     state = row.get("state_name") or "Unknown"
-    bad = row.get("state_type") not in _FINE or state == "NotReady"
+    bad = row.get("state_type") not in _FINE or state == NOT_READY
     return TaskEnd(row.get("name") or "", state, (row.get("state") or {}).get("message"), bad)
 
 

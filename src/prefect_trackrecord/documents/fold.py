@@ -141,6 +141,10 @@ class Fold:
             return RunMetadata.model_validate(saved.value).started_at
         return self.first_at
 
+    def last_start(self) -> tuple[int, datetime] | None:
+        """Number and time of the last attempt that began; None for a run without a start of its own."""
+        return max(((_count(s), s.at) for s in self._starts), default=None)
+
     def attempt(self) -> int:
         """The number of the last attempt that began."""
         return max((_count(s) for s in self._starts), default=1)

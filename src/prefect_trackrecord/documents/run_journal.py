@@ -74,11 +74,13 @@ class Folded(NamedTuple):
         fold: all of them.
         sizes: by segment, the bytes that were read.
         writers: for each segment whether its process runs: True, False, or None where this host can't tell.
+        starter: the same of the process that began the run's last attempt.
     """
 
     fold: Fold
     sizes: dict[str, int]
     writers: list[bool | None]
+    starter: bool | None
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,16 @@ class RunJournal:
         fold = Fold(self.run_id)
         sizes: dict[str, int] = {}
         writers: list[bool | None] = []
+        starter: bool | None = None
         for name, reader in self._readers(segments):
+            begun = fold.last_start()
             fold.add_all(reader)
+            if fold.last_start() != begun:
+                starter = reader.alive
             fold.damaged(name, reader.damaged)
             sizes[name] = reader.size
             writers.append(False if name.startswith(SAVED) else reader.alive)
-        return Folded(fold, sizes, writers)
+        return Folded(fold, sizes, writers, starter)
 
     def _readers(self, segments: Mapping[str, int] | None) -> Iterator[tuple[str, SegmentReader]]:
         prefix = layout.journal_prefix(self.run_id)

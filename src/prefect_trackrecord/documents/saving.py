@@ -69,7 +69,7 @@ def known_day(store: Store, run_id: str) -> str | None:
     record = journal.newest()
     if record is not None:
         return record.day
-    fold, sizes, _ = journal.fold()
+    fold, sizes, *_ = journal.fold()
     if sizes and fold.started and (start := fold.first_start()):
         return layout.day_of(start)
     name = f"/{layout.safe_part(run_id)}.json"

@@ -61,7 +61,7 @@ def _decide(journal: RunJournal, now: datetime, ended: ev.RunEnded | None) -> tu
     before = journal.newest()
     if before is not None and journal.is_covered_by(before) and not _ends_later(before, ended):
         return before, _documents(before, journal.fold(before.segments).fold)
-    fold, sizes, _ = journal.fold()
+    fold, sizes, *_ = journal.fold()
     ending = _fields_of(_settle(before, fold, ended))
     if before is not None and (sizes, ending) == (before.segments, before.ended):  # grew by a torn line only
         return before, _documents(before, fold)

@@ -154,10 +154,16 @@ class _Judge:
 
     def __call__(self, run_id: str, found: Folded) -> ev.RunEnded | None:
         fold, writers = found.fold, found.writers
-        verdict = self.ask(run_id) if self.ask is not None and _is_prefects(fold) else None
+        flow = _is_prefects(fold)
+        verdict = self.ask(run_id) if self.ask is not None and flow else None
         if isinstance(verdict, ev.RunEnded):
             return verdict
-        if verdict == "alive" or any(writers):
+        if verdict == "alive":
+            return None
+        if flow and fold.started and found.starter is not None:
+            # a flow runs in one process; the workers of a pool may outlive it without end
+            return None if found.starter else self._gone(fold)
+        if any(writers):
             return None
         if writers and all(lives is False for lives in writers):
             # of a flow that is not tracked, that its tasks' processes are gone says nothing

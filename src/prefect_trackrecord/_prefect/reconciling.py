@@ -1,0 +1,121 @@
+"""Files of task runs whose own process told no outcome: that never began, or died without a hook. Prefect knows of them.
+
+What Prefect says is only told where nobody has tracked an outcome of that task run; one that comes later replaces it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import api, runs
+from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.fold import Fold
+from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.documents.run_journal import RunJournal
+from prefect_trackrecord.documents.seal import utc_now as now
+from prefect_trackrecord.journal.plain import mask_text
+from prefect_trackrecord.tracking.recovery import Reconcile
+
+logger = logging.getLogger("prefect_trackrecord")
+SECONDS = 20.0
+NOT_BEGUN = "the run ended before it began"
+STILL_RUNS = "it was running when the run ended: its process died, or the run did not wait for it"
+
+
+def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bool) -> int:
+    """Tell what Prefect knows of a flow's tracked task runs that told nothing themselves, in the flow's own process.
+
+    Args:
+        run: the flow's.
+        rows: its task runs as the API gives them.
+        elsewhere: whether they run in other processes: there one may have died whose task run is said to be fine.
+
+    Returns:
+        How many files were added.
+    """
+    found = [r for r in rows if r.get("task_key") in runs.tracked_tasks]
+    if not elsewhere:
+        found = [r for r in found if r.get("state_type") != "COMPLETED"]
+    if not found:
+        return 0
+    fold = RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold
+    return _tell(run.emit, found, fold, now())
+
+
+def reconciler() -> Reconcile:
+    """One for `recover`: asks the API for a run's task runs; after it once could not be reached, it asks no more."""
+    reachable = True
+
+    def reconcile(archive: Archive, run_id: str, fold: Fold) -> None:
+        nonlocal reachable
+        if not reachable or not fold.task_keys:
+            return
+        try:
+            with api.client() as prefect:
+                rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
+        except Exception as exc:  # noqa: BLE001 - whatever the client raises, the API could not be asked
+            reachable = False
+            logger.warning(
+                "Prefect can't be asked for the task runs of recovered runs (%s: %s)", type(exc).__name__, exc
+            )
+            return
+        known = [r for r in rows if r.get("task_key") in fold.task_keys]
+        _tell(archive.writer(run_id).append, known, fold, now())
+
+    return reconcile
+
+
+def _tell(emit: Callable[[ev.Event], bool], rows: Iterable[Mapping[str, Any]], fold: Fold, at: datetime) -> int:
+    by_id = {str(row["id"]): row for row in rows}
+    silent = fold.without_outcome(by_id)
+    for name in [n for n in by_id if n in silent]:
+        emit(inferred(by_id[name], at))
+    return len(silent)
+
+
+def inferred(row: Mapping[str, Any], at: datetime) -> ev.FileInferred:
+    """The file of a task run that told nothing, by what the API says of it."""
+    key, name = str(row.get("task_key")), str(row.get("name"))
+    fields = {
+        "file_path": name,
+        "task_name": runs.tracked_tasks.get(key),
+        "task_run_id": str(row["id"]),
+        "task_run_name": name,
+        "started_at": row.get("start_time"),
+        "ended_at": row.get("end_time"),
+        **_came(row),
+    }
+    turn = row.get("flow_run_run_count") or 1
+    return ev.FileInferred(at=at, row=fields, item=f"{key}\0{name}", turn=turn)
+
+
+def _came(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Status and reason or error, by the state."""
+    kind, state = row.get("state_type"), str(row.get("state_name") or "Unknown")
+    message = (row.get("state") or {}).get("message")
+    text = mask_text(message)[:1_000] if message else None
+    if kind == "COMPLETED" and state not in ("Cached", "Skipped"):
+        return {"status": FileStatus.SUCCESS.value}
+    if kind == "COMPLETED":
+        return _skipped("cached" if state == "Cached" else text or "skipped")
+    if kind in ("FAILED", "CRASHED"):
+        return _failed(state, text or f"ended in state {state}")
+    if kind == "RUNNING" or (kind == "CANCELLED" and row.get("start_time")):
+        return _failed("Crashed" if kind == "RUNNING" else state, text or STILL_RUNS)
+    if state == api.NOT_READY:
+        return _skipped(f"upstream failed: {text}" if text else "upstream failed")
+    return _skipped(f"{state.lower()} before it began" if kind in ("CANCELLED", "CANCELLING") else NOT_BEGUN)
+
+
+def _skipped(reason: str) -> dict[str, Any]:
+    return {"status": FileStatus.SKIPPED.value, "reason": reason}
+
+
+def _failed(kind: str, message: str) -> dict[str, Any]:
+    return {"status": FileStatus.FAILED.value, "error_type": kind, "error_message": message}
