@@ -8,9 +8,11 @@ from contextlib import contextmanager
 
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.tracking import RecoveredRun, TrackingStorage
-from prefect_trackrecord.tracking.recovery import Ask, Verdict
+from prefect_trackrecord.tracking.recovery import Ask, Reconcile, Verdict
 from prefect_trackrecord.tracking.recovery import recover as recover_runs
 
 
@@ -19,7 +21,8 @@ def recover(storage: str | None, as_json: bool) -> int:
     place = storage_of(storage)
     with tracked("recover", place, role="upkeep") as run:
         with _progress() as progress:
-            found = recover_runs(place, ask=_ask_later(), progress=progress)
+            prefect = _Prefect()
+            found = recover_runs(place, ask=prefect.ask, reconcile=prefect.reconcile, progress=progress)
         errors = [one for one in found if one.error]
         run.tracker.metric("recovered", len(found) - len(errors))
         if errors:
@@ -55,28 +58,37 @@ def _print(found: list[RecoveredRun], as_json: bool) -> None:
             complain(f"run {one.run_id}: {one.error}")
 
 
-def _ask_later() -> Ask:
-    """Asks Prefect, which is imported when the first run of Prefect's is to be judged, and not before.
+class _Prefect:
+    """What Prefect knows of runs; it is imported when the first run of Prefect's is to be judged, and not before.
 
     Where no API is configured nobody is asked: the embedded one knows only what the dead process told it.
     """
-    known: list[Ask] = []
 
-    def ask(run_id: str) -> Verdict:
-        if not known:
+    def __init__(self) -> None:
+        self._asks: tuple[Ask, Reconcile] | None = None
+
+    def ask(self, run_id: str) -> Verdict:
+        """What became of a run."""
+        return self._load()[0](run_id)
+
+    def reconcile(self, archive: Archive, run_id: str, fold: Fold) -> None:
+        """What became of its task runs."""
+        self._load()[1](archive, run_id, fold)
+
+    def _load(self) -> tuple[Ask, Reconcile]:
+        if self._asks is None:
             from prefect_trackrecord._prefect.settings import has_api
 
-            known.append(_asker() if has_api() else lambda _: None)
-        return known[0](run_id)
-
-    return ask
+            self._asks = _asks() if has_api() else (lambda _: None, lambda *_: None)
+        return self._asks
 
 
-def _asker() -> Ask:
+def _asks() -> tuple[Ask, Reconcile]:
     from prefect_trackrecord._prefect.asking import asker
+    from prefect_trackrecord._prefect.reconciling import reconciler
 
     note("asking Prefect what became of its runs...")
-    return asker()
+    return asker(), reconciler()
 
 
 @contextmanager

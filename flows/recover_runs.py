@@ -1,0 +1,8 @@
+"""Recovery, for deployments from this repository; the same flow as in the installed package."""
+
+from prefect_trackrecord._prefect.recover_flow import recover_runs
+
+__all__ = ["recover_runs"]
+
+if __name__ == "__main__":
+    recover_runs()
