@@ -1,6 +1,7 @@
 """Files of task runs whose own process told no outcome: that never began, or died without a hook.
 
-What Prefect knows of them is only told where nobody has tracked an outcome of that task run; one that comes later replaces it.
+What Prefect knows of them is only told where nobody has tracked an outcome of that task run; one that comes later
+replaces it.
 """
 
 from __future__ import annotations
