@@ -208,6 +208,35 @@ def test_secrets_stay_out(folder, run):
     assert "hunter" not in json.dumps([t.dict_updates for t in entry.traces])
 
 
+def test_a_secret_that_changed_is_said_to_have_changed(folder):
+    class Login(ThoughtfulRecord):
+        password: str = ""
+        login: SecretStr | None = None
+        meta: dict[str, Any] = {}
+
+    configure_records_tracing(folder)
+    record = Login(id="1", password="hunter2", login=SecretStr("hunter3"), meta={"api_key": "k1", "urls": ["a"]})
+    record.log_trace("nothing changed")
+    record.password = "hunter4"
+    record.login = SecretStr("hunter5")
+    record.log_trace("both assigned")
+    record.meta["api_key"] = "k2"
+    record.meta["urls"] = ["postgres://me:one@host/db"]
+    record.log_trace("in place")
+    record.meta["urls"][0] = "postgres://me:two@host/db"
+    record.log_trace("only a password in a URL")
+    record.log_trace("nothing again")
+    traces = load_records(folder)[0].traces[1:]
+    mask = {"from": "********", "to": "********"}
+    assert [t.dict_updates for t in traces[:2]] == [{}, {"password": mask, "login": mask}]
+    assert traces[1].dict_updates_kinds == dict.fromkeys(("password", "login"), {"kind": "changed", "masked": True})
+    assert traces[2].dict_updates["meta.api_key"] == mask
+    assert set(traces[2].dict_updates) == {"meta.api_key", "meta.urls[0]"}
+    url = "postgres://me:********@host/db"
+    assert traces[3].dict_updates == {"meta.urls[0]": {"from": url, "to": url}}
+    assert traces[4].dict_updates == {}
+
+
 def test_continuing(folder):
     configure_records_tracing(folder)
     one = Invoice(id="1", status=Status.RUNNING)

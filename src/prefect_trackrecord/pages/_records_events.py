@@ -142,6 +142,8 @@ def _kind(given: Any, old: Any, new: Any) -> tuple[str, str]:
             place = f"{ends[0]} → {ends[1]}"
         elif given.get("position") is not None:
             place = text_of(given["position"])
+        elif given.get("masked"):
+            place = "changed, masked"
         given = given.get("kind")
     if given in KINDS:
         return given, place

@@ -11,12 +11,12 @@ a list's item (added, removed, moved, where) stands in `Differences.kinds` under
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 
+from prefect_trackrecord.record.paths import quoted, under
 from prefect_trackrecord.record.snapshot import same
 
 MAX_ENTRIES = 2_000
@@ -24,8 +24,6 @@ MAX_ENTRIES = 2_000
 _MAX_TABLE = 250_000
 """Cells of the table by which two lists are compared; longer ones are compared by what they hold."""
 _KEYS = ("id", "key", "uid", "uuid", "sku", "code", "number", "name")
-_WORD = re.compile(r"[^\W\d][\w-]*\Z")
-_words: dict[str, bool] = {}
 
 
 @dataclass(slots=True)
@@ -35,7 +33,8 @@ class Differences:
     Attributes:
         entries: by path, in the record's own order.
         kinds: for items of lists: `kind` (added, removed, changed, moved) and `position` (that of a removed one
-            is where it was), and where both differ `from_index` and `to_index`, by the same paths.
+            is where it was), and where both differ `from_index` and `to_index`, by the same paths. Of a secret
+            that changed: `kind` and `masked`.
         cut: how many differences were left out.
     """
 
@@ -56,11 +55,34 @@ class Differences:
             if was is not None and was != place:
                 self.kinds[path] |= {"from_index": was, "to_index": place}
 
+    def add_secret(self, path: str, shown: Any) -> None:
+        """A secret changed, which its mask can't tell."""
+        if path not in self.entries:
+            self.add(path, shown, shown)
+            self.kinds[path] = {"kind": "changed", "masked": True}
+
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> Differences:
     """What differs between two plain values. A missing key equals null; `1` and `True` differ."""
     found = Differences()
     _compare_dicts("", old, new, found)
+    return found
+
+
+def differences_at(names: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> Differences:
+    """What differs, where it is known already which top-level values do.
+
+    Args:
+        names: those of `new`, and their values.
+        old, new: all values before and now.
+    """
+    found = Differences()
+    for key, value in names.items():
+        _compare(under("", key), old.get(key), value, found)
+    if len(new) < len(old) or not old.keys() <= new.keys():
+        for key, before in old.items():
+            if key not in new and before is not None:
+                _compare(under("", key), before, None, found)
     return found
 
 
@@ -75,11 +97,11 @@ def _compare_dicts(path: str, old: dict[str, Any], new: dict[str, Any], found: D
     for key, value in new.items():
         before = old.get(key)
         if not same(value, before):
-            _compare(_under(path, key), before, value, found)
+            _compare(under(path, key), before, value, found)
     if len(new) < len(old) or not old.keys() <= new.keys():
         for key, before in old.items():
             if key not in new and before is not None:
-                _compare(_under(path, key), before, None, found)
+                _compare(under(path, key), before, None, found)
 
 
 def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
@@ -93,21 +115,6 @@ def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
         _compare_dicts(path, old, {}, found)
     elif not same(new, old):
         found.add(path, old, new)
-
-
-def _under(path: str, key: str) -> str:
-    word = _words.get(key)
-    if word is None:
-        if len(_words) > 10_000:  # keys made from data must not fill the memory
-            _words.clear()
-        word = _words[key] = _WORD.match(key) is not None
-    if word:
-        return f"{path}.{key}" if path else key
-    return f"{path}[{_quoted(key)}]"
-
-
-def _quoted(value: Any) -> str:
-    return orjson.dumps(value).decode()
 
 
 # --- lists ------------------------------------------------------------------------------------------------
@@ -147,7 +154,7 @@ def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found:
     unmoved = {staying[i] for i in _rising([places[key] for key in staying])}
     for n, item in enumerate(new):
         key = item[name]
-        here = f"{path}[{name}={_quoted(key)}]"
+        here = f"{path}[{name}={quoted(key)}]"
         place = places.pop(key, None)
         if place is None:
             found.add(here, None, item, "added", n)
@@ -156,7 +163,7 @@ def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found:
             found.add(here, item, item, "moved", n, place)
         _compare_dicts(here, old[place], item, found)
     for key, place in places.items():
-        found.add(f"{path}[{name}={_quoted(key)}]", old[place], None, "removed", place)
+        found.add(f"{path}[{name}={quoted(key)}]", old[place], None, "removed", place)
 
 
 def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differences) -> None:

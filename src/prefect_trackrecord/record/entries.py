@@ -51,7 +51,8 @@ class Trace(_Entry):
 
     Attributes:
         dict_updates: what changed since the trace before, by path; each has exactly `from` and `to`.
-        dict_updates_kinds: of items of lists what else there is to say: `kind` and `position`.
+        dict_updates_kinds: of items of lists what else there is to say: `kind` and `position`; of a secret that
+            changed, whose mask is the same: `masked`.
         image: `images/<name>` of the unchanged copy.
         step, outcome, duration_ms: of a trace that closes a step.
         error: `kind`, `code`, `type`, `message`, `traceback` of a failure.

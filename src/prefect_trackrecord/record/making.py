@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from prefect_trackrecord.journal.plain import clean, mask_text
-from prefect_trackrecord.record.differences import Differences, differences
+from prefect_trackrecord.record.differences import Differences, differences, differences_at
 from prefect_trackrecord.record.images import Kept
+from prefect_trackrecord.record.masking import Secret
 from prefect_trackrecord.record.snapshot import Snapshot
 from prefect_trackrecord.record.status import RecordStatus
 
@@ -16,7 +18,25 @@ def found_between(before: dict[str, Any], now: Snapshot) -> Differences:
     """The differences, looked for only where there can be some."""
     if now.changed is None:
         return differences(before, now.values)
-    return differences({k: v for k, v in before.items() if k in now.changed or k not in now.values}, now.changed)
+    return differences_at(now.changed, before, now.values)
+
+
+def told_secrets(
+    found: Differences, known: Mapping[str, Secret] | None, now: Snapshot, assigned: Iterable[str]
+) -> None:
+    """Add the secrets that changed, whose masks are the same.
+
+    Args:
+        found: the other differences.
+        known: the secrets at the last trace; None where this process has not seen them.
+        now: the record now.
+        assigned: fields that were assigned since, and are secret.
+    """
+    secrets = now.secrets or {}
+    for path, secret in secrets.items():
+        before = known.get(path) if known is not None else None
+        if path in assigned or (before is not None and before.number != secret.number):
+            found.add_secret(path, secret.shown)
 
 
 def trace_of(

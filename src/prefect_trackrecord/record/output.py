@@ -13,19 +13,30 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from prefect_trackrecord.record import document, images
 from prefect_trackrecord.record.folder import PAGE, RunFolder, replace_file, write_all
 from prefect_trackrecord.record.page_model import PageData, page_of, render
 from prefect_trackrecord.record.recorder import Recorder
 
-if TYPE_CHECKING:
-    from prefect_trackrecord.record.publish import Publisher
-
 LARGE = 20_000_000
 _JSON_LAG = 1.0
 _PAGE_LAG = 1.6
+
+
+class Elsewhere(Protocol):
+    """Brings a run's folder into a store that is no folder of this machine (see `publish.Publisher`)."""
+
+    @property
+    def where(self) -> str:
+        """The store, for people."""
+
+    def publish(self, output: Output) -> None:
+        """Bring everything there."""
+
+    def leave(self, output: Output) -> bool:
+        """Tidy up on this host; whether all was there."""
 
 
 class Output:
@@ -43,7 +54,7 @@ class Output:
         recorder: Recorder,
         folder: RunFolder,
         ui_url: str | None = None,
-        publisher: Publisher | None = None,
+        publisher: Elsewhere | None = None,
     ) -> None:
         self.recorder = recorder
         self.folder = folder
@@ -84,7 +95,7 @@ class Output:
         if self.publisher is None:
             return True
         publisher = self.publisher
-        return self._guarded(lambda: publisher.publish(self), f"store {publisher.store.url}")
+        return self._guarded(lambda: publisher.publish(self), f"store {publisher.where}")
 
     def finish(self) -> None:
         """Bring both documents up to date; nothing is written where they are. Never raises."""

@@ -35,6 +35,11 @@ class Publisher:
         self.prefix = prefix
         self._sent: set[str] = set()
 
+    @property
+    def where(self) -> str:
+        """The store, for people."""
+        return self.store.url
+
     def publish(self, output: Output) -> None:
         """Bring everything that this host has into the store, and write the documents there.
 

@@ -12,12 +12,13 @@ import threading
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
+from pydantic import BaseModel
 
 from prefect_trackrecord.events import RecordChanged, encode_record
-from prefect_trackrecord.journal.plain import plain
+from prefect_trackrecord.journal.plain import MASK, plain
 from prefect_trackrecord.journal.watching import StatusChange, status_changed
 from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
@@ -25,19 +26,17 @@ from prefect_trackrecord.record.differences import Differences, leaves
 from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.lifecycle import may
 from prefect_trackrecord.record.location import here
-from prefect_trackrecord.record.making import found_between, text_in, trace_of, update_of
+from prefect_trackrecord.record.making import found_between, text_in, told_secrets, trace_of, update_of
 from prefect_trackrecord.record.packed import packed
-from prefect_trackrecord.record.snapshot import parsed, plain_value, raw_of, snapshot
+from prefect_trackrecord.record.snapshot import Snapshot, parsed, plain_value, raw_of, snapshot
 from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.record.status import RecordStatus
-
-if TYPE_CHECKING:
-    from prefect_trackrecord.record.model import ThoughtfulRecord
+from prefect_trackrecord.record.waiting import Waiting
 
 logger = logging.getLogger("prefect_trackrecord")
 FIRST = "Initialize record"
-_ROOM = 64 << 20
-"""Bytes of events, and of pictures, that wait in memory while tracing is not configured."""
+_RECENT = 1024
+"""Records whose values are kept at hand as they were at their last trace; others' are read from JSON again."""
 
 
 class Recorder:
@@ -61,18 +60,16 @@ class Recorder:
         self.state = RunRecords()
         self.version = 0
         self.failed: Counter[str] = Counter()
-        self.waiting: dict[tuple[str, str], list[bytes]] = {}
-        self.pictures: dict[str, bytes] = {}
+        self.waiting = Waiting()
         self.successor: Recorder | None = None
-        self._room = _ROOM
         self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
         self._own: dict[str, Path] = {}
         self._last: Path | None = None
-        self._latest: tuple[str, dict[str, Any]] = ("", {})
+        self._recent: dict[Entry, dict[str, Any]] = {}
 
     # --- what models call; none of these raises -----------------------------------------------------------
 
-    def meet(self, record: ThoughtfulRecord, *, given: bool = True) -> None:
+    def meet(self, record: BaseModel, *, given: bool = True) -> None:
         """A record was constructed: it begins here, or goes on.
 
         Args:
@@ -87,7 +84,7 @@ class Recorder:
                 self._go_on(record, known)
 
     def trace(
-        self, record: ThoughtfulRecord, action: Any, reason: Any, image: Any, told: dict[str, Any] | None = None
+        self, record: BaseModel, action: Any, reason: Any, image: Any, told: dict[str, Any] | None = None
     ) -> None:
         """Something happened to a record.
 
@@ -105,31 +102,36 @@ class Recorder:
             raw = raw_of(record)
             found = None
             data: dict[str, Any] = {}
-            if raw is None or entry.base is None or raw.decode() != entry.base:
-                text, before = self._latest  # mostly one record is traced several times in a row
-                if text is not entry.base:
-                    before = parsed(entry.base or "")
-                now = snapshot(record, raw, before)
-                self._latest = (now.text, now.values)
+            if raw is None or entry.assigned or raw.decode() != entry.base:
+                base = entry.base or ""
+                before = self._recent.pop(entry, None)
+                if before is None:
+                    before = parsed(base)
+                now = snapshot(record, raw, before, truths="true" in base or "false" in base)
                 found = found_between(before, now)
-                if now.text != entry.base:
-                    entry.base = data["record"] = now.text
+                if now.secrets:
+                    told_secrets(found, entry.secrets, now, entry.assigned)
+                if now.text != base:
+                    data["record"] = now.text
                     if now.odd:
                         data["unstorable"] = list(now.odd)
+                self._known_as(entry, now)
             at = datetime.now(timezone.utc)
             trace = trace_of(at, text_in(action), text_in(reason), found, kept, place)
             if told:
                 trace.update(told)
             self._write(entry, at, "trace", data, trace)
 
-    def assigned(self, record: ThoughtfulRecord, name: str, value: Any) -> None:
+    def assigned(self, record: BaseModel, name: str, value: Any) -> None:
         """A field was given a new value."""
         with self.lock:
             entry = self._entry(record)
             data = {"name": name, "value": plain_value(name, value)}
+            if data["value"] == MASK:
+                entry.assigned = (*entry.assigned, name)
             self._write(entry, datetime.now(timezone.utc), "field", data)
 
-    def changed(self, record: ThoughtfulRecord, new: RecordStatus, *, reason: str = "", kind: str = "") -> None:
+    def changed(self, record: BaseModel, new: RecordStatus, *, reason: str = "", kind: str = "") -> None:
         """A record's status was assigned; nothing happens where it is the same as before."""
         place = here(2)
         with self.lock:
@@ -137,13 +139,13 @@ class Recorder:
             if entry.status != new:
                 self._change(entry, record, new, place, reason, kind)
 
-    def began(self, record: ThoughtfulRecord, step: str) -> None:
+    def began(self, record: BaseModel, step: str) -> None:
         """A stage of a record was begun."""
         with self.lock:
             entry = self._entry(record)
             self._write(entry, datetime.now(timezone.utc), "step", {"step": step})
 
-    def known(self, record: ThoughtfulRecord) -> Entry:
+    def known(self, record: BaseModel) -> Entry:
         """What is known of a record, others' events included."""
         with self.lock:
             self.follow()
@@ -156,14 +158,14 @@ class Recorder:
 
     # --- meeting records ----------------------------------------------------------------------------------
 
-    def _find(self, record: ThoughtfulRecord) -> Entry | None:
+    def _find(self, record: BaseModel) -> Entry | None:
         key = identity.key_of(record)
         found = self.state.find(*key)
         if found is None and self.folder is not None and self.folder.follow(self.state, self._own):
             found = self.state.find(*key)
         return found
 
-    def _entry(self, record: ThoughtfulRecord) -> Entry:
+    def _entry(self, record: BaseModel) -> Entry:
         """The record's entry; one that was copied, unpickled or made before is met now."""
         entry = self.state.find(*identity.key_of(record))
         if entry is None:
@@ -172,7 +174,7 @@ class Recorder:
             entry.base = entry.record
         return entry
 
-    def _begin(self, record: ThoughtfulRecord, *, explicit: bool) -> Entry:
+    def _begin(self, record: BaseModel, *, explicit: bool) -> Entry:
         place = here(3)
         now = snapshot(record)
         status = identity.status_of(record) or RecordStatus("")
@@ -185,10 +187,17 @@ class Recorder:
             data["unstorable"] = list(now.odd)
         entry = self.state.put(Entry(*identity.key_of(record), at.timestamp()))
         self._write(entry, at, "created", data, trace)
-        entry.base = now.text
+        self._known_as(entry, now)
         return entry
 
-    def _go_on(self, record: ThoughtfulRecord, entry: Entry) -> None:
+    def _known_as(self, entry: Entry, now: Snapshot) -> None:
+        """These are the values from which the next trace's differences count."""
+        entry.base, entry.secrets, entry.assigned = now.text, now.secrets, ()
+        if len(self._recent) >= _RECENT:
+            self._recent.pop(next(iter(self._recent)))
+        self._recent[entry] = now.values
+
+    def _go_on(self, record: BaseModel, entry: Entry) -> None:
         if entry.base is None:
             entry.base = entry.record
         status = identity.status_of(record)
@@ -203,9 +212,7 @@ class Recorder:
         if entry.status:
             identity.adopt(record, RecordStatus(entry.status, entry.status_color or "transparent"))
 
-    def _change(
-        self, entry: Entry, record: ThoughtfulRecord, new: RecordStatus, place: str, reason: str, kind: str
-    ) -> None:
+    def _change(self, entry: Entry, record: BaseModel, new: RecordStatus, place: str, reason: str, kind: str) -> None:
         at = datetime.now(timezone.utc)
         old = str(entry.status or "")
         update = update_of(at, entry.status, entry.status_color, new, place, reason, kind)
@@ -229,7 +236,7 @@ class Recorder:
             data["trace"] = orjson.Fragment(encoded)
         line = encode_record(at, self.process, entry.id, entry.type, op, data)
         if self._writer is None:
-            self._wait((entry.id, entry.type), line)
+            self._wait(line)
         else:
             if not self._writer.write(line):
                 self.failed["an event could not be written to the journal"] += 1
@@ -240,15 +247,11 @@ class Recorder:
         self.version += 1
         self.state.happened(entry, at.timestamp(), op, data, encoded, trace)
 
-    def _wait(self, key: tuple[str, str], line: bytes) -> None:
+    def _wait(self, line: bytes) -> None:
         if self.successor is not None:  # another thread configured tracing just now
             self.successor.take_over([line], {})
-            return
-        if self._room < len(line):
+        elif not self.waiting.hold(line):
             self.trouble("tracing is not configured, and there is no more room in memory")
-            return
-        self._room -= len(line)
-        self.waiting.setdefault(key, []).append(line)
 
     def take_over(self, lines: list[bytes], pictures: dict[str, bytes]) -> None:
         """Take in events that waited in memory for a folder."""
@@ -268,6 +271,7 @@ class Recorder:
                     entry = self.state.find(*key) or self.state.put(Entry(*key, event.at.timestamp()))
                     self._write(entry, event.at, event.op, event.data, trace)
                     entry.base = event.data.get("record") or entry.base
+                    self._recent.pop(entry, None)
 
     def own_sizes(self) -> dict[str, int]:
         """How long this process's segments are now. The caller holds the lock."""
@@ -299,7 +303,7 @@ class Recorder:
 
     def _keep(self, image: Any) -> images.Kept:
         if self.folder is None:
-            return images.keep(image, None, self._keep_in_memory)
+            return images.keep(image, None, self.waiting.hold_picture)
         first = None
         for folder in self.folder.homes:
             kept = images.keep(image, folder)
@@ -308,15 +312,6 @@ class Recorder:
             first = first or kept
         assert first is not None
         return first
-
-    def _keep_in_memory(self, name: str, data: bytes) -> bool:
-        with self.lock:
-            if name not in self.pictures:
-                if self._room < len(data):
-                    return False
-                self._room -= len(data)
-                self.pictures[name] = data
-        return True
 
     def _tell(self, trouble: str) -> None:
         self.trouble(f"the journal of records left its folder: {trouble}")

@@ -7,10 +7,8 @@ from typing import Any, NamedTuple
 import orjson
 from pydantic import BaseModel
 
-from prefect_trackrecord.journal.plain import MASK, is_secret_name, mask_text, plain
-
-_PYDANTIC_MASK = "**********"
-_secret: dict[str, bool] = {}
+from prefect_trackrecord.journal.plain import plain
+from prefect_trackrecord.record.masking import Secret, mask
 
 
 class Snapshot(NamedTuple):
@@ -20,13 +18,15 @@ class Snapshot(NamedTuple):
         values: plain and masked.
         text: `values` as JSON text.
         odd: fields that could not be said in JSON and are kept as their repr, marked.
-        changed: those of `values` that may differ from an earlier snapshot's; None: any of them may.
+        changed: those of `values` that differ from an earlier snapshot's; None: any of them may.
+        secrets: what is masked in `values`, by its path.
     """
 
     values: dict[str, Any]
     text: str
     odd: tuple[str, ...] = ()
     changed: dict[str, Any] | None = None
+    secrets: dict[str, Secret] | None = None
 
 
 def raw_of(record: BaseModel) -> bytes | None:
@@ -37,13 +37,16 @@ def raw_of(record: BaseModel) -> bytes | None:
         return None
 
 
-def snapshot(record: BaseModel, raw: bytes | None = None, before: dict[str, Any] | None = None) -> Snapshot:
+def snapshot(
+    record: BaseModel, raw: bytes | None = None, before: dict[str, Any] | None = None, *, truths: bool = True
+) -> Snapshot:
     """The record's values, whatever they are. Never raises.
 
     Args:
         record: the record.
         raw: what `raw_of` gave just now, if it was asked already.
         before: the values of an earlier snapshot: what equals them is free of secrets, or masked, already.
+        truths: there may be truth values in `before`.
     """
     if raw is None:
         raw = raw_of(record)
@@ -53,12 +56,25 @@ def snapshot(record: BaseModel, raw: bytes | None = None, before: dict[str, Any]
         except ValueError:  # NaN and infinity, which pydantic writes and JSON does not know
             values = None
         if isinstance(values, dict):
-            fresh = {k: v for k, v in values.items() if not same(v, before.get(k))} if before else values
-            if not _masked(fresh):
+            if before is None:
+                fresh = values
+            elif truths or has_truths(raw):
+                fresh = {k: v for k, v in values.items() if not same(v, before.get(k))}
+            else:  # Python's own comparing will do
+                fresh = {k: v for k, v in values.items() if v != before.get(k)}
+            secrets = mask(fresh)
+            if secrets is None:
                 return Snapshot(values, raw.decode(), (), fresh)
             values.update(fresh)
-            return Snapshot(values, orjson.dumps(values).decode(), (), fresh)
+            # What is secret differs from its mask, also where it is the one of before.
+            fresh = {k: v for k, v in fresh.items() if not same(v, before.get(k))} if before is not None else fresh
+            return Snapshot(values, orjson.dumps(values).decode(), (), fresh, secrets)
     return _piece_by_piece(record)
+
+
+def has_truths(text: bytes) -> bool:
+    """Whether there may be truth values in this JSON, which equal numbers for Python."""
+    return b"true" in text or b"false" in text
 
 
 def same(new: Any, old: Any) -> bool:
@@ -85,9 +101,9 @@ def _piece_by_piece(record: BaseModel) -> Snapshot:
             whole[name] = plain({name: record.__dict__[name]})[name]
             odd.append(name)
     values = plain(whole)
-    _masked(values)
+    secrets = mask(values)
     text = orjson.dumps(values)
-    return Snapshot(values, text.decode(), tuple(odd))
+    return Snapshot(values, text.decode(), tuple(odd), None, secrets)
 
 
 def plain_value(name: str, value: Any) -> Any:
@@ -103,51 +119,3 @@ def parsed(text: str | bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return values if isinstance(values, dict) else {}
-
-
-def _masked(values: dict[str, Any]) -> bool:
-    """Mask secrets in place, by the names of keys and in the passwords of URLs; whether there were any."""
-    found = False
-    for key, value in values.items():
-        try:
-            secret = _secret[key]
-        except KeyError:
-            secret = _learn(key)
-        if secret and value not in (None, "", False):
-            values[key] = MASK
-            found = True
-        elif type(value) is str:
-            if "://" in value or value == _PYDANTIC_MASK:
-                found |= _mask_text(values, key, value)
-        elif type(value) is dict:
-            found |= _masked(value)
-        elif type(value) is list:
-            found |= _mask_items(value)
-    return found
-
-
-def _mask_items(items: list[Any]) -> bool:
-    found = False
-    for n, value in enumerate(items):
-        if type(value) is str:
-            if "://" in value or value == _PYDANTIC_MASK:
-                found |= _mask_text(items, n, value)
-        elif type(value) is dict:
-            found |= _masked(value)
-        elif type(value) is list:
-            found |= _mask_items(value)
-    return found
-
-
-def _mask_text(holder: Any, key: Any, value: str) -> bool:
-    masked = MASK if value == _PYDANTIC_MASK else mask_text(value)
-    if masked == value:
-        return False
-    holder[key] = masked
-    return True
-
-
-def _learn(key: str) -> bool:
-    if len(_secret) > 10_000:  # keys made from data must not fill the memory
-        _secret.clear()
-    return _secret.setdefault(key, is_secret_name(key))

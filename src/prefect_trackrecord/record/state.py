@@ -21,6 +21,7 @@ from typing import Any
 import orjson
 
 from prefect_trackrecord.events import RecordChanged
+from prefect_trackrecord.record.masking import Secret
 from prefect_trackrecord.record.packed import packed
 from prefect_trackrecord.record.snapshot import parsed
 from prefect_trackrecord.record.story import Create, story_of
@@ -31,12 +32,13 @@ _AT = itemgetter(0)
 class Entry:
     """One record. Times are seconds since 1970.
 
-    `base` is what this process knows by itself: the values at its last trace, None before it met the record.
+    `base` is what this process knows by itself: the values at its last trace, None before it met the record;
+    `secrets` goes with it, and `assigned` names the secret fields that were assigned since.
     """
 
     __slots__ = (
-        "base", "created", "creates", "error", "extra", "id", "patches", "record", "record_at", "step", "steps",
-        "traces", "type", "unstorable", "updated", "updates",
+        "assigned", "base", "created", "creates", "error", "extra", "id", "patches", "record", "record_at", "secrets",
+        "step", "steps", "traces", "type", "unstorable", "updated", "updates",
     )  # fmt: skip
 
     def __init__(self, record_id: str, record_type: str, created: float) -> None:
@@ -56,6 +58,8 @@ class Entry:
         self.unstorable: list[str] | None = None
         self.extra: dict[str, Any] | None = None
         self.base: str | None = None
+        self.secrets: dict[str, Secret] | None = None
+        self.assigned: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:

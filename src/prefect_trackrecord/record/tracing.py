@@ -87,13 +87,12 @@ class _Tracing:
     def _leave_limbo(self, output: Output) -> None:
         """What happened before there was a place is not forgotten."""
         limbo = self.limbo
-        if not limbo.waiting:
+        if not limbo.waiting.lines:
             return
         with limbo.lock:
             self.limbo = Recorder(None, DEFAULT_PROCESS, DEFAULT_RUN)
             limbo.successor = output.recorder
-            lines = [line for many in limbo.waiting.values() for line in many]
-        output.recorder.take_over(lines, limbo.pictures)
+        output.recorder.take_over(limbo.waiting.lines, limbo.waiting.pictures)
 
     def _at_exit(self) -> None:
         """Complete the documents when a child of multiprocessing ends, too: those skip atexit."""
