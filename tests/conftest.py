@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from prefect_trackrecord.documents import archive
 from prefect_trackrecord.settings import Settings
 
 _numbers = itertools.count(1)
+sys.path.insert(0, str(Path(__file__).resolve().parent))  # `faulty` and `services` are for all rooms' tests
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
     # a shell's background job ignores Ctrl-C, and so would the programs that tests send it to

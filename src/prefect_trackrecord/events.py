@@ -128,12 +128,13 @@ class MetricTracked:
 
 @dataclass(frozen=True)
 class TrackingFailed:
-    """Tracking itself went wrong `count` times for the same `cause`."""
+    """Tracking itself went wrong `count` times for the same `cause`; `lost` events are gone by it."""
 
     kind: ClassVar[str] = "tracking.failed"
     at: datetime
     cause: str
     count: int = 1
+    lost: int = 0
 
 
 @dataclass(frozen=True)

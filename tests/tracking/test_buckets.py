@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
 import threading
-import time
 
 import pytest
 
@@ -89,25 +87,3 @@ def test_a_killed_process_is_recovered_from_the_spool(storage, s3_server):
     (done,) = recover(storage)
     assert (done.run_id, done.run.status, done.run.total_files) == (child.stdout.strip(), RunStatus.ABORTED, 5)
     assert list(storage.archive.spooled()) == []
-
-
-@pytest.mark.parametrize("kind", ["refused", "silent"])
-def test_a_server_that_is_down_costs_seconds_and_loses_nothing(s3_server, bucket, kind, monkeypatch, caplog):
-    pytest.importorskip("s3fs")  # its import is no part of what is measured
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        if kind == "silent":
-            listener.listen(50)
-        port = listener.getsockname()[1]
-        options = {**s3_server.options, "endpoint_url": f"http://127.0.0.1:{port}"}
-        storage = TrackingStorage(base_path=f"s3://{bucket}/history", options=options)
-        began = time.monotonic()
-        with RunTracker("c", storage=storage) as tracker:
-            assert tracker.track_file("a")
-        assert time.monotonic() - began < 20, "bounded, also on a busy machine; docs/benchmarks.md has the figure"
-    assert any("can't be written" in r.message and "trackrecord.recover(storage)" in r.message for r in caplog.records)
-    monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "30")
-    current.cache_clear()
-    back = TrackingStorage(base_path=f"s3://{bucket}/history", options=s3_server.options)
-    (done,) = recover(back)
-    assert (done.run_id, done.run.status, done.run.total_files) == (tracker.run_id, "success", 1)

@@ -6,43 +6,37 @@ Events go to files of this host (the store's own folder, or the spool for a buck
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents import layout, window
-from prefect_trackrecord.documents.fold import Documents
-from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
-from prefect_trackrecord.documents.run_journal import RunJournal
-from prefect_trackrecord.documents.saving import known_day, save
+from prefect_trackrecord.documents import collecting, layout
+from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.reading import Reading
+from prefect_trackrecord.documents.run_journal import SAVED
+from prefect_trackrecord.documents.saving import save
 from prefect_trackrecord.documents.seal import seal, utc_now
+from prefect_trackrecord.documents.uploading import Uploader
 from prefect_trackrecord.documents.writing import dump_model
-from prefect_trackrecord.errors import (
-    ConflictError,
-    DamagedDocumentError,
-    RunNotFoundError,
-    StoreError,
-)
-from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
+from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.journal.reader import segment_paths
+from prefect_trackrecord.journal.spool import Spool
+from prefect_trackrecord.journal.spool_writer import SpoolWriter
 from prefect_trackrecord.journal.writer import JournalWriter
-from prefect_trackrecord.settings import Settings, current
-from prefect_trackrecord.store import open_store
-from prefect_trackrecord.store.base import Blob, Store, StoreConfig
+from prefect_trackrecord.settings import Durability, Settings, current
+from prefect_trackrecord.store import identity_of, open_store, within
+from prefect_trackrecord.store.base import Store, StoreConfig
 
 logger = logging.getLogger("prefect_trackrecord")
 _writers: dict[tuple[str, str], JournalWriter] = {}
 _writers_lock = threading.Lock()
-_closed: set[Path] = set()  # segments of this process that nobody writes to any more
+_uploaders: dict[tuple[str, Path], Uploader] = {}
 _warned: set[str] = set()
 
 
@@ -64,7 +58,7 @@ class SpooledRun:
     folder: Path
 
 
-class Archive:
+class Archive(Reading):
     """The journal and the documents of one store.
 
     Args:
@@ -80,6 +74,8 @@ class Archive:
         self._name = name
         self._config = place if isinstance(place, StoreConfig) else None
         self._store: Store | None = None if isinstance(place, StoreConfig) else place
+        self._identity: str | None = None
+        self._own_spool: Spool | None = None
 
     @property
     def config(self) -> StoreConfig:
@@ -102,7 +98,7 @@ class Archive:
 
     def writer(self, run_id: str) -> JournalWriter:
         """The journal of a run in this process; one and the same for all who ask."""
-        key = (self.store.url, run_id)
+        key = (self.identity, run_id)
         found = _writers.get(key)
         if found is None:
             with _writers_lock:
@@ -110,16 +106,54 @@ class Archive:
         return found
 
     def _new_writer(self, run_id: str) -> JournalWriter:
-        folders = [self.spool / layout.safe_part(run_id)]
+        run = layout.safe_part(run_id)
         if (root := self.store.local_root) is not None:
-            folders.insert(0, root / layout.journal_prefix(run_id))
-        return JournalWriter(folders, self._diverted)
+            return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted)
+        uploader = self.uploader
+        stored = self.durability == "stored"
+        writer = SpoolWriter(self._spool, run, uploader, stored=stored, on_trouble=self._diverted)
+        uploader.watch(run_id, writer)
+        return writer
+
+    @property
+    def durability(self) -> Durability:
+        """What an event that was acknowledged has reached: `spool` (this host) or `stored`."""
+        return self.config.durability or self.settings.durability
+
+    @property
+    def identity(self) -> str:
+        """Which store it is: its URL, and the endpoint or account where that leaves it open; no credentials."""
+        if self._identity is None:
+            self._identity = identity_of(self.store)
+        return self._identity
+
+    @property
+    def _spool(self) -> Spool:
+        if self._own_spool is None:
+            self._own_spool = Spool(self.settings.spool, self.identity, self.settings.spool_limit)
+        return self._own_spool
 
     @property
     def spool(self) -> Path:
         """This store's folder in the spool of this host."""
-        tag = hashlib.sha256(self.store.url.encode()).hexdigest()[:16]
-        return self.settings.spool / tag
+        return self._spool.folder
+
+    @property
+    def uploader(self) -> Uploader:
+        """Brings this process's events into the store in the background."""
+        key = (self.identity, self.spool)
+        found = _uploaders.get(key)
+        if found is None:
+            new = Uploader(lambda: self.store, self.settings.upload_seconds, self.settings.call_deadline)
+            found = _uploaders.setdefault(key, new)
+        return found
+
+    def flush(self) -> bool:
+        """Wait, bounded, until all that this process has told so far is in the store; whether it is.
+
+        For a process on a host of its own, whose spool nobody else will collect.
+        """
+        return self.store.local_root is not None or self.uploader.flush()
 
     def _diverted(self, trouble: str) -> None:
         self.warn(
@@ -165,12 +199,24 @@ class Archive:
         if self.store.local_root is not None:
             write()
         else:
-            threading.Thread(target=write, name="trackrecord-announce", daemon=True).start()
+            self.uploader.soon(write)
 
     # --- sealing -----------------------------------------------------------------------------------------
 
-    def seal(self, run_id: str, *, now: datetime | None = None, ended: ev.RunEnded | None = None) -> RunMetadata | None:
+    def seal(
+        self,
+        run_id: str,
+        *,
+        now: datetime | None = None,
+        ended: ev.RunEnded | None = None,
+        seconds: float | None = None,
+    ) -> RunMetadata | None:
         """Bring this host's events of a run into the store and make its documents. Idempotent.
+
+        Args:
+            run_id: the run.
+            now, ended: see `seal.seal`.
+            seconds: how long the store may take in all; `TRACKRECORD_END_DEADLINE` where left out.
 
         Returns:
             The metadata as written; None for a run that has no events.
@@ -178,48 +224,45 @@ class Archive:
         Raises:
             StoreError: the store can't be written now; the events stay, and calling again later is safe.
         """
-        writer = _writers.pop((self.store.url, run_id), None)
+        writer = _writers.pop((self.identity, run_id), None)
         if writer is not None:
-            for cause, count in writer.dropped.items():
-                writer.append(ev.TrackingFailed(at=utc_now(), cause=f"events lost: {cause}", count=count))
-            if writer.close() and writer.path is not None:
-                _closed.add(writer.path)
-        self.collect(run_id)
-        return seal(self.store, run_id, now=now or utc_now(), ended=ended)
+            self._let_go(run_id, writer)
+        try:
+            with within(self.settings.end_deadline if seconds is None else seconds):
+                if writer is not None:
+                    self._tell_directly(run_id, writer.tell())
+                    self._close(writer)
+                self.collect(run_id)
+                return seal(self.store, run_id, now=now or utc_now(), ended=ended)
+        except StoreError as exc:
+            if writer is not None:
+                writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
+                writer.tell()
+                self._close(writer)
+            raise
+
+    def _let_go(self, run_id: str, writer: JournalWriter) -> None:
+        if isinstance(writer, SpoolWriter):
+            self.uploader.forget(run_id)
+
+    def _close(self, writer: JournalWriter) -> None:
+        paths = list(writer.segments) if isinstance(writer, SpoolWriter) else [writer.path]
+        if writer.close():
+            collecting.closed.update(path for path in paths if path is not None)
+
+    def _tell_directly(self, run_id: str, untold: list[ev.TrackingFailed]) -> None:
+        """Losses that the journal on this host has no room for go to the store as a segment of their own."""
+        if untold:
+            name = f"{SAVED}losses-{os.urandom(8).hex()}.ndjson"
+            self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(ev.encode, untold)))
 
     def collect(self, run_id: str) -> int:
-        """Bring this host's spooled segments of a run into the store; returns how many.
-
-        A segment leaves the spool once nobody writes to it any more.
+        """Bring this host's spooled segments of a run into the store; see `collecting.collect`.
 
         Raises:
-            StoreError: the store can't be written now; nothing has left the spool.
+            StoreError: the store can't be written now; nothing is lost from the spool.
         """
-        folder = self.spool / layout.safe_part(run_id)
-        paths = segment_paths(folder)
-        for path in paths:
-            with contextlib.suppress(FileNotFoundError):  # another collector was faster
-                self._bring(f"{layout.journal_prefix(run_id)}/{path.name}", path)
-        if paths:
-            with contextlib.suppress(OSError):  # somebody still writes there
-                folder.rmdir()
-        return len(paths)
-
-    def _bring(self, key: str, path: Path) -> None:
-        """Bring one segment into the store; what is there already is only ever replaced by more of it."""
-        data = path.read_bytes()
-        finished = path in _closed or writer_alive(data) is False
-        body = whole(data)
-        old: Blob | None = None
-        while body and (old is None or len(old.data) < len(body)):
-            try:
-                self.store.replace(key, body, old.etag if old else None)
-                break
-            except ConflictError:
-                old = self.store.get(key)
-        if finished and path.stat().st_size == len(data):
-            path.unlink(missing_ok=True)
-            _closed.discard(path)
+        return collecting.collect(self.store, run_id, self.spool / layout.safe_part(run_id))
 
     def spooled(self) -> Iterator[SpooledRun]:
         """The runs of which this host keeps events for this store."""
@@ -238,64 +281,3 @@ class Archive:
             StoreError: it could not be written.
         """
         save(self.store, run_id, document, value, at or utc_now())
-
-    # --- reading -----------------------------------------------------------------------------------------
-
-    def runs(
-        self,
-        start: window.Bound = None,
-        end: window.Bound = None,
-        command: str | None = None,
-        status: str | None = None,
-    ) -> window.WindowResult:
-        """The runs of a window and the documents that can't be read; see `window.read_window`."""
-        return window.read_window(self.store, start, end, command, status)
-
-    def run(self, run_id: str) -> RunMetadata:
-        """One run; of a run whose documents are not made yet what its journal says so far.
-
-        Raises:
-            RunNotFoundError: there is none.
-            DamagedDocumentError: its document can't be read.
-        """
-        day = known_day(self.store, run_id)
-        if day is not None and (blob := self.store.get(layout.run_key(run_id, day))) is not None:
-            key = layout.run_key(run_id, day)
-            try:
-                run = RunMetadata.model_validate_json(blob.data)
-            except ValidationError as exc:
-                way_out = "trackrecord recover makes it again from the journal"
-                raise DamagedDocumentError(key, f"{window.first_line(exc)}; {way_out}") from None
-            if run.status is not RunStatus.RUNNING:
-                return run
-        if (live := self._live(run_id)) is not None:
-            return live.run
-        if day is not None and blob is not None:
-            return run
-        raise RunNotFoundError(f"no run {run_id} in {self.store.url}; trackrecord runs list shows what is there")
-
-    def _live(self, run_id: str) -> Documents | None:
-        """What the journal says of a run so far, with what this host still keeps; None where it says nothing."""
-        fold = RunJournal.read(self.store, run_id, self.spool).fold().fold
-        return fold.documents(fold.end()) if fold.started and fold.tracked else None
-
-    def files(self, run: RunMetadata) -> list[FileProcessingLog]:
-        """A run's file rows; of a run that is still running those so far.
-
-        Raises:
-            DamagedDocumentError: the document can't be read.
-        """
-        if run.status is RunStatus.RUNNING and (live := self._live(run.run_id)) is not None:
-            return window.FILE_ROWS.validate_python(list(live.files))
-        return self._rows(run, layout.files_key, window.FILE_ROWS)
-
-    def emails(self, run: RunMetadata) -> list[EmailResult]:
-        """A run's email rows.
-
-        Raises:
-            DamagedDocumentError: the document can't be read.
-        """
-        return self._rows(run, layout.emails_key, window.EMAIL_ROWS)
-
-    def _rows(self, run: RunMetadata, key: Callable[[str, str], str], adapter: Any) -> list[Any]:
-        return window.read_rows(self.store, key(run.run_id, layout.day_of(run.started_at)), adapter)

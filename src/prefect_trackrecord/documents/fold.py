@@ -82,6 +82,7 @@ class Fold:
     _emails: list[ev.EmailTracked] = field(default_factory=list)
     _metrics: dict[tuple[str | None, str], ev.MetricTracked] = field(default_factory=dict)
     _failures: Counter[str] = field(default_factory=Counter)
+    _lost: int = 0
     _saved: dict[str, list[ev.DocumentSaved]] = field(default_factory=dict)
 
     def add(self, event: ev.Event) -> None:
@@ -111,6 +112,7 @@ class Fold:
             self._ends.append(event)
         elif isinstance(event, ev.TrackingFailed):
             self._failures[event.cause] += event.count
+            self._lost += event.lost
 
     def _add_file(self, event: ev.FileTracked | ev.FileStarted | ev.FileInferred) -> None:
         if event.item is not None:
@@ -180,7 +182,8 @@ class Fold:
         saved = run.pop("tracking_errors", None)
         made, odd = lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": self.first_at})
         errors = self._failures + Counter(saved if isinstance(saved, dict) else {}) + odd + odd_emails
-        made = made.model_copy(update={"tracking_errors": dict(errors)})
+        lost = max(made.events_lost, self._lost)
+        made = made.model_copy(update={"tracking_errors": dict(errors), "events_lost": lost})
         return Documents(run=made, files=files, emails=emails, large=large)
 
     def rows(self, *, ended: bool) -> Iterator[dict[str, Any]]:

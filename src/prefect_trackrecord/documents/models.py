@@ -175,6 +175,7 @@ class RunMetadata(Model):
         parameters: masked.
         task_counts: Prefect task runs of the flow by state name.
         tracking_errors: what tracking itself could not do, by cause, counted.
+        events_lost: events that could be kept nowhere; `tracking_errors` has their causes.
         generation: how often the documents were sealed (0: not yet).
         reason: why the run ended as it did, where that needs words ("recovered: its process died").
         items_parameter: the flow's parameter that takes its files, so that it can be run again with some of them.
@@ -225,5 +226,6 @@ class RunMetadata(Model):
     task_counts: dict[str, int] = Field(default_factory=dict)
     failed_tasks: list[FailedTask] = Field(default_factory=list)
     tracking_errors: dict[str, int] = Field(default_factory=dict)
+    events_lost: int = 0
     rollup: Rollup | None = None
     generation: int = 0

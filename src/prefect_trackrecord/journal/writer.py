@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from prefect_trackrecord.events import Event, WriterOpened, encode
+from prefect_trackrecord.events import Event, TrackingFailed, WriterOpened, encode
 from prefect_trackrecord.journal.liveness import boot_id, host_name, start_ticks
 
 SUFFIX = ".ndjson"
@@ -35,6 +35,13 @@ class _Epoch:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_Epoch.after_fork)
 
+OnTrouble = Callable[[str], None] | None
+
+
+def forks() -> int:
+    """How often this process and those before it were made by fork."""
+    return _Epoch.count
+
 
 class JournalWriter:
     """Appends one run's events from this process.
@@ -46,10 +53,11 @@ class JournalWriter:
 
     Attributes:
         dropped: events that no folder took, counted by cause.
+        faults: what else went wrong on the events' way to the store, counted by cause.
         diverted: why the first folder was left, or None.
     """
 
-    def __init__(self, folders: Sequence[Path], on_divert: Callable[[str], None] | None = None) -> None:
+    def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None) -> None:
         self._folders = tuple(folders)
         self._on_divert = on_divert
         self._writing: list[None] = []
@@ -58,6 +66,8 @@ class JournalWriter:
         self._epoch = _Epoch.count
         self.path: Path | None = None
         self.dropped: Counter[str] = Counter()
+        self.faults: Counter[str] = Counter()
+        self._told: Counter[tuple[str, bool]] = Counter()
         self.diverted: str | None = None
 
     @property
@@ -95,6 +105,22 @@ class JournalWriter:
         finally:
             self._writing.pop()
         return self._divert(cause, line)
+
+    def untold(self) -> list[TrackingFailed]:
+        """What was lost and what went wrong, so far as the journal does not hold it yet."""
+        now = datetime.now(timezone.utc)
+        found = []
+        for counts, lost in ((self.dropped, True), (self.faults, False)):
+            for cause, count in list(counts.items()):
+                if (new := count - self._told[cause, lost]) > 0:
+                    text = f"events lost: {cause}" if lost else cause
+                    found.append(TrackingFailed(at=now, cause=text, count=new, lost=new if lost else 0))
+                    self._told[cause, lost] = count
+        return found
+
+    def tell(self) -> list[TrackingFailed]:
+        """Write what is `untold` into the journal; returns what it did not take."""
+        return [event for event in self.untold() if not JournalWriter.write(self, encode(event))]
 
     def close(self) -> bool:
         """Let go of the file; a later event opens a new one.
@@ -137,6 +163,8 @@ class JournalWriter:
         while True:
             try:
                 self._file, self.path = _new_segment(self._folders[self._choice])
+                for event in self.untold() if self.dropped else ():
+                    self._file.write(encode(event))
                 return self._file
             except OSError as exc:
                 if not self._next_folder(_cause(exc)):

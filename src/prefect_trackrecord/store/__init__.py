@@ -9,11 +9,24 @@ from typing import Any
 from prefect_trackrecord import settings as settings_
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.store._budget import within
 from prefect_trackrecord.store._local import LocalStore
 from prefect_trackrecord.store._url import StoreUrl, check_url, parse_url
 from prefect_trackrecord.store.base import Blob, Entry, Store, StoreConfig
 
-__all__ = ["Blob", "Entry", "LocalStore", "Store", "StoreConfig", "StoreUrl", "check_url", "open_store", "parse_url"]
+__all__ = [
+    "Blob",
+    "Entry",
+    "LocalStore",
+    "Store",
+    "StoreConfig",
+    "StoreUrl",
+    "check_url",
+    "identity_of",
+    "open_store",
+    "parse_url",
+    "within",
+]
 
 
 def open_store(config: StoreConfig | str | Path, *, filesystem: Any = None, settings: Settings | None = None) -> Store:
@@ -77,3 +90,8 @@ def _on_filesystem(config: StoreConfig, fs: Any, chosen: Settings) -> Store:
         store_deadline=chosen.store_deadline,
         call_deadline=chosen.call_deadline,
     )
+
+
+def identity_of(store: Store) -> str:
+    """Which store it is: its URL, and the endpoint or account where the URL leaves that open. No credentials."""
+    return str(getattr(store, "identity", store.url))

@@ -23,6 +23,7 @@ from prefect_trackrecord.store._azure import AzureDriver
 from prefect_trackrecord.store._driver import Driver, Page, Refused
 from prefect_trackrecord.store._gcs import GcsDriver
 from prefect_trackrecord.store._generic import GenericDriver
+from prefect_trackrecord.store._identity import identity
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
 from prefect_trackrecord.store._s3 import S3Driver
 from prefect_trackrecord.store._session import Reading, Session
@@ -101,6 +102,12 @@ class FsspecStore:
     def url(self) -> str:
         """The canonical URL, without credentials."""
         return self._where.canonical
+
+    @property
+    def identity(self) -> str:
+        """The URL, and the endpoint or account that makes it another store than the same URL elsewhere."""
+        options = self._options or dict(getattr(self._given, "storage_options", None) or {})
+        return identity(self._where.protocol, self.url, options)
 
     @property
     def local_root(self) -> Path | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from prefect_trackrecord.settings import Durability
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -86,7 +88,9 @@ class StoreConfig:
     Attributes:
         url: a local path, or an fsspec URL.
         options: fsspec's storage options (credentials); never shown (left out of `repr`).
+        durability: what an acknowledged event has reached, `spool` or `stored`; the settings say it where None.
     """
 
     url: str
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    durability: Durability | None = None

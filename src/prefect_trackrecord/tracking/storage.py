@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.errors import ConfigurationError, DamagedDocumentError, StorageUrlError
-from prefect_trackrecord.settings import Settings, current
+from prefect_trackrecord.settings import Settings, current, durability_of
 from prefect_trackrecord.store import check_url, open_store
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.emails import email_rows
@@ -28,6 +29,8 @@ class TrackingStorage:
         base_path: a local folder, an fsspec URL (`azure://container/path` is an alias of `abfs://`), or a Prefect
             block, `trackrecord-storage/<name>`.
         options: fsspec's storage options for the URL (credentials).
+        durability: what an event has reached when it is acknowledged: `spool` (this host's disk; the default) or
+            `stored` (the store itself, which costs an upload each time); `TRACKRECORD_DURABILITY` where left out.
 
     Attributes:
         archive: the journal and documents behind it.
@@ -35,6 +38,7 @@ class TrackingStorage:
 
     Raises:
         StorageUrlError: the URL can't be parsed, or `artifact_manager` is neither of the above.
+        ConfigurationError: there is no such durability.
         MissingDriverError: the URL's driver is not installed; the message names the extra.
     """
 
@@ -44,9 +48,12 @@ class TrackingStorage:
         base_path: str | Path | None = None,
         *,
         options: Mapping[str, Any] | None = None,
+        durability: str | None = None,
         settings: Settings | None = None,
     ) -> None:
         settings = settings or current()
+        if durability is not None:
+            settings = replace(settings, durability=durability_of(durability))
         if artifact_manager is not None:
             filesystem, path = _filesystem_of(artifact_manager, str(base_path or ""))
             store = open_store(StoreConfig(path), filesystem=filesystem, settings=settings)

@@ -1,0 +1,188 @@
+"""Uploads this process's segments to a bucket in the background, one thread for each store.
+
+A segment that grows is uploaded again as a whole: by time (`pause` after an event), sooner where much has come, at once
+where somebody waits. Those who wait together share one upload. The spool keeps everything until the store has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from pathlib import Path
+
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.collecting import bring
+from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.journal.reader import whole
+from prefect_trackrecord.journal.spool_writer import SpoolWriter
+from prefect_trackrecord.store.base import Store
+
+logger = logging.getLogger("prefect_trackrecord")
+_MUCH = 256 << 10
+_IDLE = 30.0
+_AGAIN = 5.0
+_alive: weakref.WeakSet[Uploader] = weakref.WeakSet()
+
+
+class Uploader:
+    """Brings what the writers of this process write for one store into that store.
+
+    Args:
+        store: opens the store.
+        pause: seconds for which events are gathered before an upload.
+        patience: seconds that `flush` waits at most.
+    """
+
+    def __init__(self, store: Callable[[], Store], pause: float, patience: float) -> None:
+        self._store, self._pause, self._patience = store, pause, patience
+        self._writers: dict[str, SpoolWriter] = {}
+        self._fresh()
+        _alive.add(self)
+
+    def _fresh(self) -> None:
+        """The state of a process in which nothing has been uploaded yet."""
+        self._thread: threading.Thread | None = None
+        self._turn = threading.Condition()
+        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._jobs: list[Callable[[], object]] = []
+        self._sent: dict[Path, tuple[int, str]] = {}
+        self._pending = 0
+        self._begun = self._done = self._failed = 0
+        self._stuck = False
+
+    def forked(self) -> None:
+        """This is a child now: thread, locks and segments are the parent's."""
+        self._fresh()
+        for writer in self._writers.values():
+            writer.forked()
+
+    # --- what others ask ----------------------------------------------------------------------------------
+
+    def watch(self, run_id: str, writer: SpoolWriter) -> None:
+        """Upload what this writer writes, until `forget`."""
+        self._writers[run_id] = writer
+
+    def forget(self, run_id: str) -> None:
+        """The run's segments are somebody else's care from now on."""
+        self._writers.pop(run_id, None)
+
+    def soon(self, job: Callable[[], object]) -> None:
+        """Do something at the store in the background; what it raises as a `StoreError` is let pass."""
+        self._jobs.append(job)
+        self._hurry.set()
+        self._start()
+
+    def nudge(self, size: int) -> None:
+        """So many bytes were written to a segment."""
+        self._pending += size
+        if self._pending > _MUCH and not self._hurry.is_set():
+            self._hurry.set()
+        if not self._wake.is_set():
+            self._start()
+
+    def flush(self) -> bool:
+        """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
+        end = time.monotonic() + self._patience
+        with self._turn:
+            wanted = self._begun + 1  # the upload that runs now may have read the segment before our event
+            self._hurry.set()
+            self._start()
+            while self._done < wanted:
+                if self._failed >= wanted or not self._turn.wait(max(end - time.monotonic(), 0)):
+                    return self._done >= wanted
+        return True
+
+    def ease(self, most: int, seconds: float) -> None:
+        """Wait, bounded, until no more than `most` bytes wait; not at all while the store can't be written."""
+        end = time.monotonic() + seconds
+        with self._turn:
+            while self._pending > most and not self._stuck:
+                self._hurry.set()
+                self._start()
+                if not self._turn.wait(max(end - time.monotonic(), 0)):
+                    return
+
+    # --- the thread ---------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._wake.set()
+        if self._thread is not None and self._thread.is_alive():
+            return
+        self._thread = threading.Thread(target=self._run, name="trackrecord-upload", daemon=True)
+        with contextlib.suppress(RuntimeError):  # the interpreter ends: the spool keeps what is there
+            self._thread.start()
+
+    def _run(self) -> None:
+        while self._wake.wait(_IDLE) or self._writers:
+            if not self._wake.is_set():
+                continue
+            self._hurry.wait(self._pause)
+            self._hurry.clear()
+            self._wake.clear()
+            if not self._upload():
+                self._hurry.wait(_AGAIN)
+                self._wake.set()
+
+    def _upload(self) -> bool:
+        with self._turn:
+            self._begun += 1
+            mine, self._pending = self._begun, 0
+        trouble: Exception | None = None
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            with contextlib.suppress(StoreError):
+                job()
+        for run_id, writer in list(self._writers.items()):
+            try:
+                self._bring_all(run_id, writer)
+            except StoreError as exc:
+                trouble = exc
+                writer.faults[f"the store could not be written for a while: {exc}"[:300]] += 1
+            except Exception as exc:
+                trouble = exc
+                logger.debug("segments of run %s are not uploaded", run_id, exc_info=True)
+                writer.faults[f"segments could not be uploaded: {type(exc).__name__}: {exc}"[:300]] += 1
+        with self._turn:
+            self._stuck = trouble is not None
+            if trouble is None:
+                self._done = mine
+            else:
+                self._failed = mine
+            self._turn.notify_all()
+        return trouble is None
+
+    def _bring_all(self, run_id: str, writer: SpoolWriter) -> None:
+        for path in list(writer.segments):
+            finished = writer.is_finished(path)  # asked first: what comes later is not missed
+            try:
+                size = os.stat(path).st_size
+                sent, etag = self._sent.get(path, (0, None))
+                if size > sent:
+                    data = path.read_bytes()
+                    body, size = whole(data), len(data)
+                    if len(body) > sent:
+                        key = f"{layout.journal_prefix(run_id)}/{path.name}"
+                        self._sent[path] = sent, etag = len(body), bring(self._store(), key, body, etag)
+                if finished and size == os.stat(path).st_size:
+                    os.unlink(path)
+                    self._drop(path, writer)
+            except FileNotFoundError:  # a sealer has brought it
+                self._drop(path, writer)
+
+    def _drop(self, path: Path, writer: SpoolWriter) -> None:
+        writer.segments.pop(path, None)
+        self._sent.pop(path, None)
+
+
+def _forked() -> None:
+    for uploader in list(_alive):
+        uploader.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

@@ -1,0 +1,128 @@
+"""Writes events that a bucket is to have: into the spool, in segments that roll, within the spool's limit.
+
+Each event is one write(2), as in a folder. A segment is closed after 64 KiB, or after what comes in a second where
+that is more (up to 4 MiB), so that the one that still grows, and is uploaded again and again, stays small.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+import weakref
+from pathlib import Path
+from typing import Protocol
+
+from prefect_trackrecord.events import Event, RunEnded, RunStarted, RunUpdated, TrackingFailed, encode
+from prefect_trackrecord.journal.spool import Spool
+from prefect_trackrecord.journal.writer import JournalWriter, OnTrouble, forks
+
+_SMALL = 64 << 10
+_LARGE = 4 << 20
+_PRESSURE = 32 << 20
+_PATIENCE = 1.0
+_ESSENTIAL = frozenset(t.kind for t in (RunStarted, RunUpdated, RunEnded, TrackingFailed))
+"""What is kept also beyond the spool's limit: a handful of events of each run, without which it has no history."""
+
+
+class Courier(Protocol):
+    """Who brings segments into the store."""
+
+    def nudge(self, size: int) -> None:
+        """So many bytes were written."""
+
+    def flush(self) -> bool:
+        """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
+
+    def ease(self, most: int, seconds: float) -> None:
+        """Wait, bounded, until no more than `most` bytes of this process wait; not at all while the store is down."""
+
+
+class SpoolWriter(JournalWriter):
+    """The journal of one run in this process, for a store that is no folder of this machine.
+
+    Args:
+        spool: the store's spool.
+        run: the run's folder in it.
+        courier: brings the segments into the store.
+        stored: whether an event counts as kept only once the store has it.
+        on_trouble: told once why events are lost.
+
+    Attributes:
+        segments: those of this process; once the reference is dead nobody can write to that one any more.
+    """
+
+    def __init__(
+        self, spool: Spool, run: str, courier: Courier, *, stored: bool = False, on_trouble: OnTrouble = None
+    ) -> None:
+        super().__init__([spool.folder / run], on_trouble)
+        self._spool, self._courier, self._stored = spool, courier, stored
+        self._room = self._size = _SMALL
+        self._opened = self._shut_until = 0.0
+        self._shut = False
+        self.segments: dict[Path, weakref.ref[io.FileIO]] = {}
+
+    def append(self, event: Event) -> bool:
+        """Write one event; True once it is kept as the durability demands. Never raises."""
+        try:
+            return self.write(encode(event), essential=event.kind in _ESSENTIAL)
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
+            self.dropped[f"an event could not be written: {type(exc).__name__}: {exc}"] += 1
+            return False
+
+    def write(self, line: bytes, *, essential: bool = False) -> bool:
+        """Write one encoded event, with its newline. Returns as `append`; never raises `OSError`."""
+        if (self._file is None or self._shut) and not essential and not self._admitted():
+            return False
+        if not super().write(line):
+            return False
+        self._room -= len(line)
+        if self._room <= 0:
+            self._roll()
+        self._courier.nudge(len(line))
+        return self._courier.flush() if self._stored else True
+
+    def is_finished(self, path: Path) -> bool:
+        """Whether nobody in this process can write to that segment any more."""
+        reference = self.segments.get(path)
+        return reference is not None and reference() is None
+
+    def forked(self) -> None:
+        """This is a child now: the parent's segments are the parent's."""
+        self.segments = {}
+
+    def _open(self) -> io.FileIO | None:
+        if self._epoch != forks():
+            self.forked()
+        self._spool.begin()
+        file = super()._open()
+        if file is not None and self.path is not None:
+            self.segments[self.path] = weakref.ref(file)
+            self._room, self._opened = self._size, time.monotonic()
+        return file
+
+    def _roll(self) -> None:
+        quick = time.monotonic() - self._opened < 1.0
+        self._size = min(self._size * 2, _LARGE) if quick else max(self._size // 2, _SMALL)
+        self._file, self._room = None, self._size
+
+    def _admitted(self) -> bool:
+        """Whether the spool takes another event; waits a moment for room while the store is up."""
+        now = time.monotonic()
+        if now < self._shut_until:
+            self.dropped[self._full] += 1
+            return False
+        self._courier.ease(_PRESSURE, _PATIENCE)
+        if not self._spool.has_room():
+            self._courier.ease(0, _PATIENCE)
+        if self._spool.has_room():
+            self._shut = False
+            return True
+        if not self.dropped:
+            self._tell(f"events are lost: {self._full}")
+        self._shut, self._shut_until = True, time.monotonic() + _PATIENCE
+        self.dropped[self._full] += 1
+        return False
+
+    @property
+    def _full(self) -> str:
+        return f"the spool holds its limit of {self._spool.limit >> 20:,} MiB"

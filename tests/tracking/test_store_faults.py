@@ -1,0 +1,129 @@
+"""What a store may do to a run: it ends in its own state, in bounded time; what it acknowledged is there afterwards."""
+
+from __future__ import annotations
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from faulty import FaultProxy
+from prefect_trackrecord.settings import current
+from prefect_trackrecord.tracking import RunStatus, RunTracker, TrackingStorage, recover
+
+pytest.importorskip("s3fs")  # its import is no part of what is measured
+
+
+@pytest.fixture
+def proxy(s3_server):
+    with FaultProxy(s3_server.endpoint).running() as running:
+        yield running
+
+
+@pytest.fixture
+def options(s3_server, proxy):
+    return {**s3_server.options, "endpoint_url": proxy.url}
+
+
+@pytest.fixture
+def place(bucket):
+    return f"s3://{bucket}/history"
+
+
+def opened(place, options, monkeypatch, **env):
+    for name, value in env.items():
+        monkeypatch.setenv(f"TRACKRECORD_{name.upper()}", str(value))
+    current.cache_clear()
+    return TrackingStorage(base_path=place, options=options)
+
+
+def worked(tracker, names):
+    return [name for name in names if tracker.track_file(name)]
+
+
+def recovered(place, options, monkeypatch, run_id):
+    """The run as `recover` makes it once the store is back, through a storage that knows nothing of the trouble."""
+    storage = opened(place, options, monkeypatch, store_deadline=30, call_deadline=60)
+    for done in recover(storage):
+        assert done.error is None
+    assert list(storage.archive.spooled()) == []
+    run = storage.archive.run(run_id)
+    return run, {row.file_path for row in storage.archive.files(run)}
+
+
+@pytest.mark.parametrize("fault", ["503", "429", "silent", "reset"])
+def test_a_store_that_fails_in_the_middle(proxy, place, options, monkeypatch, fault):
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05, call_deadline=2, store_deadline=2)
+    tracker = RunTracker("c", storage=storage)
+    tracker.start()
+    kept = worked(tracker, ["before"])
+    assert storage.archive.flush()
+    proxy.fault = fault
+    kept += worked(tracker, [f"during {n}" for n in range(50)])
+    time.sleep(0.3)  # uploads are tried
+    began = time.monotonic()
+    assert tracker.complete(RunStatus.SUCCESS) is None
+    assert time.monotonic() - began < 8, "what a call may take, twice, and some room for a busy machine"
+    proxy.fault = ""
+    run, files = recovered(place, options, monkeypatch, tracker.run_id)
+    assert files == {"before", *(f"during {n}" for n in range(50))} == set(kept)
+    assert run.status is RunStatus.SUCCESS
+    assert any("the store could not be written at the run's end" in cause for cause in run.tracking_errors)
+    assert run.events_lost == 0
+
+
+@pytest.mark.parametrize("fault", ["every-other-503", "reset-after", "slow"])
+def test_a_store_that_fails_now_and_then(proxy, place, options, monkeypatch, fault):
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05, store_deadline=20)
+    proxy.fault = fault
+    with RunTracker("c", storage=storage) as tracker:
+        kept = worked(tracker, [str(n) for n in range(20)])
+        storage.archive.flush()
+        kept += worked(tracker, ["last"])
+    run = storage.archive.run(tracker.run_id)
+    assert (run.status, run.total_files, run.generation) == (RunStatus.SUCCESS, 21, 1)
+    assert len(kept) == 21
+    assert list(storage.archive.spooled()) == []
+
+
+def test_credentials_that_are_revoked_in_the_middle(proxy, place, options, monkeypatch, caplog):
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05)
+    with RunTracker("c", storage=storage) as tracker:
+        kept = worked(tracker, ["a"])
+        assert storage.archive.flush()
+        proxy.revoked.add(options["key"])
+        kept += worked(tracker, ["b"])
+        began = time.monotonic()
+    assert time.monotonic() - began < 5
+    assert any("credentials" in record.message for record in caplog.records)
+    fresh = {**options, "key": "another-key"}
+    run, files = recovered(place, fresh, monkeypatch, tracker.run_id)
+    assert files == set(kept) == {"a", "b"}
+    assert run.status is RunStatus.SUCCESS
+    assert any("credentials" in cause for cause in run.tracking_errors)
+
+
+def test_a_clock_that_is_off(proxy, place, options, monkeypatch, caplog):
+    storage = opened(place, options, monkeypatch)
+    proxy.clock = timedelta(hours=3)
+    with RunTracker("c", storage=storage) as tracker:
+        assert tracker.track_file("a")
+    assert any("clock" in record.message for record in caplog.records)
+    proxy.clock = timedelta(minutes=10)  # what S3 lets pass
+    run, files = recovered(place, options, monkeypatch, tracker.run_id)
+    assert files == {"a"}
+    assert any("clock" in cause for cause in run.tracking_errors)
+
+
+@pytest.mark.parametrize("fault", ["silent", "nobody listens"])
+def test_a_store_that_never_answers_costs_under_five_seconds_in_all(proxy, place, options, monkeypatch, fault, caplog):
+    proxy.fault = fault if fault == "silent" else "reset"
+    storage = opened(place, options, monkeypatch)
+    began = time.monotonic()
+    with RunTracker("c", storage=storage) as tracker:
+        assert tracker.track_file("a")
+    assert time.monotonic() - began < 5
+    assert any("can't be written" in r.message and "trackrecord.recover(storage)" in r.message for r in caplog.records)
+    proxy.fault = ""
+    run, files = recovered(place, options, monkeypatch, tracker.run_id)
+    assert (run.status, files) == (RunStatus.SUCCESS, {"a"})
