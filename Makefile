@@ -19,7 +19,7 @@ $(VENV)/.package: pyproject.toml constraints.txt
 
 $(VENV)/.dev: $(VENV)/.package
 	@echo "adding what tests and checks need ..."
-	@$(PIP) install -c constraints.txt -e '.[email,s3]' --group dev
+	@$(PIP) install -c constraints.txt -e '.[email,s3,fast,analytics]' --group dev
 	@touch $@
 
 demo: $(VENV)/.package ## track a real flow, keep its history, write its report; everything under demo-output/

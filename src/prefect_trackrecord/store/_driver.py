@@ -21,6 +21,27 @@ class Page:
     token: str | None = None
 
 
+class Bulk:
+    """What a driver does for many at once, where it has no better way."""
+
+    in_flight = 64
+
+    async def read(self: Driver, key: str) -> Blob | None:
+        """As `get`."""
+        return await self.get(key)
+
+    async def entries(self: Driver, prefix: str) -> list[Entry]:
+        """As `page`, for all pages."""
+        found: list[Entry] = []
+        token: str | None = None
+        while True:
+            page = await self.page(prefix, token, deep=True)
+            found += page.entries
+            token = page.token
+            if token is None:
+                return found
+
+
 class Driver(Protocol):
     """One service. Keys are the store's; the driver puts its root in front of them.
 
@@ -32,6 +53,7 @@ class Driver(Protocol):
     fs: Any
     serial: bool
     conditional: bool
+    in_flight: int
 
     async def get(self, key: str) -> Blob | None:
         """The object with the etag of these bytes."""
@@ -44,3 +66,9 @@ class Driver(Protocol):
 
     async def delete(self, key: str) -> None:
         """Remove it, if it is there."""
+
+    async def read(self, key: str) -> Blob | None:
+        """As `get`, where many are read; what fails is asked of `get` again."""
+
+    async def entries(self, prefix: str) -> list[Entry]:
+        """All objects that start with `prefix`."""

@@ -6,7 +6,7 @@ errors. After a fork the child makes an instance of its own: a driver's sockets 
 
 from __future__ import annotations
 
-import collections
+import builtins
 import importlib
 import importlib.util
 import os
@@ -25,13 +25,14 @@ from prefect_trackrecord.store._gcs import GcsDriver
 from prefect_trackrecord.store._generic import GenericDriver
 from prefect_trackrecord.store._identity import identity
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
+from prefect_trackrecord.store._many import read_many
 from prefect_trackrecord.store._s3 import S3Driver
-from prefect_trackrecord.store._session import Reading, Session
+from prefect_trackrecord.store._session import Session
 from prefect_trackrecord.store._url import StoreUrl, missing_driver
 from prefect_trackrecord.store.base import Blob, Entry
 
 T = TypeVar("T")
-_IN_FLIGHT = 32
+_IN_FLIGHT = 64
 _LARGE = 1 << 20
 
 if hasattr(os, "register_at_fork"):
@@ -160,20 +161,8 @@ class FsspecStore:
         return sorted(set(self._pages(prefix, deep=False).folders))
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
-        """Read many objects, 32 at a time where the driver can, in the order given."""
-        waiting: collections.deque[tuple[str, Reading]] = collections.deque()
-        try:
-            for key in keys:
-                waiting.append((key, self._session().reading(key)))
-                if len(waiting) >= _IN_FLIGHT:
-                    first, reading = waiting.popleft()
-                    yield first, reading()
-            while waiting:
-                first, reading = waiting.popleft()
-                yield first, reading()
-        finally:
-            for _, reading in waiting:
-                reading.cancel()
+        """Read many objects, as many at a time as the driver can, in the order given."""
+        return read_many(self._session, keys, _read_one, self.get)
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
@@ -183,6 +172,18 @@ class FsspecStore:
     def list(self, prefix: str) -> list[Entry]:
         """All objects below `prefix`, sorted by key."""
         return sorted(self._pages(prefix, deep=True).entries, key=lambda entry: entry.key)
+
+    def list_many(self, prefixes: Iterable[str]) -> Iterator[tuple[str, builtins.list[Entry]]]:
+        """Each prefix with all objects below it, several prefixes at a time."""
+        checked = [check_prefix(prefix) for prefix in prefixes]
+        for prefix, found in read_many(self._session, checked, _list_one, self.list):
+            if isinstance(found, Exception):
+                raise found
+            yield prefix, sorted(entry for entry in found if is_plain(entry.key))
+
+    def keys(self, prefixes: Iterable[str]) -> builtins.list[str]:
+        """The keys below the prefixes, sorted within each."""
+        return [entry.key for _, entries in self.list_many(prefixes) for entry in entries]
 
     # How a call is made.
 
@@ -228,6 +229,14 @@ class FsspecStore:
         options = {**cls._get_kwargs_from_urls(self._where.connect), **self._options}
         fs = cls(**_tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
         return _driver(fs, cls._strip_protocol(self._where.connect), owned=True)
+
+
+async def _read_one(driver: Driver, key: str) -> Blob | None:
+    return await driver.read(check_key(key))
+
+
+async def _list_one(driver: Driver, prefix: str) -> list[Entry]:
+    return await driver.entries(prefix)
 
 
 def load_driver(protocol: str) -> Any:

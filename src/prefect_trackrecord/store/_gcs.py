@@ -8,13 +8,13 @@ from typing import Any
 from urllib.parse import quote
 
 from prefect_trackrecord.errors import StoreUnavailableError
-from prefect_trackrecord.store._driver import Page, Refused
+from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below
 from prefect_trackrecord.store.base import Blob, Entry
 
 
-class GcsDriver:
+class GcsDriver(Bulk):
     """Objects below `root` ("bucket/prefix").
 
     Conditions are `ifGenerationMatch`, of which gcsfs's own methods know only the 0 of an exclusive create;

@@ -13,7 +13,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from prefect_trackrecord.store._driver import Page, Refused
+from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._keys import below, plain_etag
 from prefect_trackrecord.store.base import Blob, Entry
 
@@ -23,7 +23,7 @@ _LOOKS = 5
 _NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 
 
-class GenericDriver:
+class GenericDriver(Bulk):
     """Files below `root` of any filesystem."""
 
     conditional = False

@@ -7,6 +7,7 @@ lock per process; other users of the filesystem see each file whole, but know no
 
 from __future__ import annotations
 
+import builtins
 import itertools
 import os
 import threading
@@ -111,6 +112,14 @@ class MemoryStore:
             (Entry(key, file.size, _etag(file, file.size)) for key, file in files if is_plain(key)),
             key=lambda entry: entry.key,
         )
+
+    def list_many(self, prefixes: Iterable[str]) -> Iterator[tuple[str, builtins.list[Entry]]]:
+        """One list after the other."""
+        return ((prefix, self.list(prefix)) for prefix in prefixes)
+
+    def keys(self, prefixes: Iterable[str]) -> builtins.list[str]:
+        """The keys below the prefixes."""
+        return [entry.key for prefix in prefixes for entry in self.list(prefix)]
 
     def _start(self, prefix: str) -> str:
         return f"/{below(self._root)}{below(prefix)}"

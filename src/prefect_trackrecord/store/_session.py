@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import random
 import threading
 import time
@@ -11,11 +10,9 @@ from typing import Any, TypeVar
 
 from prefect_trackrecord.errors import StoreError, StoreUnavailableError
 from prefect_trackrecord.store._budget import seconds_left
-from prefect_trackrecord.store._deadline import Health, in_thread, on_loop, straight, submit, wait_for
+from prefect_trackrecord.store._deadline import Health, in_thread, on_loop, straight
 from prefect_trackrecord.store._driver import Driver, Refused
 from prefect_trackrecord.store._faults import Kind, in_words, kind_of
-from prefect_trackrecord.store._keys import check_key
-from prefect_trackrecord.store.base import Blob
 
 T = TypeVar("T")
 _PROBE = "trackrecord-probe"
@@ -97,29 +94,22 @@ class Session:
             raise StoreUnavailableError(f"{self._url}: the time that a run's end may take is over")
         return min(seconds, left), seconds <= left
 
-    def reading(self, key: str) -> Reading:
-        """Start to read one object; a serial driver reads it when it is asked for."""
-        try:
-            check_key(key)
-            self._prove()
-            driver = self._ready(self._seconds()[0])
-        except (StoreError, ValueError) as exc:
-            return Reading(self, key, error=exc)
-        if driver.serial:
-            return Reading(self, key)
-        return Reading(self, key, future=submit(driver.fs.loop, driver.get(key)))
+    def ready(self) -> Driver:
+        """The driver, after the store has answered once.
 
-    def finish(self, future: concurrent.futures.Future[Blob | None]) -> Blob | None:
-        """The result of a reading that was started."""
-        seconds, whole = self._seconds()
-        try:
-            blob = wait_for(future, seconds)
-        except StoreError:
-            raise
-        except Exception as exc:
-            raise self._fault(exc, whole=whole) from exc
-        self._health.succeeded()
-        return blob
+        Raises:
+            StoreUnavailableError: it does not.
+        """
+        self._prove()
+        return self._ready(self._seconds()[0])
+
+    def patience(self) -> float:
+        """How long a call may take now.
+
+        Raises:
+            StoreUnavailableError: the store is down, or no time is left.
+        """
+        return self._seconds()[0]
 
     def _prove(self) -> None:
         """See that the store answers at all, be it with an error."""
@@ -186,35 +176,3 @@ class Session:
 
 def _timed_out(exc: BaseException) -> bool:
     return isinstance(exc, TimeoutError) or "Timeout" in type(exc).__name__
-
-
-class Reading:
-    """One object of `get_many`, on its way; calling it gives the object, or the error in its place."""
-
-    def __init__(
-        self,
-        session: Session,
-        key: str,
-        *,
-        future: concurrent.futures.Future[Blob | None] | None = None,
-        error: Exception | None = None,
-    ) -> None:
-        self._session, self._key, self._future, self._error = session, key, future, error
-
-    def __call__(self) -> Blob | Exception | None:
-        if self._error is not None:
-            return self._error
-        try:
-            if self._future is not None:
-                try:
-                    return self._session.finish(self._future)
-                except BusyError:
-                    pass
-            return self._session.call(lambda driver: driver.get(self._key))
-        except StoreError as exc:
-            return exc
-
-    def cancel(self) -> None:
-        """Nobody wants it any more."""
-        if self._future is not None:
-            self._future.cancel()

@@ -8,16 +8,16 @@ any thread.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from prefect_trackrecord.settings import Durability
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One object of a listing: its key, size in bytes, and etag (equal to that of a `get`)."""
 
     key: str
@@ -25,8 +25,7 @@ class Entry:
     etag: str
 
 
-@dataclass(frozen=True)
-class Blob:
+class Blob(NamedTuple):
     """An object's bytes with the etag that they had."""
 
     data: bytes
@@ -79,6 +78,12 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects whose key starts with `prefix + "/"`, at any depth, sorted by key."""
+
+    def list_many(self, prefixes: Iterable[str]) -> Iterator[tuple[str, builtins.list[Entry]]]:
+        """Each prefix with what `list` gives of it, some at a time, in the order given."""
+
+    def keys(self, prefixes: Iterable[str]) -> builtins.list[str]:
+        """The keys that `list_many` gives; a folder need not look at its files for that, which takes most of a list."""
 
 
 @dataclass(frozen=True)

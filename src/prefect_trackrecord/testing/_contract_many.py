@@ -41,6 +41,18 @@ class ManyTests:
         assert [entry.key for entry in listed] == sorted(keys)
         assert {entry.size for entry in listed} == {len("a/0/000.json")}
 
+    def test_many_lists_at_once_are_those_lists(self, store: Store) -> None:
+        """In the order asked for, with empty ones among them."""
+        for day in ("01", "02", "04"):
+            for n in range(3):
+                store.put(f"runs/{day}/{n}.json", f"{day}{n}".encode())
+        days = [f"runs/{day}" for day in ("04", "03", "01", "02")]
+        found = list(store.list_many(days))
+        assert [day for day, _ in found] == days
+        assert all(entries == store.list(day) for day, entries in found)
+        assert store.keys(days) == [entry.key for _, entries in found for entry in entries]
+        assert len(store.keys(["runs"])) == 9
+
     def test_folders(self, store: Store) -> None:
         for key in ("y/2025/01/a", "y/2024/b", "y/2025/c", "y/file", "z/a", "top"):
             store.put(key, b"1")
