@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from prefect_trackrecord._prefect.blocks import TrackRecordStorage as TrackRecordStorage
+    from prefect_trackrecord._prefect.delivery_block import TrackRecordDelivery as TrackRecordDelivery
     from prefect_trackrecord._prefect.hooks import hooks as hooks
+    from prefect_trackrecord._prefect.alerting import notify_on_failure as notify_on_failure
     from prefect_trackrecord._prefect.track import track as track
     from prefect_trackrecord.callbacks import track_command as track_command
     from prefect_trackrecord.delivery import Email as Email
@@ -59,9 +61,11 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "track": "_prefect.track",
+    "notify_on_failure": "_prefect.alerting",
     "param": "tracking.values",
     "hooks": "_prefect.hooks",
     "TrackRecordStorage": "_prefect.blocks",
+    "TrackRecordDelivery": "_prefect.delivery_block",
     "track_command": "callbacks",
     "Email": "delivery",
     "send_emails": "delivery",

@@ -1,18 +1,23 @@
-"""The storage block and the settings."""
+"""The blocks and the settings."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from types import SimpleNamespace
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
 from prefect.testing.standard_test_suites import BlockStandardTestSuite
-from pydantic import ValidationError
+from prefect.types import SecretDict
+from pydantic import SecretStr, ValidationError
 
-from prefect_trackrecord import TrackRecordStorage, track
+from prefect_trackrecord import TrackRecordDelivery, TrackRecordStorage, track
 from prefect_trackrecord._prefect import settings
+from prefect_trackrecord._prefect.delivery_block import load_report_config
+from prefect_trackrecord._prefect.filesystem_blocks import config_of
 from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
 
@@ -28,9 +33,9 @@ def online() -> bool:
 
 
 class TestStandard(BlockStandardTestSuite):
-    @pytest.fixture
-    def block(self):
-        return TrackRecordStorage
+    @pytest.fixture(params=[TrackRecordStorage, TrackRecordDelivery])
+    def block(self, request):
+        return request.param
 
     def test_has_a_valid_image(self, block):
         if not online():
@@ -115,3 +120,139 @@ def test_the_setting_of_a_file(monkeypatch, tmp_path, name, table):
 def test_the_prefect_home_of_a_profile_counts():
     home = get_current_settings().home
     assert settings.current().default_path == home / "trackrecord" / "history"
+
+
+# --- filesystem blocks that are there already ----------------------------------------------------------------------
+
+
+def test_a_local_filesystem_block(tmp_path):
+    from prefect.filesystems import LocalFileSystem
+
+    LocalFileSystem(basepath=str(tmp_path)).save("disk", overwrite=True, _sync=True)
+    block = TrackRecordStorage(filesystem=LocalFileSystem.load("disk", _sync=True), url="history")
+    block.save("on-disk", overwrite=True, _sync=True)
+    loaded = TrackRecordStorage.load("on-disk", _sync=True)
+    track(storage=loaded)(flow(lambda: 1, name="on-disk"))()
+    assert [r.flow_name for r in TrackingStorage(base_path=tmp_path / "history").list_runs()] == ["on-disk"]
+
+
+def test_a_remote_filesystem_block_keeps_its_secrets_to_itself(s3_server, bucket):
+    from prefect.filesystems import RemoteFileSystem
+
+    RemoteFileSystem(basepath=f"s3://{bucket}/base", settings=s3_server.options).save("r", overwrite=True, _sync=True)
+    TrackRecordStorage(filesystem=RemoteFileSystem.load("r", _sync=True)).save("remote", overwrite=True, _sync=True)
+    track(storage="trackrecord-storage/remote")(flow(lambda: 1, name="remote"))()
+    place = TrackingStorage(base_path=f"s3://{bucket}/base", options=s3_server.options)
+    assert [r.flow_name for r in place.list_runs()] == ["remote"]
+
+
+class Credentials:
+    """The fields of prefect-aws' AwsCredentials that matter."""
+
+    def __init__(self, server):
+        self.aws_access_key_id, self.aws_secret_access_key = server.options["key"], SecretStr(server.options["secret"])
+        self.aws_session_token = self.profile_name = None
+        self.region_name = "us-east-1"
+        self.aws_client_parameters = SimpleNamespace(endpoint_url=server.endpoint, use_ssl=True, verify=True)
+
+
+def test_what_has_the_fields_of_an_s3_bucket(s3_server, bucket):
+    block = SimpleNamespace(bucket_name=bucket, bucket_folder="in/it", credentials=Credentials(s3_server))
+    config = config_of(block, "history")
+    assert config.url == f"s3://{bucket}/in/it/history"
+    storage = TrackingStorage(base_path=config.url, options=config.options)
+    track(storage=storage)(flow(lambda: 1, name="bucket"))()
+    assert [r.flow_name for r in storage.list_runs()] == ["bucket"]
+    block.credentials.aws_client_parameters.verify = False
+    assert config_of(block).options["client_kwargs"] == {"region_name": "us-east-1", "verify": False}
+
+
+def test_what_has_the_fields_of_a_gcs_bucket():
+    info = SecretDict({"client_email": "a@b"})
+    credentials = SimpleNamespace(service_account_info=info, service_account_file=None, project="p")
+    block = SimpleNamespace(bucket="b", bucket_folder="f/", gcp_credentials=credentials)
+    config = config_of(block)
+    assert (config.url, config.options) == ("gs://b/f", {"token": {"client_email": "a@b"}, "project": "p"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "options"),
+    [
+        (
+            {"connection_string": SecretStr("UseDevelopmentStorage=true")},
+            {"connection_string": "UseDevelopmentStorage=true"},
+        ),
+        (
+            {"account_url": "https://acc.blob.core.windows.net/"},
+            {"account_name": "acc", "account_host": "acc.blob.core.windows.net", "anon": False},
+        ),
+    ],
+)
+def test_what_has_the_fields_of_an_azure_container(fields, options):
+    names = ("connection_string", "account_url", "client_id", "tenant_id", "client_secret")
+    credentials = SimpleNamespace(**{**dict.fromkeys(names), **fields})
+    block = SimpleNamespace(container_name="c", base_folder=None, credentials=credentials)
+    config = config_of(block, "h")
+    assert (config.url, config.options) == ("abfs://c/h", options)
+
+
+def test_what_is_no_filesystem_is_refused():
+    with pytest.raises(ConfigurationError, match="can't keep a history"):
+        config_of(SimpleNamespace())
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({}, "give a URL, or a filesystem block"),
+        ({"url": "s3://bucket", "filesystem_block": "s3-bucket/x"}, "a folder inside of it"),
+        ({"filesystem_block": "x"}, "pattern"),
+    ],
+)
+def test_a_block_that_means_no_place_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        TrackRecordStorage(**fields)
+
+
+# --- the delivery's block ------------------------------------------------------------------------------------------
+
+CONFIG = {
+    "title": "Nightly",
+    "recipients": [{"email": "ada@example.com"}],
+    "sender": {"email": "reports@example.com"},
+    "smtp": {"host": "mail.example.com", "username": "reports"},
+}
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_report_configuration_in_a_block(is_async):
+    TrackRecordDelivery(config=CONFIG, smtp_password="hunter2", storage_options={"secret": "hunter3"}).save(
+        "nightly", overwrite=True, _sync=True
+    )
+    block = asyncio.run(TrackRecordDelivery.aload("nightly")) if is_async else TrackRecordDelivery.load("nightly")
+    found = block.report_config()
+    assert (found.heading, found.smtp.secret, found.storage_options) == ("Nightly", "hunter2", {"secret": "hunter3"})
+    assert "hunter" not in repr(block) + str(block.model_dump())
+    with get_client(sync_client=True) as client:
+        text = client.request("GET", f"/block_documents/{block._block_document_id}").text
+        assert "hunter" not in text
+        assert "********" in text
+
+
+def test_the_report_flow_and_command_take_it_by_name():
+    TrackRecordDelivery(config={"title": "By name"}).save("named", overwrite=True, _sync=True)
+    assert load_report_config("trackrecord-delivery/named").heading == "By name"
+    with pytest.raises(ConfigurationError, match="can't be loaded"):
+        load_report_config("trackrecord-delivery/nobody")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"config": {"titel": "x"}}, "did you mean 'title'"),
+        ({"config": {"smtp": {"host": "h", "username": "u", "password": "p"}}}, "where they are masked"),
+    ],
+)
+def test_a_configuration_that_is_wrong_is_refused(fields, message):
+    with pytest.raises(ValidationError, match=message):
+        TrackRecordDelivery(**fields)

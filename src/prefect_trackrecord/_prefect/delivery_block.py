@@ -1,0 +1,94 @@
+"""The block `trackrecord-delivery`: a delivery report's configuration, with its secrets, kept by Prefect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.blocks.core import Block
+from prefect.types import SecretDict
+from pydantic import Field, HttpUrl, SecretStr, model_validator
+
+from prefect_trackrecord.delivery import ReportConfig, parse_config
+from prefect_trackrecord.errors import ConfigFileError, ConfigurationError
+
+DELIVERY_PREFIX = "trackrecord-delivery/"
+
+
+class TrackRecordDelivery(Block):
+    """What a delivery report says, and to whom: the keys of its YAML file, and apart from them what is secret.
+
+    Name it where the report's flow or command takes a configuration: `config="trackrecord-delivery/BLOCK_NAME"`.
+
+    Example:
+        Load a stored configuration:
+        ```python
+        from prefect_trackrecord import TrackRecordDelivery
+
+        config = TrackRecordDelivery.load("BLOCK_NAME").report_config()
+        ```
+    """
+
+    _block_type_name = "Track Record Delivery"
+    _block_type_slug = "trackrecord-delivery"
+    _logo_url = HttpUrl(
+        "https://raw.githubusercontent.com/PrefectHQ/prefect/420d0d6a78bb6df1fc18bcf188fdad43c1d22ea9"
+        "/assets/block-logos/email.png"
+    )
+    _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
+    _description = "A delivery report: which runs it is about, who gets it, and by which mail server."
+
+    config: dict[str, Any] = Field(
+        default=...,
+        description="The report's configuration: the keys and values of its YAML file, without passwords.",
+        examples=[{"title": "Delivery report", "recipients": [{"email": "ada@example.com"}]}],
+    )
+    smtp_password: SecretStr | None = Field(
+        default=None, title="SMTP password", description="The password for smtp.username in the configuration."
+    )
+    storage_options: SecretDict | None = Field(
+        default=None,
+        title="Storage options",
+        description="The storage options of the configuration's storage: keys, secrets, endpoints.",
+    )
+
+    @model_validator(mode="after")
+    def _works(self) -> TrackRecordDelivery:
+        smtp = self.config.get("smtp")
+        wrong = "storage_options" in self.config or (isinstance(smtp, Mapping) and "password" in smtp)
+        if wrong:
+            raise ValueError("passwords and storage_options belong in the block's own fields, where they are masked")
+        try:
+            self.report_config()
+        except ConfigFileError as exc:
+            raise ValueError(str(exc)) from None
+        return self
+
+    def report_config(self) -> ReportConfig:
+        """The whole configuration, checked.
+
+        Raises:
+            ConfigFileError: something in it is wrong.
+        """
+        data = dict(self.config)
+        if self.smtp_password is not None:
+            smtp = data.get("smtp")
+            data["smtp"] = {**(smtp if isinstance(smtp, Mapping) else {}), "password": self.smtp_password}
+        if self.storage_options is not None and (options := self.storage_options.get_secret_value()):
+            data["storage_options"] = dict(options)
+        return parse_config(data, "the block's config")
+
+
+def load_report_config(name: str) -> ReportConfig:
+    """What the block `trackrecord-delivery/<name>` says; from sync and async code alike.
+
+    Raises:
+        ConfigurationError: there is no such block, or Prefect can't be asked.
+    """
+    block_name = name.removeprefix(DELIVERY_PREFIX)
+    try:
+        block: Any = TrackRecordDelivery.load(block_name, _sync=True)  # type: ignore[call-arg]
+    except Exception as exc:
+        raise ConfigurationError(f"the block {DELIVERY_PREFIX}{block_name} can't be loaded: {exc}") from exc
+    config: ReportConfig = block.report_config()
+    return config
