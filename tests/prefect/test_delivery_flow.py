@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import yaml
 from prefect.client.orchestration import get_client
 from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
 
 from prefect_trackrecord._prefect.flows import delivery_report
 from prefect_trackrecord.errors import ConfigFileError, UsageError
 from prefect_trackrecord.tracking import RunTracker
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "delivery"))
+from servers import Handler, smtp_server  # noqa: E402
 
 pytestmark = pytest.mark.prefect
 ROOT = Path(__file__).parents[2]
@@ -51,8 +58,106 @@ def test_a_report(some_runs, config):
     body = {"flow_runs": {"id": {"any_": [own.run_id]}}}
     with get_client(sync_client=True) as client:
         artifacts = {a["key"]: a["data"] for a in client.request("POST", "/artifacts/filter", json=body).json()}
-    assert set(artifacts) == {"delivery-report-morning-report", "trackrecord-delivery-report"}
+    assert set(artifacts) == {
+        "delivery-report-morning-report",
+        "delivery-failures-morning-report",
+        "trackrecord-delivery-report",
+    }
+    assert "ValueError: no sound" in artifacts["delivery-failures-morning-report"]
     assert "no sound" in artifacts["delivery-report-morning-report"]
+
+
+def names_of_task_runs(run_id):
+    body = {"flow_runs": {"id": {"any_": [run_id]}}}
+    with get_client(sync_client=True) as client:
+        for _ in range(100):  # the API tells of task runs a moment later
+            rows = client.request("POST", "/task_runs/filter", json=body).json()
+            if rows and all(row["state_type"] in {"COMPLETED", "FAILED"} for row in rows):
+                return {row["name"].rsplit("-", 1)[0] if "-" in row["name"] else row["name"]: row for row in rows}
+            time.sleep(0.1)
+    raise AssertionError([(row["name"], row["state_name"]) for row in rows])
+
+
+def test_people_see_what_became_of_each_mail(some_runs, config):
+    handler = Handler()
+    with smtp_server(handler) as port:
+        smtp = {"host": "127.0.0.1", "port": port, "security": "none", "retry_for": 1, "retry_first": 0.1}
+        people = ["ada@example.com", "nobody@example.com", "later@example.com", "drop@example.com"]
+        told = {**config, "recipients": people, "sender": "r@example.com", "smtp": smtp, "window": "today"}
+        state = delivery_report(told, return_state=True)
+        again = delivery_report(told, return_state=True)
+    assert (state.name, state.message) == ("PartialSuccess", "3 emails failed")
+    assert [to for _, recipients, _ in handler.mails for to in recipients] == ["ada@example.com"]
+    own, later = sorted((r for r in some_runs.list_runs() if r.role == "report"), key=lambda r: r.started_at)
+    assert {e.email: (e.status, e.outcome) for e in own.email_results} == {
+        "ada@example.com": ("sent", "sent"),
+        "nobody@example.com": ("failed", "rejected"),
+        "later@example.com": ("failed", "deferred"),
+        "drop@example.com": ("failed", "unknown"),
+    }
+    rows = names_of_task_runs(own.run_id)
+    assert {f"deliver to {who}": rows[f"deliver to {who}"]["state_name"] for who in people} == {
+        "deliver to ada@example.com": "Sent",
+        "deliver to nobody@example.com": "Rejected",
+        "deliver to later@example.com": "Deferred",
+        "deliver to drop@example.com": "Unknown",
+    }
+    assert {"collect runs", "build Morning Report", "render Morning Report", "store Morning Report", "show"} <= set(
+        rows
+    )
+    assert (again.name, again.message) == ("PartialSuccess", "3 emails failed")
+    assert {e.email: (e.status, e.outcome) for e in later.email_results}["ada@example.com"] == ("skipped", "sent")
+
+
+def test_a_dry_run_and_a_test_copy(some_runs, config):
+    state = delivery_report({**config, "window": "today"}, dry_run=True, return_state=True)
+    assert state.message.startswith("Dry run: ")
+    root = some_runs.archive.store.local_root
+    assert not list(root.rglob("*.eml"))
+    assert not (root / "reports").exists()
+    (own,) = [run for run in some_runs.list_runs() if run.role == "report"]
+    assert own.email_results == []
+    body = {"flow_runs": {"id": {"any_": [own.run_id]}}}
+    with get_client(sync_client=True) as client:
+        artifacts = {a["key"]: a["data"] for a in client.request("POST", "/artifacts/filter", json=body).json()}
+    assert "ada@example.com" in artifacts["delivery-report-dry-run-morning-report-mails"]
+    assert "would be kept" in artifacts["delivery-report-dry-run-morning-report-mails"]
+
+    delivery_report({**config, "window": "today"}, to=["me@example.com"])
+    (mail,) = root.rglob("*.eml")
+    assert b"me@example.com" in mail.read_bytes()
+    assert b"ada@example.com" not in mail.read_bytes()
+    with pytest.raises(UsageError, match="no email address"):
+        delivery_report(config, to=["me"])
+
+
+def test_everybody_their_own_and_channels(some_runs, config, monkeypatch):
+    told = []
+
+    class Channel:
+        def notify(self, body, subject=None):
+            told.append(subject)
+
+    monkeypatch.setattr("prefect_trackrecord.delivery.running.load_block", lambda name: Channel())
+    people = ["ada@example.com", {"email": "fin@example.com", "owner": "finance"}]
+    fields = {"recipients": people, "flows": {"invoices": {"owner": "finance"}}, "channels": "slack-webhook/ops"}
+    state = delivery_report({**config, **fields, "window": "today"}, return_state=True)
+    assert state.is_completed()
+    assert len(told) == 1
+    mails = {m.name: m.read_bytes() for m in some_runs.archive.store.local_root.rglob("*.eml")}
+    assert len(mails) == 2
+    (own,) = [mail for name, mail in mails.items() if "fin@example.com" in name]
+    assert b"(finance)" in own
+
+
+def test_the_form_in_the_ui_has_fields_with_kinds_and_words():
+    fields = parameter_schema(delivery_report).model_dump()["properties"]
+    assert fields["dry_run"]["type"] == "boolean"
+    assert fields["resend"]["enum"] == ["no", "undelivered", "all"]
+    assert fields["to"]["items"] == {"type": "string"}
+    assert {kind.get("format") for kind in fields["date_from"]["anyOf"]} == {"date", None}
+    assert "yesterday" in fields["window"]["anyOf"][0]["enum"]
+    assert all(field["description"] for field in fields.values())
 
 
 def test_a_configuration_file_and_a_window(some_runs, config, tmp_path):
@@ -92,7 +197,8 @@ def test_dates_backwards_are_refused(history):
 def test_deployments_can_be_loaded_and_take_their_parameters(deployment, monkeypatch):
     monkeypatch.chdir(ROOT)
     loaded = load_flow_from_entrypoint(deployment["entrypoint"], use_placeholder_flow=False)
-    loaded.validate_parameters(deployment.get("parameters", {}))
+    by_who_starts_it = {"alert-on-run": {"flow_run_id": uuid4()}}.get(loaded.name, {})
+    loaded.validate_parameters({**deployment.get("parameters", {}), **by_who_starts_it})
     if loaded.name == "delivery-report":
         assert loaded.fn.__wrapped__ is delivery_report.fn.__wrapped__
         (schedule,) = deployment["schedules"]

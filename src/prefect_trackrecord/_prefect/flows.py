@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-from prefect.cache_policies import NO_CACHE
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.logging.loggers import get_run_logger
+from prefect.states import Completed
+from prefect.task_runners import ThreadPoolTaskRunner
 
-from prefect_trackrecord._prefect.artifact import slug
+from prefect_trackrecord._prefect import report_tasks as steps
 from prefect_trackrecord._prefect.context import FlowRunTracker
+from prefect_trackrecord._prefect.report_tasks import Work
 from prefect_trackrecord._prefect.track import track
-from prefect_trackrecord.delivery import DeliveryOutcome, ReportConfig, load_config, parse_config, run_delivery_report
+from prefect_trackrecord.delivery import ReportConfig, check_address, load_config, parse_config, prepare
+from prefect_trackrecord.delivery.routing import Part, parts
+from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.report.build import REPORT_ROLE
 from prefect_trackrecord.tracking import current_tracker
 from prefect_trackrecord.tracking.values import text
 
-MAX_MARKDOWN = 100_000
+AT_ONCE = 4
+"""So many mails are handed over at the same time."""
+
+Window = Literal["today", "yesterday", "last-7-days", "last-14-days", "last-30-days", "previous-week", "previous-month"]
+Config = Path | dict[str, Any]
+_RESEND: dict[str, Any] = {"no": False, "undelivered": "undelivered", "all": True}
 
 
 def _path_of(config: Path | dict[str, Any]) -> str | None:
@@ -34,31 +43,67 @@ def _dates_of(date_from: date | None, date_to: date | None, window: str | None) 
 
 
 @track(command="delivery-report", config_path=_path_of, target_date=_dates_of, role=REPORT_ROLE)
-@flow(name="delivery-report")
+@flow(name="delivery-report", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
 def delivery_report(
-    config: Path | dict[str, Any] = Path("delivery_report.yaml"),
+    config: Config = Path("delivery_report.yaml"),
+    window: Window | None = None,
     date_from: date | None = None,
     date_to: date | None = None,
-    window: str | None = None,
+    resend: Literal["no", "undelivered", "all"] = "no",
+    to: Sequence[str] = (),
+    dry_run: bool = False,
 ) -> State[Any]:
-    """Report on the runs of a window: make the page, store it, show it as an artifact, mail it.
+    """Report on the runs of a window: make the page, store it, show it as artifacts, mail it once to everybody.
 
     Args:
-        config: the report's configuration: a YAML file, or its keys and values.
-        date_from: first day, instead of the configured ones.
-        date_to: last day, included.
-        window: `yesterday`, `today`, `last-7-days`, `previous-week` or `previous-month`, instead of days.
+        config: The report's configuration: a YAML file, or its keys and values.
+        window: Which days, instead of the configured ones.
+        date_from: The first day, instead of a window.
+        date_to: The last day, included.
+        resend: Whom to send it who got it already: nobody, those whose mail was rejected or is unknown, or everybody.
+        to: Send a test copy to these addresses only.
+        dry_run: Send and store nothing; show what would be sent.
 
     Raises:
         ConfigurationError: the configuration or the dates are wrong.
+        UsageError: an address is none, or both a window and days were given.
     """
     told = read_config(config, window, has_dates=date_from is not None or date_to is not None)
-    outcome = deliver(told, date_from, date_to, _scheduled_for())
-    show(told, outcome)
     tracker = current_tracker()
     assert isinstance(tracker, FlowRunTracker)
-    where = outcome.stored.page_path or outcome.stored.page_url or outcome.stored.page_key
-    return tracker.final_state(data={"verdict": outcome.report.verdict.sentence, "page": str(where)})
+    prepared = prepare(
+        told,
+        date_from=date_from,
+        date_to=date_to,
+        now=datetime.now(timezone.utc),
+        tracker=tracker,
+        progress=get_run_logger().info,
+        scheduled_for=_scheduled_for(),
+        resend=_RESEND[resend],
+    )
+    copies = _addresses(to)
+    work = Work(told, prepared, ask_schedules=told.schedules)
+    steps.collect(work)
+    whole, *routed = parts(told)
+    made = _make(work, whole)
+    if dry_run:
+        results = work.delivery.would(whole, made)
+        for part in routed:
+            results += work.delivery.would(part, _make(work, part))
+        steps.show_dry(work, made, results)
+        return Completed(message=f"Dry run: {made.report.verdict.sentence}")
+    _store(work, whole)
+    if copies:
+        work.delivery.test_copy(made, copies)
+    else:
+        _deliver(work, [whole, *routed])
+    steps.show(work, made, work.stored)
+    problems = list(dict.fromkeys(work.delivery.problems))
+    for problem in problems:
+        get_run_logger().warning(problem)
+    return tracker.final_state(
+        data={"verdict": made.report.verdict.sentence, "page": str(steps.place(work.stored)), "problems": problems}
+    )
 
 
 def read_config(config: Path | dict[str, Any], window: str | None, *, has_dates: bool) -> ReportConfig:
@@ -76,33 +121,42 @@ def read_config(config: Path | dict[str, Any], window: str | None, *, has_dates:
     return told.model_copy(update={"window": window, "date_from": None, "date_to": None})
 
 
-@task(name="deliver", cache_policy=NO_CACHE, persist_result=False)
-def deliver(
-    config: ReportConfig, date_from: date | None, date_to: date | None, scheduled_for: datetime | None
-) -> DeliveryOutcome:
-    """Read the history, make the report, store it, mail it to those who have not got it."""
-    logger = get_run_logger()
-    outcome = run_delivery_report(
-        config,
-        date_from=date_from,
-        date_to=date_to,
-        now=datetime.now(timezone.utc),
-        tracker=current_tracker(),
-        progress=logger.info,
-        scheduled_for=scheduled_for,
-    )
-    for problem in outcome.problems:
-        logger.warning(problem)
-    return outcome
+def _make(work: Work, part: Part) -> Any:
+    steps.build(work, part, part.config.heading)
+    steps.render(work, part, part.config.heading)
+    return work.made[part.config.slug]
 
 
-@task(name="show", cache_policy=NO_CACHE, persist_result=False)
-def show(config: ReportConfig, outcome: DeliveryOutcome) -> None:
-    """Leave the report as an artifact; all its runs make one time line."""
-    markdown = outcome.rendered.markdown
-    if len(markdown) > MAX_MARKDOWN:  # above that the pages take seconds
-        markdown = f"{markdown[:MAX_MARKDOWN]}\n\n(cut: the page holds all of it)\n"
-    create_markdown_artifact(markdown, key=slug("delivery-report", config.slug), description=config.heading)
+def _store(work: Work, part: Part) -> None:
+    steps.store(work, part, part.config.heading, return_state=True)
+
+
+def _deliver(work: Work, them: Sequence[Part]) -> list[EmailResult]:
+    """Mail each part's report to its people, some at a time; then tell the channels."""
+    results: list[EmailResult] = []
+    sending = []
+    for part in them:
+        if not part.whole:
+            _make(work, part)
+            _store(work, part)
+        spared = work.delivery.spare(part, work.made[part.config.slug])
+        results += spared.values()
+        due = [person for person in part.people if person not in spared]
+        sending += [steps.deliver.submit(work, part, person, steps.who(person)) for person in due]
+    for future in sending:
+        future.wait()
+        result = steps.result_of(future.state)
+        results += [result] if result is not None else []
+    for channel in work.prepared.channels:
+        steps.tell(work, them[0], channel, return_state=True)
+    return results
+
+
+def _addresses(to: Sequence[str]) -> tuple[str, ...]:
+    try:
+        return tuple(check_address(address) for address in to)
+    except ValueError as exc:
+        raise UsageError(f"to: {exc}") from None
 
 
 def _scheduled_for() -> datetime | None:

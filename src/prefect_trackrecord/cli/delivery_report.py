@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Literal
 
 from prefect_trackrecord.cli.output import complain, dump, note, say
-from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.cli.place import may_have_api, storage_of, tracked
 from prefect_trackrecord.delivery import (
     DeliveryOutcome,
+    Expect,
     ReportConfig,
     check_address,
     load_config,
@@ -74,8 +75,19 @@ def delivery_report(
             preview=sending.preview,
             to=to,
             resend=True if sending.resend == "all" else sending.resend or False,
+            expect=_expect(config) if sending.preview is None else None,
         )
     return _dry(outcome, as_json) if sending.dry_run else _print(outcome, as_json)
+
+
+def _expect(config: ReportConfig) -> Expect | None:
+    """One who knows schedules, where Prefect's API is configured; Prefect is imported for that alone."""
+    if not config.schedules or not may_have_api():
+        return None
+    from prefect_trackrecord._prefect.schedules import expecting
+    from prefect_trackrecord._prefect.settings import has_api
+
+    return expecting(config.filters, config.alerts.grace) if has_api() else None
 
 
 def _dry(outcome: DeliveryOutcome, as_json: bool) -> int:

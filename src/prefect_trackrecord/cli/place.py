@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from prefect_trackrecord import settings
@@ -42,13 +44,22 @@ def _settings(given: str | None) -> Settings:
 
 def _prefect_may_know(found: Settings) -> bool:
     """Whether a file from which Prefect takes settings names ours; reading them is Prefect's job, and takes seconds."""
-    profiles = settings.variable("PREFECT_PROFILES_PATH") or found.prefect_home / "profiles.toml"
-    for path in (Path(profiles), Path("prefect.toml"), Path("pyproject.toml"), Path(".env")):
-        try:
-            text = path.read_text(encoding="utf-8", errors="replace").lower()
-        except OSError:
-            continue
+    for path, text in _prefect_files(found):
         moves_home = path.name == "profiles.toml" and "prefect_home" in text
         if moves_home or ("integrations" in text and "trackrecord" in text):
             return True
     return False
+
+
+def may_have_api() -> bool:
+    """Whether the environment, or a file from which Prefect takes settings, names an API."""
+    if settings.variable("PREFECT_API_URL"):
+        return True
+    return any("api" in text and "url" in text for _, text in _prefect_files(settings.current()))
+
+
+def _prefect_files(found: Settings) -> Iterator[tuple[Path, str]]:
+    profiles = settings.variable("PREFECT_PROFILES_PATH") or found.prefect_home / "profiles.toml"
+    for path in (Path(profiles), Path("prefect.toml"), Path("pyproject.toml"), Path(".env")):
+        with contextlib.suppress(OSError):
+            yield path, path.read_text(encoding="utf-8", errors="replace").lower()

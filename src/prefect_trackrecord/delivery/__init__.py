@@ -2,7 +2,7 @@
 
 from prefect_trackrecord.delivery.address import Person, check_address
 from prefect_trackrecord.delivery.alerts import alert_on, watch
-from prefect_trackrecord.delivery.collecting import Collected, archive_of, build, collect
+from prefect_trackrecord.delivery.collecting import Collected, Expect, archive_of, build, collect
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.emails import Email, send_emails
 from prefect_trackrecord.delivery.job import Stored, ledger_of, outbox_of, send, store
@@ -11,7 +11,7 @@ from prefect_trackrecord.delivery.loading import load_config, parse_config
 from prefect_trackrecord.delivery.message import Attachment, Letter, build_message, message_id
 from prefect_trackrecord.delivery.performing import DeliveryOutcome
 from prefect_trackrecord.delivery.rendering import Rendered, render
-from prefect_trackrecord.delivery.running import run_delivery_report
+from prefect_trackrecord.delivery.running import Prepared, prepare, run_delivery_report
 from prefect_trackrecord.delivery.sections import SmtpConfig
 from prefect_trackrecord.delivery.sender import deliver, everybody
 from prefect_trackrecord.delivery.server import mail_server, smtp_server
@@ -30,11 +30,14 @@ __all__ = [
     "Collected",
     "DeliveryOutcome",
     "Email",
+    "Expect",
     "Ledger",
     "Letter",
     "Mailer",
     "Outcome",
     "Person",
+    "Prepared",
+    "prepare",
     "Recipient",
     "Rendered",
     "ReportConfig",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from prefect_trackrecord import history
@@ -14,6 +14,11 @@ from prefect_trackrecord.report import FlowNote, Period, Report, build_report, c
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking import resolve_storage
+
+Expect = Callable[[Sequence[RunMetadata], datetime, datetime], Mapping[str, Sequence[datetime]]]
+"""Given the runs that are known, says when runs of each flow (by `history.flow_key`) were to begin between two moments.
+
+Raises an error where it can't be asked; the report then says so."""
 
 LATER = timedelta(days=1)
 """How long after the period's end a run may come that was due in it."""
@@ -26,7 +31,8 @@ class Collected:
     Attributes:
         records, previous_records: the business records that these runs worked on.
         expected: when runs of each flow were to begin, by those who know schedules.
-        later: runs after the period, for what was due at its end; read only where something was expected.
+        later: runs after the period, for what was due at its end; read only where somebody knows schedules.
+        problems: what could not be asked.
     """
 
     period: Period
@@ -38,6 +44,7 @@ class Collected:
     previous_records: history.Records | None = None
     expected: Mapping[str, Sequence[datetime]] = field(default_factory=dict)
     later: tuple[RunMetadata, ...] = ()
+    problems: tuple[str, ...] = ()
 
 
 def archive_of(config: ReportConfig) -> Archive:
@@ -55,8 +62,6 @@ def collect(
     config: ReportConfig,
     period: Period,
     archive: Archive,
-    *,
-    expected: Mapping[str, Sequence[datetime]] | None = None,
 ) -> Collected:
     """Read the runs of the period and of the one before, their files where they failed, and their records.
 
@@ -64,7 +69,6 @@ def collect(
         config: which runs.
         period: which days.
         archive: where from.
-        expected: when runs of each flow (by `history.flow_key`) were to begin in the period, from schedules.
 
     Raises:
         StoreError: the store can't be listed. Single documents that can't be read are part of the result.
@@ -76,9 +80,6 @@ def collect(
     own = chosen(runs.runs, config.filters, config.include_reports)
     records = history.records_of(archive, own)
     earlier = history.records_of(archive, chosen(previous.runs, config.filters, config.include_reports))
-    later: tuple[RunMetadata, ...] = ()
-    if expected:
-        later = tuple(history.runs_between(archive, period.until, period.until + LATER).runs)
     return Collected(
         period,
         runs,
@@ -87,9 +88,23 @@ def collect(
         archive.store.url,
         records=records,
         previous_records=earlier,
-        expected=dict(expected or {}),
-        later=later,
     )
+
+
+def with_schedules(collected: Collected, archive: Archive, expect: Expect, now: datetime) -> Collected:
+    """The same with what schedules asked for in the period; where that can't be asked, with that problem."""
+    period = collected.period
+    until = min(period.until, now)
+    if until <= period.begin:
+        return collected
+    try:
+        later = tuple(history.runs_between(archive, period.until, period.until + LATER).runs)
+        known = (*collected.previous.runs, *collected.runs.runs, *later)
+        expected = dict(expect(known, period.begin, until))
+    except Exception as exc:  # noqa: BLE001 - a client of an API may raise anything
+        problem = f"schedules could not be asked, so missing runs are not told ({type(exc).__name__}: {exc})"
+        return replace(collected, problems=(*collected.problems, problem[:500]))
+    return replace(collected, expected=expected, later=later)
 
 
 def _read(config: ReportConfig, archive: Archive, period: Period) -> history.History:
@@ -104,7 +119,7 @@ def _read(config: ReportConfig, archive: Archive, period: Period) -> history.His
 
 def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Report:
     """The report of what was collected."""
-    return build_report(
+    report = build_report(
         collected.runs.runs,
         collected.previous.runs,
         period=collected.period,
@@ -126,6 +141,7 @@ def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Repor
         pace=config.alerts.pace,
         notes=notes(config, (*collected.runs.runs, *collected.previous.runs)),
     )
+    return report.model_copy(update={"problems": collected.problems}) if collected.problems else report
 
 
 def _any(records: history.Records | None) -> history.Records | None:

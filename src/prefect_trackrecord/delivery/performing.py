@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect_trackrecord.delivery import collecting, job, rendering
 from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.delivery.channels import Channel, Note, brief, notify_all
-from prefect_trackrecord.delivery.collecting import Collected
+from prefect_trackrecord.delivery.collecting import Collected, Expect
 from prefect_trackrecord.delivery.config import Recipient, ReportConfig
 from prefect_trackrecord.delivery.deciding import Digest, last_digest, not_due, remember
 from prefect_trackrecord.delivery.job import Stored
@@ -24,7 +24,7 @@ from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import DeliveryError, StoreError
-from prefect_trackrecord.report import Report
+from prefect_trackrecord.report import Period, Report
 from prefect_trackrecord.tracking import RunTracker
 
 
@@ -73,6 +73,19 @@ class Delivery:
     tell: Callable[[str], None]
     tracker: RunTracker | None
     problems: list[str] = field(default_factory=list)
+
+    def collect(self, period: Period, expect: Expect | None = None) -> Collected:
+        """What the report is made of; `expect` is asked where the configuration's `schedules` says so.
+
+        Raises:
+            StoreError: the store can't be listed.
+        """
+        collected = collecting.collect(self.config, period, self.archive)
+        if expect is None or not self.config.schedules:
+            return collected
+        collected = collecting.with_schedules(collected, self.archive, expect, self.now)
+        self._trouble(*collected.problems)
+        return collected
 
     def make(self, config: ReportConfig, collected: Collected) -> Made:
         """The report of what was collected, in all its forms."""

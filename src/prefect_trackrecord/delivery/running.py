@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.delivery.channels import Channel
-from prefect_trackrecord.delivery.collecting import archive_of, collect
+from prefect_trackrecord.delivery.collecting import Expect, archive_of
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.job import outbox_of
 from prefect_trackrecord.delivery.lateness import lateness
@@ -87,7 +87,7 @@ def run_delivery_report(
     preview: Path | None = None,
     channels: Mapping[str, Channel] | None = None,
     resolve: ResolveBlock | None = None,
-    expected: Mapping[str, Sequence[datetime]] | None = None,
+    expect: Expect | None = None,
 ) -> DeliveryOutcome:
     """Make a delivery report, store it, and mail it to everybody who has not got it yet.
 
@@ -111,7 +111,7 @@ def run_delivery_report(
         channels: more places to tell it, by name: anything with `.notify(body, subject)`, such as Prefect's blocks for
             Slack and Teams. They win over blocks of these names that the configuration lists.
         resolve: loads the blocks that the configuration names; where left out Prefect is asked.
-        expected: when runs of each flow were to begin in the period, from schedules; see `collecting.collect`.
+        expect: knows schedules, for runs that did not come; asked where the configuration's `schedules` says so.
 
     Raises:
         DateRangeError: the dates can't be read, one is missing, or they run backwards.
@@ -134,7 +134,7 @@ def run_delivery_report(
         resolve=resolve,
     )
     delivery, period = prepared.delivery, prepared.period
-    collected = collect(config, period, delivery.archive, expected=expected)
+    collected = delivery.collect(period, expect)
     delivery.tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
     whole, *routed = parts(config)
     made = delivery.make(whole.config, collected)

@@ -11,3 +11,4 @@ from prefect_trackrecord.cli.commands import records as records
 from prefect_trackrecord.cli.commands import recover as recover
 from prefect_trackrecord.cli.commands import retry as retry
 from prefect_trackrecord.cli.commands import runs as runs
+from prefect_trackrecord.cli.commands import silence as silence
