@@ -85,7 +85,7 @@ def inferred(row: Mapping[str, Any], at: datetime) -> ev.FileInferred:
     key, name = str(row.get("task_key")), str(row.get("name"))
     fields = {
         "file_path": name,
-        "task_name": runs.tracked_tasks.get(key),
+        "task_name": next((n for n in runs.tracked_tasks.get(key, ()) if name.startswith(f"{n}-")), None),
         "task_run_id": str(row["id"]),
         "task_run_name": name,
         "started_at": row.get("start_time"),

@@ -50,8 +50,8 @@ class TaskEnd(NamedTuple):
 
 
 _FINE: dict[str, TaskEnd] = {}
-tracked_tasks: dict[str, str] = {}
-"""The tracked tasks that this process knows: name by task key."""
+tracked_tasks: dict[str, set[str]] = {}
+"""The tracked tasks that this process knows: names by task key (tasks of one function have one key)."""
 
 
 @dataclass

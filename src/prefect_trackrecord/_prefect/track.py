@@ -124,7 +124,7 @@ def _tracked_task(task: Task[..., Any], options: dict[str, Any]) -> Task[..., An
     checked = task_options(fn, options)
     new = copy.copy(task)
     new.fn = cast("Callable[..., Any]", TaskFunction(fn, tasks.begin, checked))
-    runs.tracked_tasks[new.task_key] = new.name
+    runs.tracked_tasks.setdefault(new.task_key, set()).add(new.name)
     ours = tasks.hook(checked)
     for name in ("on_completion_hooks", "on_failure_hooks"):
         setattr(new, name, [*(h for h in getattr(task, name) if not _is_ours(h)), ours])
