@@ -94,4 +94,11 @@ def _follow(
 def _knows_better(record: ThoughtfulRecord, state: str) -> bool:
     """Whether the program decided this record's outcome itself, and its task's end adds nothing."""
     status = identity.status_of(record)
-    return state == "completed" and status is not None and status.category not in {None, "pending", "active"}
+    if state != "completed" or status is None or status.category == "active":
+        return False
+    if status.category not in {None, "pending"}:
+        return True
+    # "Awaiting Review", or a text of its own: that counts where the program said so during the task.
+    entry = tracing.recorder().known(record)
+    began = next((at for at, trace in reversed(entry.traces) if b'"state":' in trace), None)
+    return began is not None and bool(entry.updates) and entry.updates[-1][0] > began
