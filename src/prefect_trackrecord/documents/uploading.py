@@ -85,9 +85,9 @@ class Uploader:
         if not self._wake.is_set():
             self._start()
 
-    def flush(self) -> bool:
+    def flush(self, seconds: float | None = None) -> bool:
         """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
-        end = time.monotonic() + self._patience
+        end = time.monotonic() + (self._patience if seconds is None else seconds)
         with self._turn:
             wanted = self._begun + 1  # the upload that runs now may have read the segment before our event
             self._hurry.set()
@@ -98,14 +98,12 @@ class Uploader:
         return True
 
     def ease(self, most: int, seconds: float) -> None:
-        """Wait, bounded, until no more than `most` bytes wait; not at all while the store can't be written."""
-        end = time.monotonic() + seconds
-        with self._turn:
-            while self._pending > most and not self._stuck:
-                self._hurry.set()
-                self._start()
-                if not self._turn.wait(max(end - time.monotonic(), 0)):
-                    return
+        """Wait, bounded, where more than `most` bytes have come since the last upload began.
+
+        Not at all while the store can't be written: waiting would not help.
+        """
+        if self._pending >= most and not self._stuck:
+            self.flush(seconds)
 
     # --- the thread ---------------------------------------------------------------------------------------
 

@@ -45,14 +45,20 @@ class Spool:
             os.replace(temporary, path)
 
     def used(self) -> int:
-        """Bytes that wait in it, as seen at most half a second ago."""
+        """Bytes that wait in it: as seen at most half a second ago, and what this process wrote since."""
         now = time.monotonic()
         if now - self._looked >= _LOOK_AGAIN:
             self._used, self._looked = sum(_sizes(self.folder)), now
         return self._used
 
+    def grew(self, size: int) -> None:
+        """This process has put so much more into it since anybody looked."""
+        self._used += size
+
     def has_room(self) -> bool:
-        """Whether less than the limit waits in it."""
+        """Whether less than the limit waits in it; asked anew where there seems to be none."""
+        if self.used() >= self.limit:
+            self._looked = -_LOOK_AGAIN
         return self.used() < self.limit
 
 

@@ -34,7 +34,7 @@ class Courier(Protocol):
         """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
 
     def ease(self, most: int, seconds: float) -> None:
-        """Wait, bounded, until no more than `most` bytes of this process wait; not at all while the store is down."""
+        """Wait, bounded, for an upload where more than `most` bytes wait for one; not while the store is down."""
 
 
 class SpoolWriter(JournalWriter):
@@ -101,8 +101,10 @@ class SpoolWriter(JournalWriter):
         return file
 
     def _roll(self) -> None:
+        self._spool.grew(self._size)
         quick = time.monotonic() - self._opened < 1.0
-        self._size = min(self._size * 2, _LARGE) if quick else max(self._size // 2, _SMALL)
+        largest = max(_SMALL, min(_LARGE, self._spool.limit // 8))
+        self._size = min(self._size * 2, largest) if quick else max(self._size // 2, _SMALL)
         self._file, self._room = None, self._size
 
     def _admitted(self) -> bool:

@@ -1,0 +1,300 @@
+"""Events for a bucket: spooled by one write, uploaded in the background, within the spool's limit, across forks."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+
+from faulty import FaultProxy
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.errors import ConfigurationError, StoreUnavailableError
+from prefect_trackrecord.journal.reader import SegmentReader
+from prefect_trackrecord.journal.spool import spools
+from prefect_trackrecord.settings import Settings, current
+from prefect_trackrecord.store import StoreConfig, open_store
+from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
+
+NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
+
+
+def event(name, pad=0):
+    return ev.FileTracked(at=NOW, row={"file_path": str(name), "status": "success", "reason": "x" * pad})
+
+
+class Held:
+    """A store in memory that can be told to fail, and counts its writes."""
+
+    def __init__(self) -> None:
+        self.inner = open_store(f"memory://held-{id(self)}")
+        self.down = False
+        self.sizes: list[tuple[str, int]] = []
+        self.url, self.local_root = self.inner.url, None
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+    def replace(self, key, data, etag):
+        if self.down:
+            raise StoreUnavailableError("down")
+        self.sizes.append((key, len(data)))
+        return self.inner.replace(key, data, etag)
+
+
+def archive_of(tmp_path, **env):
+    named = {f"TRACKRECORD_{k.upper()}": str(v) for k, v in {"upload_seconds": 0.02, **env}.items()}
+    settings = Settings.from_env({**named, "TRACKRECORD_SPOOL": str(tmp_path / "spool"), "PREFECT_HOME": str(tmp_path)})
+    return Archive(Held(), settings)
+
+
+def stored(archive, run_id):
+    found = []
+    for entry in archive.store.list(f"journal/{run_id}"):
+        events = SegmentReader(archive.store.get(entry.key).data)
+        found += [e.row["file_path"] for e in events if isinstance(e, ev.FileTracked)]
+    return found
+
+
+def until(what, seconds=10.0):
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def test_events_reach_the_store_while_the_run_goes_on(tmp_path):
+    archive = archive_of(tmp_path)
+    writer = archive.writer("r")
+    for n in range(3):
+        assert writer.append(event(n))
+        until(lambda n=n: len(stored(archive, "r")) == n + 1)
+    assert [key for key, _ in archive.store.sizes] == [f"journal/r/{writer.path.name}"] * 3, "one segment that grows"
+    assert sorted(size for _, size in archive.store.sizes) == [size for _, size in archive.store.sizes]
+
+
+def test_segments_roll_and_leave_the_spool_once_the_store_has_them(tmp_path):
+    archive = archive_of(tmp_path)
+    writer = archive.writer("r")
+    for n in range(3000):
+        assert writer.append(event(n, 100))
+    assert archive.flush()
+    assert sorted(map(int, stored(archive, "r"))) == list(range(3000))
+    segments = archive.store.list("journal/r")
+    assert 2 <= len(segments) <= 10
+    assert max(size for _, size in archive.store.sizes) < 600_000
+    until(lambda: [p.name for p in (archive.spool / "r").iterdir()] == [writer.path.name])
+    assert archive.seal("r", now=NOW).total_files == 3000
+    assert not (archive.spool / "r").exists()
+
+
+def test_threads_that_wait_for_the_store_share_uploads(tmp_path):
+    archive = archive_of(tmp_path, durability="stored", upload_seconds=60)
+    archive.store.inner.put("warm", b"up")
+    writer = archive.writer("r")
+    seen: list[bool] = []
+
+    def work(n):
+        for i in range(20):
+            kept = writer.append(event(f"{n}/{i}"))
+            seen.append(kept and f"{n}/{i}" in stored(archive, "r"))
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert seen == [True] * 160, "what was acknowledged as stored was in the store"
+    assert len(archive.store.sizes) < 160
+
+
+def test_stored_is_refused_while_the_store_is_down_and_the_event_is_kept(tmp_path):
+    archive = archive_of(tmp_path, durability="stored")
+    writer = archive.writer("r")
+    assert writer.append(event("a"))
+    archive.store.down = True
+    assert not writer.append(event("b"))
+    archive.store.down = False
+    assert writer.append(event("c"))
+    run = archive.seal("r", now=NOW)
+    assert run.total_files == 3
+    assert run.events_lost == 0
+    assert any("could not be written for a while: down" in cause for cause in run.tracking_errors)
+
+
+def test_a_spool_at_its_limit_drops_counts_and_tells(tmp_path, caplog):
+    archive = archive_of(tmp_path, spool_limit_mb=0.5)
+    archive.store.down = True
+    writer = archive.writer("r")
+    writer.append(ev.RunStarted(at=NOW, run={"command": "c"}))
+    began = time.monotonic()
+    kept = sum(writer.append(event(n, 1000)) for n in range(2000))
+    assert time.monotonic() - began < 15, "it waits for room, but not for ever"
+    assert 300 < kept < 1000, "half a MiB, and what a segment holds"
+    assert writer.append(ev.RunEnded(at=NOW, status="success")), "a run's own events are kept all the same"
+    assert any("limit of" in record.message for record in caplog.records)
+    archive.store.down = False
+    run = archive.seal("r", now=NOW)
+    assert (run.total_files, run.events_lost) == (kept, 2000 - kept)
+    assert sum(count for cause, count in run.tracking_errors.items() if "events lost" in cause) == 2000 - kept
+
+
+def test_writers_wait_for_a_store_that_is_only_slow(tmp_path):
+    archive = archive_of(tmp_path, spool_limit_mb=1)
+    replace = archive.store.inner.replace
+
+    def slowly(*args):
+        time.sleep(0.05)
+        return replace(*args)
+
+    archive.store.inner.replace = slowly
+    writer = archive.writer("r")
+    assert all(writer.append(event(n, 1000)) for n in range(4000))
+    run = archive.seal("r", now=NOW)
+    assert (run.total_files, run.events_lost) == (4000, 0)
+
+
+def test_two_endpoints_share_no_spool(tmp_path):
+    settings = Settings.from_env({"TRACKRECORD_SPOOL": str(tmp_path)})
+
+    def spool(url, **options):
+        return Archive(StoreConfig(url, options), settings).spool
+
+    s3 = [{}, {"endpoint_url": "http://a:1"}, {"endpoint_url": "http://b:1"}, {"client_kwargs": {"endpoint_url": "c"}}]
+    assert len({spool("s3://b/x", **options) for options in s3}) == 4
+    assert spool("s3://b/x", endpoint_url="http://a:1", key="k", secret="1") == spool(
+        "s3://b/x", endpoint_url="http://a:1/"
+    )
+    named = ["AccountName=one;AccountKey=k", "AccountName=two;AccountKey=k"]
+    pytest.importorskip("adlfs")
+    assert len({spool("abfs://c/x", connection_string=text) for text in named}) == 2
+    assert spool("az://c/x", account_name="one", sas_token="a") == spool("abfs://c/x", account_name="one")
+
+
+def test_a_spool_says_whose_it_is_and_holds_no_credentials(tmp_path):
+    pytest.importorskip("s3fs")
+    settings = Settings.from_env({"TRACKRECORD_SPOOL": str(tmp_path), "TRACKRECORD_STORE_DEADLINE": "0.5"})
+    options = {"key": "my-key", "secret": "my-secret", "endpoint_url": "http://user:pw@127.0.0.1:9/?token=t"}
+    archive = Archive(StoreConfig("s3://b/x", options), settings)
+    assert archive.writer("r").append(event("a"))
+    assert list(spools(tmp_path)) == [("s3://b/x at http://127.0.0.1:9", archive.spool)]
+    text = "".join(p.read_text() for p in tmp_path.rglob("*") if p.is_file())
+    assert not any(word in text for word in ("my-key", "my-secret", "pw", "token"))
+
+
+def test_an_unknown_durability_is_refused(tmp_path):
+    with pytest.raises(ConfigurationError, match="'spool' or 'stored'"):
+        TrackingStorage(base_path=tmp_path, durability="sturdy")
+    assert TrackingStorage(base_path=tmp_path, durability="stored").archive.durability == "stored"
+    assert Settings.from_env({"TRACKRECORD_DURABILITY": "sturdy"}).durability == "spool"
+
+
+# Forks, children made anew, full and read-only disks.
+
+
+def _child(place, options, run_id, name):
+    storage = TrackingStorage(base_path=place, options=options)
+    assert storage.archive.writer(run_id).append(event(name))
+    assert storage.archive.flush()
+    os._exit(0)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_children_upload_their_own_and_their_parent_goes_on(s3_server, bucket, monkeypatch, method):
+    pytest.importorskip("s3fs")
+    monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "30")
+    current.cache_clear()
+    place = f"s3://{bucket}/history"
+    code = f"""
+        import multiprocessing, os, sys
+        sys.path.insert(0, {str(Path(__file__).parent)!r}); sys.path.insert(0, {str(Path(__file__).parent.parent)!r})
+        from test_uploading import _child, event
+        from prefect_trackrecord.tracking import RunTracker, TrackingStorage
+        if __name__ == "__main__":
+            place, options = {place!r}, {s3_server.options!r}
+            storage = TrackingStorage(base_path=place, options=options)
+            with RunTracker("c", storage=storage) as tracker:
+                assert tracker.track_file("parent 1") and storage.archive.flush()
+                make = multiprocessing.get_context({method!r}).Process
+                children = [make(target=_child, args=(place, options, tracker.run_id, "child 1"))]
+                [c.start() for c in children]; [c.join(60) for c in children]
+                assert [c.exitcode for c in children] == [0], [c.exitcode for c in children]
+                if {method!r} == "fork":  # a child that goes on with its parent's own objects
+                    pid = os.fork()
+                    if pid == 0:
+                        ok = False
+                        try:
+                            ok = tracker.track_file("child 2") and storage.archive.flush()
+                        finally:
+                            os._exit(0 if ok else 1)
+                    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+                assert tracker.track_file("parent 2") and storage.archive.flush()
+            print(tracker.run_id)
+    """
+    script = Path(os.environ["TRACKRECORD_SPOOL"]).parent / "main.py"
+    script.write_text(textwrap.dedent(code))
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    storage = TrackingStorage(base_path=place, options=s3_server.options)
+    recover(storage)
+    run = storage.archive.run(done.stdout.strip())
+    names = {row.file_path for row in storage.archive.files(run)}
+    children = {"child 1", "child 2"} if method == "fork" else {"child 1"}
+    assert names == {"parent 1", "parent 2"} | children
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of a quarter of a MiB."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "none", str(folder)]
+    if os.name != "posix" or os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no rights to mount a small file system")  # test_writer has RLIMIT_FSIZE for that
+    yield folder
+    subprocess.run(["mount", "-o", "remount,rw", str(folder)], capture_output=True)
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_no_space_left_for_the_spool(small_disk, s3_server, bucket, monkeypatch):
+    """The store is down and the disk is full: what is kept is kept, what is not is refused, counted and told."""
+    monkeypatch.setenv("TRACKRECORD_SPOOL", str(small_disk / "spool"))
+    monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "2")
+    current.cache_clear()
+    with FaultProxy(s3_server.endpoint).running() as proxy:
+        options = {**s3_server.options, "endpoint_url": proxy.url}
+        storage = TrackingStorage(base_path=f"s3://{bucket}/history", options=options)
+        proxy.fault = "503"
+        tracker = RunTracker("c", storage=storage)
+        tracker.start()
+        kept = [n for n in range(1000) if tracker.track_file(str(n), reason="x" * 1000)]
+        assert 100 < len(kept) < 300
+        proxy.fault = ""
+        run = tracker.complete("success")
+        assert run is not None, "the store is back: the end and the losses go there directly"
+        files = {row.file_path for row in storage.archive.files(run)}
+        assert {str(n) for n in kept} <= files
+        assert run.events_lost >= 1000 - len(files)
+        assert any("no space left" in cause for cause in run.tracking_errors)
+
+
+def test_a_folder_that_becomes_read_only(small_disk, caplog):
+    storage = TrackingStorage(base_path=small_disk / "history")
+    tracker = RunTracker("c", storage=storage)
+    tracker.start()
+    assert tracker.track_file("before")
+    storage.archive.writer(tracker.run_id).close()  # or the open file keeps the remount from happening
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    began = time.monotonic()
+    assert tracker.track_file("during"), "kept in the spool, which is elsewhere"
+    assert tracker.complete() is None
+    assert time.monotonic() - began < 5
+    assert any("read-only file system" in record.message.lower() for record in caplog.records)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    (done,) = recover(storage)
+    assert (done.run.status, done.run.total_files) == ("success", 2)
