@@ -7,10 +7,10 @@ storage driver.
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from prefect_trackrecord._prefect.blocks import TrackRecordStorage as TrackRecordStorage
     from prefect_trackrecord._prefect.delivery_block import TrackRecordDelivery as TrackRecordDelivery
     from prefect_trackrecord._prefect.hooks import hooks as hooks
@@ -91,21 +91,28 @@ _HOMES = {
     "failed_files": "tracking.failed",
 }
 
-try:
-    __version__ = version("prefect-trackrecord")
-except PackageNotFoundError:  # run from a source tree that was never installed
-    __version__ = "0.0.0"
-
 __all__ = sorted([*_HOMES, "__version__"])  # noqa: PLE0605 - the list is made of the homes, so that it can't drift
 
 
 def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
-    if home is None:
+    if name == "__version__":
+        value: Any = _version()
+    elif home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
+    else:
+        value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("prefect-trackrecord")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "0.0.0"
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 
 from prefect_trackrecord.callbacks import CallbackManager, StdOutCallbackHandler
-from prefect_trackrecord.callbacks.stdout import printable
+from prefect_trackrecord.journal.printable import printable
 
 
 def batch_on(out, total, **options):

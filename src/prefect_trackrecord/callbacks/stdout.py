@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent
 from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.tracking.describing import describe
 
 if TYPE_CHECKING:
@@ -141,13 +142,6 @@ class StdOutCallbackHandler(CallbackHandler):
         if progress is not None:
             progress.stop()
             atexit.unregister(self._close_progress)
-
-
-def printable(text: str) -> str:
-    """`text` with everything that could steer a terminal, or that it can't show, written out."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _error(error: BaseException | str) -> str:

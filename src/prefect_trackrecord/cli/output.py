@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from prefect_trackrecord.callbacks.stdout import printable
 from prefect_trackrecord.errors import DamagedDocumentError, TrackRecordError
+from prefect_trackrecord.journal.printable import printable
 
 COLORS = {
     "success": "green",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prefect_trackrecord import settings
-from prefect_trackrecord.callbacks import CommandRun
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.callbacks import CommandRun
 
 
 def storage_of(given: str | None) -> TrackingStorage:
@@ -29,6 +32,8 @@ def tracked(command: str, storage: TrackingStorage, **more: str | None) -> Comma
         storage: the history it works on, where its own run belongs too.
         more: `config_path`, `target_date` and `role` of the run.
     """
+    from prefect_trackrecord.callbacks import CommandRun
+
     track = settings.current().tracking_path is not None
     return CommandRun(command, storage=storage if track else None, **more)  # type: ignore[arg-type]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from prefect_trackrecord.cli.output import dump, how_long, note, say
@@ -10,6 +11,7 @@ from prefect_trackrecord.documents.layout import RECORDS
 
 if TYPE_CHECKING:
     from prefect_trackrecord.record import RecordEntry, RecordHistory
+    from prefect_trackrecord.record.places import Located
 
 MAX_TEXT = 200
 
@@ -24,10 +26,10 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
         record_type: only records of this type.
         as_json: every field, as JSON.
     """
-    from prefect_trackrecord.record import record_history
+    place, runs = runs_with_records(storage, folder)
+    from prefect_trackrecord.record.over_time import histories
 
-    place = folder if folder is not None else _records_of(storage)
-    found = record_history(record_id, place, record_type)
+    found = histories(record_id, runs, record_type)
     if as_json:
         dump([_as_json(one) for one in found])
     else:
@@ -41,10 +43,16 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
     return 0
 
 
-def _records_of(storage: str | None) -> str:
+def runs_with_records(storage: str | None, folder: str | None) -> tuple[str, Iterator[Located]]:
+    """The runs that have records, in a history or below a program's own folder, and what that is called."""
+    from prefect_trackrecord.record.kept import runs_in
+    from prefect_trackrecord.record.over_time import runs_of
+    from prefect_trackrecord.record.places import Place
+
+    if folder is not None:
+        return folder, runs_of(Place.of(folder))
     archive = storage_of(storage).archive
-    root = archive.store.local_root
-    return f"{root if root is not None else archive.store.url}/{RECORDS}"
+    return f"{archive.store.url}/{RECORDS}", runs_in(archive)
 
 
 def _as_json(one: RecordHistory) -> dict[str, Any]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata
@@ -20,9 +17,9 @@ def recover(storage: str | None, as_json: bool) -> int:
     """Recover, say what was done, and return 1 where a run could not be closed."""
     place = storage_of(storage)
     with tracked("recover", place, role="upkeep") as run:
-        with _progress() as progress:
+        with progress("runs") as bar:
             prefect = _Prefect()
-            found = recover_runs(place, ask=prefect.ask, reconcile=prefect.reconcile, progress=progress)
+            found = recover_runs(place, ask=prefect.ask, reconcile=prefect.reconcile, progress=bar)
         errors = [one for one in found if one.error]
         run.tracker.metric("recovered", len(found) - len(errors))
         if errors:
@@ -89,18 +86,3 @@ def _asks() -> tuple[Ask, Reconcile]:
 
     note("asking Prefect what became of its runs...")
     return asker(), reconciler()
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
-    """A bar on standard error where that is a terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-    columns = (TextColumn("runs"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=Console(file=sys.stderr), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -6,8 +6,6 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord import __version__
-
 Storage = Annotated[
     str | None,
     Parameter(
@@ -18,11 +16,20 @@ Storage = Annotated[
 ]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, with every field.")]
 
+
+def _version() -> str:
+    from prefect_trackrecord import __version__
+
+    return f"trackrecord {__version__}"
+
+
 app = App(
     name="trackrecord",
     help="The track record of Prefect flows and other commands: what became of every run, file and email.",
-    version=f"trackrecord {__version__}",
+    version=_version,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,  # `cli.app.run` tells it, and what was begun is undone on the way
     help_epilogue="Example:\n  trackrecord runs list --status failed\n\n"
     "Each command has a help of its own: trackrecord runs list --help",
 )
+app.register_install_completion_command(help="Teach your shell (bash, zsh, fish) to complete commands and options.")

@@ -24,7 +24,7 @@ def load_config(path: str | os.PathLike[str]) -> ReportConfig:
 
     Raises:
         ConfigFileError: it can't be read, or something in it is wrong; names file, key and what to type
-        instead.
+            instead.
     """
     name = os.fspath(path)
     try:

@@ -45,15 +45,23 @@ def is_run(path: Path) -> bool:
     return (path / document.NAME).is_file() or (path / JOURNAL).is_dir()
 
 
+def state_of(located: Located, folder: RunFolder | None = None) -> RunRecords:
+    """The records of a run as they are kept now; reading changes nothing.
+
+    Raises:
+        StoreError: the store can't be read now.
+    """
+    folder = folder or RunFolder(located.path, (located.spool,) if located.spool else ())
+    if located.store is not None:
+        return read_stored(located.store, located.prefix, folder)
+    state = RunRecords()
+    folder.load(state, set_aside=False)
+    return state
+
+
 def stories(located: Located) -> Iterator[RecordEntry]:
     """The records of a run, one after the other."""
-    folder = RunFolder(located.path, (located.spool,) if located.spool else ())
-    if located.store is not None:
-        state = read_stored(located.store, located.prefix, folder)
-    else:
-        state = RunRecords()
-        folder.load(state, set_aside=False)
-    for story in state.stories():
+    for story in state_of(located).stories():
         try:
             yield RecordEntry.model_validate(story)
         except ValidationError:  # somebody else's hand was in the journal

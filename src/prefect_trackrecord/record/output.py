@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from prefect_trackrecord.record import document, images
-from prefect_trackrecord.record.folder import PAGE, RunFolder, replace_file, write_all
+from prefect_trackrecord.record.folder import PAGE, RunFolder
 from prefect_trackrecord.record.page_model import PageData, page_of, render
 from prefect_trackrecord.record.recorder import Recorder
 
@@ -111,14 +111,17 @@ class Output:
         if self._page_version < version:
             self._guarded(self._write_page, PAGE)
 
-    def page(self) -> Iterator[bytes]:
-        """The page as it would be now, part by part."""
+    def parts(self) -> list[bytes]:
+        """The records as they are now."""
         with self.recorder.lock:
             self.recorder.follow()
-            parts = self.recorder.state.parts()
-        return render(self._page_data(parts), self._picture)
+            return self.recorder.state.parts()
 
-    def picture_paths(self) -> Iterator[tuple[str, Path]]:
+    def page(self) -> Iterator[bytes]:
+        """The page as it would be now, part by part."""
+        return render(self._page_data(self.parts()), self._picture)
+
+    def pictures(self) -> Iterator[tuple[str, Path]]:
         """Every picture of the run: its name below the run's folder, and where it lies."""
         seen = set()
         for home in self.folder.homes:
@@ -224,13 +227,3 @@ class Output:
                 self._guarded(lambda: self._write_json(self.recorder.version), document.NAME)
             if page_now:
                 self._guarded(self._write_page, PAGE)
-
-
-def save_page(output: Output, target: Path) -> None:
-    """Write the page, everything inside, to `target`.
-
-    Raises:
-        OSError: it can't be written.
-    """
-    os.makedirs(target.parent, exist_ok=True)
-    replace_file(target, lambda fd: write_all(fd, output.page()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,17 @@ def record_history(
         UsageError: no folder was given, and none is in use.
         StoreError: the store can't be read now.
     """
+    return histories(record_id, runs_of(_place(folder_path)), record_type)
+
+
+def histories(record_id: str, runs: Iterable[Located], record_type: str | None = None) -> list[RecordHistory]:
+    """A record's story across these runs, earliest first.
+
+    Raises:
+        StoreError: the store can't be read now.
+    """
     found = []
-    for located in _runs(_place(folder_path)):
+    for located in runs:
         if not _mentions(located, record_id):
             continue
         link = run_link(current().ui_url, located.run_id)
@@ -79,7 +88,12 @@ def _place(folder_path: str | os.PathLike[str] | None) -> Place:
     return Place(output.folder.path.parent.parent, None)
 
 
-def _runs(place: Place) -> Iterator[Located]:
+def runs_of(place: Place) -> Iterator[Located]:
+    """Every run below a place that has records.
+
+    Raises:
+        StoreError: the store can't be read now.
+    """
     if place.store is not None:
         yield from _stored_runs(place.store)
         return

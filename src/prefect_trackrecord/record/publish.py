@@ -49,7 +49,7 @@ class Publisher:
             StoreError: the store can't be written now; everything stays in the spool.
         """
         self._send_segments(output.folder)
-        for name, path in output.picture_paths():
+        for name, path in output.pictures():
             if name not in self._sent:
                 self.store.put(f"{self.prefix}/{name}", path.read_bytes())
                 self._sent.add(name)

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_trackrecord.journal.context import current_run, inside_flow
-from prefect_trackrecord.record.archive_zip import pack
+from prefect_trackrecord.record.archive_zip import pack, save_page
 from prefect_trackrecord.record.folder import RunFolder
-from prefect_trackrecord.record.output import Output, save_page
+from prefect_trackrecord.record.output import Output
 from prefect_trackrecord.record.places import DEFAULT_PROCESS, DEFAULT_RUN, Located, Place, locate
 from prefect_trackrecord.record.publish import Publisher
 from prefect_trackrecord.record.recorder import Recorder

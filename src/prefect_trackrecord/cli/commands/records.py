@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -41,3 +42,55 @@ def show_record(
     from prefect_trackrecord.cli.records import show_record as work
 
     return work(storage, folder, record_id, type_, json)
+
+
+@records.command(
+    name="report",
+    help_epilogue="Example:\n  trackrecord records report 3f2a81c0 --output invoices.html\n\n"
+    "Of a program that keeps its records in a folder of its own:\n"
+    "  trackrecord records report run_id --folder temp/Records",
+)
+def report_records(
+    run_id: str,
+    /,
+    *,
+    output: Path | None = None,
+    storage: Storage = None,
+    folder: str | None = None,
+    json: Json = False,
+) -> int:
+    """Write the page of a run's records as one file, pictures inside, that opens anywhere.
+
+    Args:
+        run_id: The run's id, or as much of its beginning as tells it from others.
+        output: The file, or a folder for it; here where left out.
+        folder: Instead of a history, the folder or URL that a program gave to configure_records_tracing.
+    """
+    from prefect_trackrecord.cli.record_files import write_report as work
+
+    return work(storage, folder, run_id, output, json)
+
+
+@records.command(
+    name="pack",
+    help_epilogue="Example:\n  trackrecord records pack 3f2a81c0 --output invoices.zip",
+)
+def pack_records(
+    run_id: str,
+    /,
+    *,
+    output: Path | None = None,
+    storage: Storage = None,
+    folder: str | None = None,
+    json: Json = False,
+) -> int:
+    """Pack a run's records into one archive to send around: page, log and pictures.
+
+    Args:
+        run_id: The run's id, or as much of its beginning as tells it from others.
+        output: The file, or a folder for it; here where left out.
+        folder: Instead of a history, the folder or URL that a program gave to configure_records_tracing.
+    """
+    from prefect_trackrecord.cli.record_files import write_archive as work
+
+    return work(storage, folder, run_id, output, json)

@@ -70,3 +70,30 @@ def show_run(
     from prefect_trackrecord.cli.runs import show_run as work
 
     return work(storage, run_id, failed, json)
+
+
+@runs.command(
+    name="open",
+    help_epilogue="Example:\n  trackrecord runs open 3f2a81c0\n\n"
+    "Only say where it is, for a machine without a browser:\n"
+    "  trackrecord runs open 3f2a81c0 --print",
+)
+def open_run(
+    run_id: str,
+    /,
+    *,
+    storage: Storage = None,
+    ui: Annotated[bool, Parameter(negative=())] = False,
+    print_: Annotated[bool, Parameter(name="--print", negative=())] = False,
+    json: Json = False,
+) -> int:
+    """Open a run in the browser: the page of its records, or else the run in Prefect's UI.
+
+    Args:
+        run_id: The run's id, or as much of its beginning as tells it from others.
+        ui: The run in Prefect's UI, also where it has records.
+        print_: Print the address, and open nothing.
+    """
+    from prefect_trackrecord.cli.opening import open_run as work
+
+    return work(storage, run_id, ui, print_, json)

@@ -1,0 +1,44 @@
+"""`trackrecord files ...`: the files of many runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import App, Parameter
+
+from prefect_trackrecord.cli.root import Json, Storage, app
+
+files = App(
+    name="files",
+    help="Read the files of many runs.",
+    help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20",
+)
+app.command(files)
+
+
+@files.command(
+    name="failed",
+    help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20 --command nightly\n\n"
+    "Their paths alone, to work through them again:\n"
+    "  trackrecord files failed --json | jq -r '.[].file_path'",
+)
+def failed_files(
+    *,
+    storage: Storage = None,
+    from_: Annotated[str | None, Parameter(name="--from")] = None,
+    to: str | None = None,
+    command: str | None = None,
+    limit: int = 50,
+    json: Json = False,
+) -> int:
+    """List the files that failed, those of the newest run first; the last seven days where no day is given.
+
+    Args:
+        from_: First day of the runs' start, YYYY-MM-DD in UTC.
+        to: Last day, included.
+        command: Only runs of this command or flow.
+        limit: At most so many; 0 for all.
+    """
+    from prefect_trackrecord.cli.files import failed_files as work
+
+    return work(storage, from_, to, command, limit, json)

@@ -1,0 +1,118 @@
+"""`files failed`, `demo`, shell completion, and what every command has: help with an example, JSON, documentation."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from prefect_trackrecord.tracking import FileProcessingLog, RunMetadata
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_failed_files_of_the_newest_run_first(trackrecord, tracked):
+    old = tracked("old", files=[("a.wav", "failed"), ("b.wav", "success")])
+    new = tracked("new", files=[("c.wav", "failed"), ("d\x1b[31m.wav", "failed")])
+    done = trackrecord("files", "failed")
+    rows = [line.split("\t") for line in done.out.splitlines()]
+    assert rows[0] == ["run", "command", "file", "error", "message"]
+    assert [(row[0], row[2]) for row in rows[1:]] == [(new, "c.wav"), (new, r"d\x1b[31m.wav"), (old, "a.wav")]
+    assert rows[1][3:] == ["ValueError", "too short"]
+    found = json.loads(trackrecord("files", "failed", "--command", "old", "--json").out)
+    assert [(row["file_path"], row["command"]) for row in found] == [("a.wav", "old")]
+
+
+def test_failed_files_are_counted_beyond_the_limit(trackrecord, tracked):
+    tracked(files=[(f"{n}.wav", "failed") for n in range(5)])
+    done = trackrecord("files", "failed", "--limit", 2)
+    assert (len(done.out.splitlines()), "2 of 5 failed files shown" in done.err) == (3, True)
+    assert len(trackrecord("files", "failed", "--limit", 0).out.splitlines()) == 6
+    assert trackrecord("files", "failed", "--limit", -1).code == 2
+
+
+def test_failed_files_of_the_last_week_unless_days_are_given(trackrecord, history):
+    at = datetime.now(timezone.utc) - timedelta(days=9)
+    history.save_run_metadata(RunMetadata(run_id="r", command="x", started_at=at, status="failed", failed_count=1))
+    history.save_file_logs([FileProcessingLog(run_id="r", file_path="a", status="failed")])
+    assert "no failed file in 0 runs" in trackrecord("files", "failed").err
+    assert "a\t" in trackrecord("files", "failed", "--from", str(at.date())).out
+
+
+def test_a_damaged_log_is_told_and_the_others_are_read(trackrecord, tracked, history):
+    run_id = tracked(files=[("a", "failed")])
+    tracked(files=[("b", "failed")])
+    (path,) = (Path(history.url) / "file_logs").rglob(f"{run_id}_files.json")
+    path.write_text("[{")
+    done = trackrecord("files", "failed")
+    assert (done.code, "\tb\t" in done.out, "not read: file_logs/" in done.err) == (1, True, True)
+
+
+def test_the_demo(program, tmp_path):
+    done = program("demo", "--output", "here", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["runs"]) == 2
+    for name in ("history", "report", "mail", "records"):
+        assert Path(found[name]).exists()
+    report = Path(found["report"]).read_text()
+    assert "broken_return.py" in report
+    assert "reader@example.com" in Path(found["mail"]).read_text()
+    assert {path.name for path in tmp_path.iterdir()} <= {"here", "prefect_home"}
+    again = program("demo", "--output", "here")
+    assert (again.returncode, "second run: partial_success" in again.stdout) == (0, True)
+
+
+def test_the_demo_touches_nobodys_files(trackrecord, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("3 years")
+    done = trackrecord("demo", "--output", tmp_path / "mine", storage=False)
+    assert (done.code, [p.name for p in (tmp_path / "mine").iterdir()]) == (2, ["thesis.txt"])
+
+
+def commands():
+    from prefect_trackrecord.cli import app
+    from prefect_trackrecord.cli.root import app as root
+
+    assert app
+
+    def below(names, group):
+        for name in sorted(n for n in group if not n.startswith("-")):
+            inner = group[name]
+            if [n for n in inner if not n.startswith("-")]:
+                yield from below((*names, name), inner)
+            else:
+                yield (*names, name), inner
+
+    return list(below((), root))
+
+
+@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda x: " ".join(x) if isinstance(x, tuple) else "")
+def test_every_command_has_an_example_json_and_a_place_in_the_docs(words, command, trackrecord):
+    text = trackrecord(*words, "--help", storage=False).out
+    name = f"trackrecord {' '.join(words)}"
+    assert f"Example:\n  {name} " in text, "an example of its own, first of all"
+    assert "--json" in text
+    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
+    assert f"\n## {name}\n" in page, "docs/reference/command-line.md: run `make reference`"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_can_be_taught(shell):
+    from prefect_trackrecord.cli import app
+    from prefect_trackrecord.cli.root import app as root
+
+    assert app
+    script = root.generate_completion(prog_name="trackrecord", shell=shell)
+    for word in ("runs", "files", "delivery-report", "dry-run"):
+        assert word in script
+
+
+def test_help_and_version_load_neither_models_nor_stores(program):
+    for word in ("--help", "--version"):
+        done = program(word, python=("-X", "importtime"))
+        loaded = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+        assert "cyclopts" in loaded
+        assert not loaded & {"prefect", "fsspec", "jinja2", "pydantic", "sqlalchemy"}, word
