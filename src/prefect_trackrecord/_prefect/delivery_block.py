@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
 from pydantic import Field, HttpUrl, SecretStr, model_validator
 
-from prefect_trackrecord.delivery import ReportConfig, parse_config
+from prefect_trackrecord.delivery import ReportConfig, load_config, parse_config
 from prefect_trackrecord.errors import ConfigFileError, ConfigurationError
 
 DELIVERY_PREFIX = "trackrecord-delivery/"
@@ -77,6 +78,19 @@ class TrackRecordDelivery(Block):
         if self.storage_options is not None and (options := self.storage_options.get_secret_value()):
             data["storage_options"] = dict(options)
         return parse_config(data, "the block's config")
+
+
+def report_config_of(config: Path | str | Mapping[str, Any]) -> ReportConfig:
+    """A report's configuration as a flow is given it: a YAML file, a block's name, or its keys and values.
+
+    Raises:
+        ConfigurationError: it is not there, or something in it is wrong.
+    """
+    if isinstance(config, Mapping):
+        return parse_config(dict(config), "the parameter config")
+    if str(config).startswith(DELIVERY_PREFIX):
+        return load_report_config(str(config))
+    return load_config(config)
 
 
 def load_report_config(name: str) -> ReportConfig:

@@ -14,11 +14,14 @@ from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from prefect_trackrecord._prefect import events_out
 from prefect_trackrecord._prefect import report_tasks as steps
 from prefect_trackrecord._prefect.context import FlowRunTracker
+from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.report_tasks import Work
 from prefect_trackrecord._prefect.track import track
-from prefect_trackrecord.delivery import ReportConfig, check_address, load_config, parse_config, prepare
+from prefect_trackrecord.delivery import ReportConfig, check_address, prepare
+from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, parts
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import UsageError
@@ -56,7 +59,7 @@ def delivery_report(
     """Report on the runs of a window: make the page, store it, show it as artifacts, mail it once to everybody.
 
     Args:
-        config: The report's configuration: a YAML file, or its keys and values.
+        config: The report's configuration: a YAML file, `trackrecord-delivery/<block name>`, or its keys and values.
         window: Which days, instead of the configured ones.
         date_from: The first day, instead of a window.
         date_to: The last day, included.
@@ -96,7 +99,7 @@ def delivery_report(
     if copies:
         work.delivery.test_copy(made, copies)
     else:
-        _deliver(work, [whole, *routed])
+        _say_delivered(tracker.run_id, work, made, _deliver(work, [whole, *routed]))
     steps.show(work, made, work.stored)
     problems = list(dict.fromkeys(work.delivery.problems))
     for problem in problems:
@@ -106,6 +109,14 @@ def delivery_report(
     )
 
 
+def _say_delivered(run_id: str, work: Work, made: Made, results: Sequence[EmailResult]) -> None:
+    """An event, for automations that wait for the report."""
+    period = made.report.period
+    told = {"verdict": made.report.verdict.sentence, "page": str(steps.place(work.stored) or "")}
+    days = f"{period.start}..{period.end}"
+    events_out.report_delivered(run_id, work.config.slug, days, results, told)
+
+
 def read_config(config: Path | dict[str, Any], window: str | None, *, has_dates: bool) -> ReportConfig:
     """The configuration with the window of this run.
 
@@ -113,7 +124,7 @@ def read_config(config: Path | dict[str, Any], window: str | None, *, has_dates:
         ConfigFileError: it is wrong.
         UsageError: both a window and dates were given.
     """
-    told = parse_config(config, "the parameter config") if isinstance(config, dict) else load_config(config)
+    told = report_config_of(config)
     if window is None:
         return told
     if has_dates:

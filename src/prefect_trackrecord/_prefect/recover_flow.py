@@ -7,6 +7,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
+from prefect_trackrecord._prefect import untold
 from prefect_trackrecord._prefect.asking import asker
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord._prefect.settings import current
@@ -42,6 +43,7 @@ def recover_runs(storage: str | None = None) -> State[list[str]]:
             logger.info("run %s (%s): %s; %s", one.run_id, run.command, run.status.value, run.reason or "its own end")
         else:
             logger.error("run %s could not be closed: %s", one.run_id, one.error)
+    untold.tell(place, [one.run for one in found if one.run is not None])
     current_tracker().metric("recovered", len(closed))
     troubles = len(found) - len(closed)
     message = f"{len(closed)} runs closed in {place.url}"

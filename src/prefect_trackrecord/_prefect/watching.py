@@ -15,8 +15,9 @@ from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
 from prefect_trackrecord._prefect import alerting
+from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.schedules import expecting
-from prefect_trackrecord.delivery import ReportConfig, Told, archive_of, load_config, parse_config, watch
+from prefect_trackrecord.delivery import ReportConfig, Told, archive_of, watch
 from prefect_trackrecord.errors import UsageError
 
 MOST = 300
@@ -113,7 +114,7 @@ def alert(config: ReportConfig, flow_run_id: UUID) -> list[Told]:
 
 
 def _read(config: Config) -> ReportConfig:
-    return parse_config(config, "the parameter config") if isinstance(config, dict) else load_config(config)
+    return report_config_of(config)
 
 
 def _ended(told: list[Told], problem: str | None) -> State[Any]:

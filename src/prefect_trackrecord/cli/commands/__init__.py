@@ -9,6 +9,7 @@ asks for.
 from prefect_trackrecord.cli.commands import delivery_report as delivery_report
 from prefect_trackrecord.cli.commands import demo as demo
 from prefect_trackrecord.cli.commands import files as files
+from prefect_trackrecord.cli.commands import init as init
 from prefect_trackrecord.cli.commands import records as records
 from prefect_trackrecord.cli.commands import recover as recover
 from prefect_trackrecord.cli.commands import retry as retry

@@ -1,0 +1,23 @@
+"""`trackrecord init`: a starter in a project of one's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prefect_trackrecord.cli.root import app
+
+
+@app.command(help_epilogue="Example:\n  trackrecord init --timezone Europe/Berlin")
+def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | None = None) -> int:
+    """Write a starter: prefect.yaml, the delivery report's configuration, an example flow, serve.py.
+
+    Nothing that is there already is overwritten. Says which three commands come next.
+
+    Args:
+        folder: The project's folder.
+        timezone: Whose days and hours the schedules mean.
+        history: Folder or URL of the history; the folder `history` in the project where left out.
+    """
+    from prefect_trackrecord.cli.init import init as work
+
+    return work(folder, timezone, history)
