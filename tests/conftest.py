@@ -25,6 +25,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
     # a shell's background job ignores Ctrl-C, and so would the programs that tests send it to
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+from services import azure_options, gcs_options  # noqa: E402, F401 - fixtures for all rooms
+
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path_factory, monkeypatch):

@@ -56,11 +56,12 @@ class TestS3HandedOver(StoreContract):
         return open_store(store.url, filesystem=self._server.filesystem(), settings=self._settings)
 
 
+@pytest.mark.xdist_group("azure")  # one server for all of them
 class TestAzure(StoreContract):
     """Where adlfs and Azurite are installed."""
 
-    threads = 8
-    rounds = 5
+    threads = 6
+    rounds = 3
 
     @pytest.fixture
     def store(self, azure_options: dict[str, Any], patient: Settings) -> Store:
@@ -81,6 +82,7 @@ class TestAzure(StoreContract):
                 call()
 
 
+@pytest.mark.xdist_group("gcs")
 class TestGcs(StoreContract):
     """Where gcsfs and fake-gcs-server are installed."""
 
