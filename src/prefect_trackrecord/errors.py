@@ -17,6 +17,7 @@ The tree::
     │   └── ConflictError           TR203  compare-and-swap: the document changed meanwhile
     ├── DamagedDocumentError        TR300  a document in the store can't be read; names its key
     ├── RunNotFoundError            TR301  no run with this id in the store
+    ├── PrefectApiError             TR302  Prefect's API does not answer, or refuses
     └── DeliveryError               TR400  a mail could not be handed over
         └── TemplateError           TR401  a template has an error; names file and line
 """
@@ -166,6 +167,15 @@ class RunNotFoundError(TrackRecordError, LookupError):
     """
 
     code = "TR301"
+
+
+class PrefectApiError(TrackRecordError):
+    """Prefect's API does not answer, or refuses.
+
+    Way out: Look whether `PREFECT_API_URL` (and `PREFECT_API_KEY`) are right, and `trackrecord doctor`; then again.
+    """
+
+    code = "TR302"
 
 
 class DeliveryError(TrackRecordError):

@@ -89,7 +89,7 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
     status = _STATUS[kind]
     message = state.get("message")
     return ev.RunEnded(
-        at=_moment(row.get("end_time") or state.get("timestamp")),
+        at=moment(row.get("end_time") or state.get("timestamp")),
         status=status,
         state=state.get("name"),
         error_message=message if status is not None else None,
@@ -106,7 +106,8 @@ def _read(prefect: api.Requests, ids: list[str]) -> dict[str, dict[str, Any]]:
     return {row["id"]: row for row in answer.json()}
 
 
-def _moment(text: Any) -> datetime:
+def moment(text: Any) -> datetime:
+    """A time as the API writes it; now where it is none."""
     if isinstance(text, str):
         try:
             return datetime.fromisoformat(text.replace("Z", "+00:00"))

@@ -93,6 +93,14 @@ class Mailer:
                 session.quit()
             session.close()
 
+    def check(self) -> Outcome | None:
+        """Connect and log in, and send nothing; None where that went well, else what went wrong."""
+        opened = self._session or self._open()
+        if isinstance(opened, Outcome):
+            return opened
+        self._session = opened
+        return None
+
     def send(
         self, message: bytes, sender: str, recipient: str, before_data: Callable[[], None] | None = None
     ) -> Outcome:

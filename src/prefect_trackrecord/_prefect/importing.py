@@ -1,0 +1,235 @@
+"""Brings flow runs that Prefect knows and the history does not into it, so that a team sees its past on the first day.
+
+Runs are read in the order in which they started, a page from the last start on: nothing is read twice or left out when
+runs come or go meanwhile, as happens with offsets.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from httpx import HTTPError
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord._prefect import api
+from prefect_trackrecord._prefect.asking import moment
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.models import FileStatus, RunStatus
+from prefect_trackrecord.documents.run_journal import SAVED
+from prefect_trackrecord.errors import PrefectApiError
+from prefect_trackrecord.journal.plain import mask_text, plain
+from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER
+
+PAGE = 100
+SECONDS = 30.0
+SOURCE = "imported from Prefect"
+_STATUS = {
+    "COMPLETED": None,
+    "FAILED": RunStatus.FAILED.value,
+    "CRASHED": RunStatus.ABORTED.value,
+    "CANCELLED": RunStatus.ABORTED.value,
+}
+
+
+@dataclass
+class Imported:
+    """What an import did, in runs.
+
+    Attributes:
+        found: that Prefect knows of the window and that have ended.
+        added: that are in the history now and were not before.
+        known: that were there already.
+        unfinished: that have not ended, and are left alone.
+        files: task runs that became files.
+    """
+
+    found: int = 0
+    added: int = 0
+    known: int = 0
+    unfinished: int = 0
+    files: int = 0
+
+
+def import_runs(
+    archive: Archive, start: datetime, end: datetime, *, progress: Callable[[int, int], None] | None = None
+) -> Imported:
+    """Import the runs that started in a window. Idempotent; a run that the history has is left as it is.
+
+    Args:
+        archive: the history.
+        start, end: the window, aware; `end` exclusive.
+        progress: called with (runs looked at, runs in all).
+
+    Raises:
+        PrefectApiError: the API does not answer, or refuses.
+        StoreError: the history can't be read or written.
+    """
+    done = Imported()
+    known = _known(archive)
+    names: dict[str, str | None] = {}
+    try:
+        with api.client() as prefect:
+            total = _count(prefect, start, end)
+            for n, row in enumerate(_flow_runs(prefect, start, end), 1):
+                if moment(row["start_time"]) >= end:
+                    continue
+                if row.get("state_type") not in _STATUS:
+                    done.unfinished += 1
+                else:
+                    done.found += 1
+                    if layout.safe_part(row["id"]) in known:
+                        done.known += 1
+                    else:
+                        done.files += _import_one(prefect, archive, row, names)
+                        done.added += 1
+                if progress is not None:
+                    progress(n, max(total, n))
+    except HTTPError as exc:
+        raise PrefectApiError(f"Prefect's API can't be read: {type(exc).__name__}: {exc}") from exc
+    return done
+
+
+def _known(archive: Archive) -> set[str]:
+    """The runs of which there is a document, or events on this host."""
+    documents = {entry.key.rsplit("/", 1)[-1].removesuffix(".json") for entry in archive.store.list(layout.RUNS)}
+    return documents | {spooled.run_id for spooled in archive.spooled()}
+
+
+def _window(start: datetime, end: datetime) -> dict[str, Any]:
+    return {"start_time": {"after_": start.isoformat(), "before_": end.isoformat()}}
+
+
+def _count(prefect: api.Requests, start: datetime, end: datetime) -> int:
+    answer = prefect.request("POST", "/flow_runs/count", json={"flow_runs": _window(start, end)}, timeout=SECONDS)
+    answer.raise_for_status()
+    return int(answer.json())
+
+
+def _flow_runs(prefect: api.Requests, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+    """The flow runs by start, each once: a page begins at the start of the last one of the page before."""
+    seen: set[str] = set()
+    limit = PAGE
+    while True:
+        body = {"flow_runs": _window(start, end), "sort": "START_TIME_ASC", "limit": limit}
+        answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
+        answer.raise_for_status()
+        rows = answer.json()
+        fresh = [row for row in rows if row["id"] not in seen]
+        yield from fresh
+        if len(rows) < limit:
+            return
+        last = moment(rows[-1]["start_time"])
+        at_edge = {row["id"] for row in rows if moment(row["start_time"]) == last}
+        if last == start:  # a whole page that started at one moment: only a larger one goes on
+            limit *= 2
+        seen = (seen if last == start else set()) | at_edge
+        start = last
+
+
+def _import_one(prefect: api.Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:
+    """One run: its events as one segment, then its documents. The same row gives the same segment."""
+    begun = moment(row.get("start_time") or row["created"])
+    tasks = api.read_task_runs(prefect, row["id"], time.monotonic() + SECONDS)
+    deployment = row.get("deployment_id")
+    fields = {
+        "command": _name(prefect, names, "flows", row["flow_id"]),
+        "flow_name": _name(prefect, names, "flows", row["flow_id"]),
+        "flow_id": row["flow_id"],
+        "flow_run_name": row.get("name"),
+        "deployment_id": deployment,
+        "deployment_name": _name(prefect, names, "deployments", deployment) if deployment else None,
+        "tags": row.get("tags") or [],
+        "parameters": plain(row.get("parameters") or {}, max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
+        "run_count": row.get("run_count") or 1,
+    }
+    events: list[ev.Event] = [ev.RunStarted(at=begun, run=fields)]
+    rows = [task for task in tasks if task.get("start_time") or task.get("state_type") != "PENDING"]
+    files = [_file(task) for task in sorted(rows, key=lambda t: (t.get("start_time") or "", t["id"]))]
+    events += files
+    ended = _ended(row)
+    events.append(ended)
+    body = b"".join(ev.encode(event) for event in events)
+    name = f"{SAVED}imported-{hashlib.sha256(body).hexdigest()[:16]}.ndjson"
+    archive.store.put(f"{layout.journal_prefix(row['id'])}/{name}", body)
+    archive.seal(row["id"], now=ended.at)
+    return len(files)
+
+
+def _name(prefect: api.Requests, names: dict[str, str | None], kind: str, identifier: str) -> str | None:
+    """The name of a flow or deployment; None for one that was deleted."""
+    if identifier not in names:
+        answer = prefect.request("GET", f"/{kind}/{identifier}", timeout=SECONDS)
+        if answer.status_code != 404:
+            answer.raise_for_status()
+        names[identifier] = answer.json().get("name") if answer.is_success else None
+    return names[identifier]
+
+
+def _ended(row: Mapping[str, Any]) -> ev.RunEnded:
+    state = row.get("state") or {}
+    status = _STATUS[row["state_type"]]
+    kind, message = _error(state.get("message"))
+    bad = status is not None
+    return ev.RunEnded(
+        at=moment(row.get("end_time") or state.get("timestamp")),
+        status=status,
+        state=row.get("state_name"),
+        error_type=(kind or row.get("state_name")) if status == RunStatus.FAILED.value else None,
+        error_message=message if bad else None,
+        reason=SOURCE,
+        run_count=row.get("run_count") or 1,
+    )
+
+
+def _file(task: Mapping[str, Any]) -> ev.FileTracked:
+    """A task run as a file: its path is the task run's name, as where `track` is given no `file`."""
+    state = task.get("state") or {}
+    row: dict[str, Any] = {
+        "file_path": task.get("name"),
+        "file_type": "task",
+        "task_run_id": task["id"],
+        "task_run_name": task.get("name"),
+        "started_at": task.get("start_time"),
+        "ended_at": task.get("end_time"),
+    }
+    took = task.get("total_run_time")
+    if isinstance(took, int | float):
+        row["processing_time_ms"] = round(took * 1000)
+    name = str(task.get("state_name") or "Unknown")
+    kind, message = _error(state.get("message"))
+    if task.get("state_type") == "COMPLETED" and name not in ("Cached", "Skipped"):
+        row["status"] = FileStatus.SUCCESS.value
+    elif task.get("state_type") == "COMPLETED" or not task.get("start_time"):
+        row.update(status=FileStatus.SKIPPED.value, reason="cached" if name == "Cached" else message or name)
+    else:
+        row.update(status=FileStatus.FAILED.value, error_type=kind or name, error_message=message or f"ended in {name}")
+    at = moment(task.get("end_time") or task.get("start_time") or state.get("timestamp"))
+    item = f"{task.get('task_key')}\0{task.get('name')}"
+    return ev.FileTracked(at=at, row=row, item=item, turn=task.get("flow_run_run_count") or 1)
+
+
+def _error(message: str | None) -> tuple[str | None, str | None]:
+    """Type and message of the exception that a state's message tells of; no type where it tells of none.
+
+    Prefect writes `Flow run encountered an exception: ValueError: no such thing`.
+    """
+    if not message:
+        return None, None
+    text = mask_text(message)
+    _, found, rest = text.partition("encountered an exception")
+    if not found:
+        return None, text[:1_000]
+    rest = rest.lstrip(":. ")
+    kind, colon, tail = rest.partition(":")
+    if colon and kind.isidentifier():
+        return kind, tail.strip()[:1_000]
+    if rest.endswith(")") and "(" in rest and rest.partition("(")[0].isidentifier():  # ValueError('no such thing')
+        kind, _, tail = rest[:-1].partition("(")
+        return kind, tail.strip("'\"")[:1_000]
+    return None, rest[:1_000] or text[:1_000]

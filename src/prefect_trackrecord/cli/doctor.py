@@ -1,0 +1,109 @@
+"""`trackrecord doctor`: tries what flows, recovery and reports rely on; says what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+
+from prefect_trackrecord.cli.checking_storage import check_storage
+from prefect_trackrecord.cli.finding import Finding
+from prefect_trackrecord.cli.output import dump, note, table
+from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.errors import ConfigurationError
+from prefect_trackrecord.settings import variable
+
+_BROKEN = (
+    ("fastapi", (0, 151), "Prefect 3.8's server does not work with it", "pip install 'fastapi<0.151'"),
+    ("sqlalchemy", (2, 1), "Prefect 3.8's scheduler fails with it", "pip install 'sqlalchemy<2.1'"),
+)
+
+
+def doctor(storage: str | None, as_json: bool) -> int:
+    """Run all checks; 1 where something does not work."""
+    found = list(_all(storage))
+    if as_json:
+        dump([asdict(one) for one in found])
+    else:
+        table(("check", "result", "message"), [(f.check, f.result, f.said) for f in found])
+        for one in found:
+            if one.way_out:
+                note(f"{one.check}: {one.way_out}")
+    wrong = sum(one.result == "wrong" for one in found)
+    note(f"{wrong} of {len(found)} checks found something wrong" if wrong else "nothing is wrong")
+    return 1 if wrong else 0
+
+
+def _all(storage: str | None) -> Iterator[Finding]:
+    yield from _versions()
+    try:
+        archive = storage_of(storage).archive
+        store = archive.store
+    except ConfigurationError as exc:
+        yield Finding("storage", "wrong", str(exc), "name a storage that works: --storage, or TRACKING_PATH")
+    else:
+        yield from check_storage(store)
+        yield _spool(archive)
+    yield _prefect()
+    yield _mail()
+
+
+def _versions() -> Iterator[Finding]:
+    shown = [f"python {'.'.join(map(str, sys.version_info[:3]))}"]
+    for name in ("prefect-trackrecord", "prefect", "pydantic", "fsspec"):
+        try:
+            shown.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            shown.append(f"{name} (no version)")
+    yield Finding("versions", "ok", ", ".join(shown))
+    for name, least, what, way_out in _BROKEN:
+        try:
+            has = version(name)
+        except PackageNotFoundError:
+            continue
+        if tuple(int(part) for part in has.split(".")[:2] if part.isdigit()) >= least:
+            yield Finding("versions", "warning", f"{name} {has}: {what}", way_out)
+
+
+def _spool(archive: Archive) -> Finding:
+    waiting = list(archive.spooled())
+    if not waiting:
+        return Finding("spool", "ok", f"nothing waits on this host ({archive.spool})")
+    times = [path.stat().st_mtime for one in waiting for path in one.folder.iterdir() if path.exists()]
+    minutes = (datetime.now(timezone.utc).timestamp() - max(times, default=0.0)) / 60
+    said = f"events of {len(waiting)} runs wait on this host, the newest for {minutes:.0f} minutes ({archive.spool})"
+    return Finding("spool", "warning", said, f"trackrecord recover --storage {archive.store.url}; runs that go on stay")
+
+
+def _prefect() -> Finding:
+    from prefect_trackrecord._prefect.checking import check_api
+
+    url, trouble = check_api()
+    if url is None:
+        said = "none is configured: `recover` judges runs by their processes alone"
+        return Finding("Prefect API", "warning", said, "set PREFECT_API_URL where there is a server")
+    if trouble is not None:
+        return Finding("Prefect API", "wrong", f"{url}: {trouble}", "does the server run? is PREFECT_API_URL right?")
+    return Finding("Prefect API", "ok", url)
+
+
+def _mail() -> Finding:
+    host = variable("TRACKRECORD_SMTP_HOST")
+    if host is None:
+        return Finding("mail server", "ok", "TRACKRECORD_SMTP_HOST is not set; a report's configuration may name one")
+    from prefect_trackrecord.delivery.server import server_from_environment
+    from prefect_trackrecord.delivery.smtp import Mailer
+
+    try:
+        server = server_from_environment()
+    except ConfigurationError as exc:
+        return Finding("mail server", "wrong", str(exc), "mend the variable that it names")
+    assert server is not None
+    with Mailer(server) as mailer:
+        trouble = mailer.check()
+    if trouble is not None:
+        return Finding("mail server", "wrong", trouble.reason, "look at TRACKRECORD_SMTP_HOST and its siblings")
+    return Finding("mail server", "ok", f"{host} lets us in")

@@ -1,0 +1,41 @@
+"""`trackrecord import-runs`: the past that Prefect knows, brought into the history."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import datetime, timezone
+
+from prefect_trackrecord.cli.output import dump, note
+from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.cli.progress import progress
+from prefect_trackrecord.documents.window import bounds
+from prefect_trackrecord.errors import PrefectApiError
+
+
+def import_runs(storage: str | None, first: str, last: str | None, as_json: bool) -> int:
+    """Import a window, and say how many runs that were.
+
+    Raises:
+        DateRangeError: the dates are wrong.
+        PrefectApiError: no API is configured, or it does not answer.
+    """
+    start, end = bounds(first, last)
+    assert start is not None
+    place = storage_of(storage)
+    from prefect_trackrecord._prefect.importing import import_runs as work
+    from prefect_trackrecord._prefect.settings import has_api
+
+    if not has_api():
+        raise PrefectApiError("no Prefect API is configured; set PREFECT_API_URL to that of the server with the runs")
+    with tracked("import-runs", place, role="upkeep") as run:
+        with progress("runs") as tell:
+            done = work(place.archive, start, end or datetime.now(timezone.utc), progress=tell)
+        run.tracker.metric("imported", done.added)
+    if as_json:
+        dump(dataclasses.asdict(done))
+    unfinished = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
+    note(
+        f"{done.added:,} runs with {done.files:,} task runs imported into {place.url}; "
+        f"{done.known:,} were there already{unfinished}"
+    )
+    return 0
