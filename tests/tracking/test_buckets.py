@@ -1,7 +1,8 @@
-"""RunTracker and the seal on S3: through the spool, against other sealers, and with the server gone."""
+"""RunTracker and the seal on S3, Azure and Google: through the spool, against other sealers, across kills and forks."""
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -14,12 +15,42 @@ from prefect_trackrecord.documents.seal import seal
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.tracking import RunStatus, RunTracker, TrackingStorage, recover
 
+_numbers = itertools.count()
+
+
+@pytest.fixture(
+    params=[
+        "s3",
+        pytest.param("azure", marks=pytest.mark.xdist_group("azure")),
+        pytest.param("gcs", marks=pytest.mark.xdist_group("gcs")),
+    ]
+)
+def place(request):
+    """URL and options of a new bucket of each kind."""
+    name = f"runs-{next(_numbers)}"
+    if request.param == "s3":
+        pytest.importorskip("s3fs")
+        server = request.getfixturevalue("s3_server")
+        server.filesystem().call_s3("create_bucket", Bucket=name)
+        return f"s3://{name}/history", server.options
+    options = request.getfixturevalue(f"{request.param}_options")
+    if request.param == "azure":
+        import adlfs
+
+        adlfs.AzureBlobFileSystem(**options, skip_instance_cache=True).mkdir(name)
+        return f"azure://{name}/history", options
+    import gcsfs
+
+    gcsfs.GCSFileSystem(**options, skip_instance_cache=True).mkdir(name)
+    return f"gs://{name}/history", options
+
 
 @pytest.fixture
-def storage(s3_server, bucket, patient, monkeypatch):
+def storage(place, monkeypatch):
     monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "30")
     current.cache_clear()
-    return TrackingStorage(base_path=f"s3://{bucket}/history", options=s3_server.options)
+    url, options = place
+    return TrackingStorage(base_path=url, options=options)
 
 
 def test_a_run(storage):
@@ -70,11 +101,11 @@ def test_sealers_race(storage):
     assert run.total_files == len(archive.files(run)) == 24
 
 
-def test_a_killed_process_is_recovered_from_the_spool(storage, s3_server):
+def test_a_killed_process_is_recovered_from_the_spool(storage, place):
     code = f"""
         import os, signal
         from prefect_trackrecord.tracking import RunTracker, TrackingStorage
-        storage = TrackingStorage(base_path={storage.url!r}, options={s3_server.options!r})
+        storage = TrackingStorage(base_path={place[0]!r}, options={place[1]!r})
         tracker = RunTracker("child", storage=storage)
         tracker.start()
         for n in range(5):
@@ -87,3 +118,28 @@ def test_a_killed_process_is_recovered_from_the_spool(storage, s3_server):
     (done,) = recover(storage)
     assert (done.run_id, done.run.status, done.run.total_files) == (child.stdout.strip(), RunStatus.ABORTED, 5)
     assert list(storage.archive.spooled()) == []
+
+
+def test_a_forked_child_and_its_parent_both_go_on(storage, place):
+    code = f"""
+        import os
+        from prefect_trackrecord.tracking import RunTracker, TrackingStorage
+        storage = TrackingStorage(base_path={place[0]!r}, options={place[1]!r})
+        with RunTracker("c", storage=storage) as tracker:
+            assert tracker.track_file("parent") and storage.archive.flush()
+            pid = os.fork()
+            if pid == 0:
+                ok = False
+                try:
+                    ok = tracker.track_file("child") and storage.archive.flush()
+                finally:
+                    os._exit(0 if ok else 1)
+            assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+            assert tracker.track_file("parent again") and storage.archive.flush()
+        print(tracker.run_id)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    recover(storage)
+    run = storage.archive.run(done.stdout.strip())
+    assert {row.file_path for row in storage.archive.files(run)} == {"parent", "child", "parent again"}
