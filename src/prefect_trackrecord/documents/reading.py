@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from prefect_trackrecord.documents import layout, window
 from prefect_trackrecord.documents.fold import Documents
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.documents.projection import facts
 from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.saving import known_day
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError
@@ -39,6 +40,16 @@ class Reading:
     ) -> window.WindowResult:
         """The runs of a window and the documents that can't be read; see `window.read_window`."""
         return window.read_window(self.store, start, end, command, status)
+
+    def facts(
+        self,
+        start: window.Bound = None,
+        end: window.Bound = None,
+        command: str | None = None,
+        status: str | None = None,
+    ) -> window.WindowResult:
+        """As `runs`, in a fraction of the time and without some fields, for sums and lists; see `projection.facts`."""
+        return window.read_window(self.store, start, end, command, status, parse=facts)
 
     def run(self, run_id: str) -> RunMetadata:
         """One run; of a run whose documents are not made yet what its journal says so far.

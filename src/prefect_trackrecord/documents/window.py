@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
@@ -11,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.index import Found, read_days
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.documents.rows import lenient
 from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
@@ -65,6 +66,8 @@ def read_window(
     end: Bound = None,
     command: str | None = None,
     status: RunStatus | str | None = None,
+    *,
+    parse: Callable[[bytes], RunMetadata] = RunMetadata.model_validate_json,
 ) -> WindowResult:
     """The runs that started in a window, oldest first.
 
@@ -74,6 +77,7 @@ def read_window(
         end: last day or moment, see `bounds`; None for all up to now.
         command: only runs of this command.
         status: only runs that stand so.
+        parse: makes a run of a document; `projection.facts` for runs that nobody but a report sees.
 
     Raises:
         DateRangeError: see `bounds`.
@@ -83,7 +87,7 @@ def read_window(
     first, last = bounds(start, end)
     wanted = RunStatus(status) if status is not None else None
     result = WindowResult()
-    for run in read_runs(store, _keys(store, first, last), result.damaged):
+    for run in read_runs(read_days(store, _prefixes(first, last), _wanted(last)), result.damaged, parse):
         inside = (first is None or run.started_at >= first) and (last is None or run.started_at < last)
         if inside and command in (None, run.command) and wanted in (None, run.status):
             result.runs.append(run)
@@ -91,16 +95,18 @@ def read_window(
     return result
 
 
-def read_runs(store: Store, keys: list[str], damaged: list[DamagedDocumentError]) -> Iterator[RunMetadata]:
-    """The runs at `keys`; a document that can't be read is added to `damaged`."""
-    for key, blob in store.get_many(keys):
-        if blob is None:  # deleted since it was listed
-            continue
-        if isinstance(blob, Exception):
-            damaged.append(DamagedDocumentError(key, str(blob)))
+def read_runs(
+    documents: Iterable[Found],
+    damaged: list[DamagedDocumentError],
+    parse: Callable[[bytes], RunMetadata] = RunMetadata.model_validate_json,
+) -> Iterator[RunMetadata]:
+    """The runs of documents; one that can't be read is added to `damaged`."""
+    for key, data in documents:
+        if isinstance(data, Exception):
+            damaged.append(DamagedDocumentError(key, str(data)))
             continue
         try:
-            yield RunMetadata.model_validate_json(blob.data)
+            yield parse(data)
         except ValidationError as exc:
             damaged.append(DamagedDocumentError(key, first_line(exc)))
 
@@ -132,17 +138,16 @@ def first_line(exc: ValidationError) -> str:
     return f"{place}: {error['msg']}" if place else error["msg"]
 
 
-def _keys(store: Store, first: datetime | None, last: datetime | None) -> list[str]:
-    """The keys of all run documents whose day touches the window."""
+def _wanted(last: datetime | None) -> Callable[[str], bool]:
+    """Whether a key is that of a run which may have begun before `last`."""
+    stop, cut = f"{layout.day_of(last) if last else '9999'}~", len(layout.RUNS) + 1
+    return lambda key: key.endswith(".json") and key[cut:] <= stop
+
+
+def _prefixes(first: datetime | None, last: datetime | None) -> list[str]:
+    """The folders of all days that touch the window; the one above them where it has no beginning."""
     if first is None:
-        entries = store.list(layout.RUNS)
-        end_day = layout.day_of(last) if last else "9999"
-        return [e.key for e in entries if e.key.endswith(".json") and e.key[len(layout.RUNS) + 1 :] <= f"{end_day}~"]
+        return [layout.RUNS]
     today = datetime.now(timezone.utc) + timedelta(days=1)  # a clock may be ahead
-    day, stop = first.astimezone(timezone.utc).date(), (last or today).astimezone(timezone.utc)
-    keys: list[str] = []
-    while day <= stop.date():
-        prefix = f"{layout.RUNS}/{day:%Y/%m/%d}"
-        keys.extend(e.key for e in store.list(prefix) if e.key.endswith(".json"))
-        day += timedelta(days=1)
-    return keys
+    day, stop = first.astimezone(timezone.utc).date(), (last or today).astimezone(timezone.utc).date()
+    return [f"{layout.RUNS}/{day + timedelta(days=n):%Y/%m/%d}" for n in range((stop - day).days + 1)]

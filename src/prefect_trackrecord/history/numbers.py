@@ -124,20 +124,24 @@ class Numbers:
     @classmethod
     def total(cls, runs: Iterable[RunMetadata]) -> Numbers:
         """The sum over `runs`: what adding up the numbers of each gives, without making them one by one."""
-        by_status: Counter[str] = Counter()
+        by_status: Counter[RunStatus] = Counter()
         files: Counter[str] = Counter()
         emails: Counter[str] = Counter()
         errors: Counter[str] = Counter()
         durations = []
         for run in runs:
-            by_status[run.status.value] += 1
-            files.update(file_counts(run).by)
-            emails.update(sent=run.emails_sent, failed=run.emails_failed, skipped=run.emails_skipped)
-            errors.update(run.tracking_errors)
+            by_status[run.status] += 1
+            rolled = run.rollup.files if run.rollup is not None else None
+            for status, count in (rolled or file_counts(run).by).items():
+                files[status] += count
+            if run.emails_sent or run.emails_failed or run.emails_skipped:
+                emails.update(sent=run.emails_sent, failed=run.emails_failed, skipped=run.emails_skipped)
+            if run.tracking_errors:
+                errors.update(run.tracking_errors)
             if (duration := duration_ms(run)) is not None:
                 durations.append(duration)
         return cls(
-            Counts(dict(by_status)),
+            Counts({status.value: count for status, count in by_status.items()}),
             Counts(dict(files)),
             Counts(dict(emails)),
             Durations(tuple(sorted(durations))),

@@ -115,6 +115,11 @@ class FsspecStore:
         """None: it is no folder of this machine."""
         return None
 
+    @property
+    def indexed(self) -> bool:
+        """On the services whose etags are surely new with each new content."""
+        return self._where.protocol in ("s3", "s3a", "abfs", "abfss", "az", "gs", "gcs")
+
     def get(self, key: str) -> Blob | None:
         """The object with the etag of these bytes."""
         check_key(key)

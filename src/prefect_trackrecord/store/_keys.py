@@ -7,6 +7,8 @@ import re
 # What `_check` finds, part for part, in one look: keys are checked a hundred thousand at a time.
 _WRONG = re.compile(r"[\x00-\x1f\x7f\\\ud800-\udfff]|//|(?:^|/)\.|^/|/$|^$")
 
+_START = frozenset(("", "/", "."))
+
 
 def check_key(key: str) -> str:
     """Refuse a key that could leave the store, or that could not be listed again.
@@ -19,7 +21,7 @@ def check_key(key: str) -> str:
     """
     if not isinstance(key, str) or not key:
         raise ValueError(f"not a key: {key!r}; a key is a relative path such as 'run_metadata/2025/01/20/x.json'")
-    if _WRONG.search(key):
+    if not is_plain(key):
         _check(key)
     return key
 
@@ -51,6 +53,8 @@ def _check(key: str) -> None:
 
 def is_plain(key: str) -> bool:
     """Whether `check_key` would let a listed key pass; foreign files in a store need not be so."""
+    if key.isascii() and key.isprintable() and key[:1] not in _START and key[-1:] != "/":
+        return "/." not in key and "//" not in key and "\\" not in key  # an eighth of the expression's time
     return not _WRONG.search(key)
 
 

@@ -76,6 +76,11 @@ class LocalStore:
         """The folder."""
         return Path(self._root)
 
+    @property
+    def indexed(self) -> bool:
+        """No: an index would cost more than it spares."""
+        return False
+
     def get(self, key: str) -> Blob | None:
         """The object with the etag of just these bytes, also while somebody appends to it."""
         path = self._path(key)

@@ -54,6 +54,11 @@ class MemoryStore:
         """None: it is no folder."""
         return None
 
+    @property
+    def indexed(self) -> bool:
+        """No: nothing is faster."""
+        return False
+
     def get(self, key: str) -> Blob | None:
         """The object, or None where there is none."""
         file = self.fs.store.get(self._path(key))

@@ -44,6 +44,10 @@ class Store(Protocol):
     def local_root(self) -> Path | None:
         """The folder on this machine, or None for a store that is no local folder."""
 
+    @property
+    def indexed(self) -> bool:
+        """Whether an index of many documents pays: each read costs a request, and etags can be trusted."""
+
     def get(self, key: str) -> Blob | None:
         """The object, or None where there is none."""
 

@@ -1,0 +1,97 @@
+"""Runs as reports need them: only the fields that sums and lists are made of.
+
+Where msgspec is installed (the extra `fast`) it decodes just these and skips the rest, in a third of the time that the
+model takes; picking them out of a dict, in Python, would take longer than the model. A document that has a field in
+another shape than the package writes it is left to the model, which accepts, mends or refuses it. Asking for a field
+that is left out is an AttributeError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from prefect_trackrecord.documents.models import EmailResult, ErrorGroup, Rollup, RunMetadata, RunStatus
+
+LEFT_OUT = frozenset(
+    (
+        *("parameters", "versions", "attempts", "failed_tasks", "task_counts", "host", "pid"),
+        *("generation", "schema_version", "config_path", "target_date", "run_count"),
+    )
+)
+FIELDS = tuple(name for name in RunMetadata.model_fields if name not in LEFT_OUT)
+
+
+def facts(data: bytes) -> RunMetadata:
+    """The run of a document, at least with the fields in `FIELDS`; to be read only.
+
+    Raises:
+        ValidationError: the document can't be read.
+    """
+    return _quick(data) or RunMetadata.model_validate_json(data)
+
+
+def _quick(data: bytes) -> RunMetadata | None:
+    """By the decoder; None where that is not there, or finds anything odd: the model knows what to do, or to say."""
+    if _decode is None:
+        return None
+    try:
+        run = _decode(data)
+    except Exception:  # noqa: BLE001
+        return None
+    return run if _is_aware(run) else None
+
+
+def _is_aware(run: RunMetadata) -> bool:
+    """Whether its times have a zone; the model gives them one."""
+    if run.started_at.tzinfo is None or (run.completed_at is not None and run.completed_at.tzinfo is None):
+        return False
+    if run.rollup is None or not run.rollup.errors:
+        return True
+    seen = (moment for group in run.rollup.errors for moment in (group.first_seen, group.last_seen))
+    return all(moment is None or moment.tzinfo for moment in seen)
+
+
+def _decoder() -> Callable[[bytes], RunMetadata] | None:
+    """Decodes a document into something with a run's attributes; None where msgspec is not installed."""
+    try:
+        import msgspec
+    except ImportError:
+        return None
+
+    def struct(model: type[BaseModel], names: tuple[str, ...], **kinds: Any) -> Any:
+        fields: list[Any] = []
+        for name in names:
+            field = model.model_fields[name]
+            kind = kinds.get(name, field.annotation)
+            if field.is_required():
+                fields.append((name, kind))
+            elif field.default_factory is not None:
+                fields.append((name, kind, msgspec.field(default_factory=cast("Any", field.default_factory))))
+            else:
+                fields.append((name, kind, field.default))
+        return msgspec.defstruct(model.__name__, fields, namespace={"model_copy": _copy}, kw_only=True, gc=False)
+
+    def _copy(run: Any, *, update: dict[str, Any]) -> Any:
+        return msgspec.structs.replace(run, **update)
+
+    moments = {"first_seen": datetime | None, "last_seen": datetime | None}
+    group = struct(ErrorGroup, tuple(ErrorGroup.model_fields), **moments)
+    rollup = struct(Rollup, ("version", "files", "errors", "errors_cut"), errors=list[group])  # type: ignore[valid-type]
+    email = struct(EmailResult, tuple(name for name in EmailResult.model_fields if name != "at"))
+    run = struct(
+        RunMetadata,
+        FIELDS,
+        started_at=datetime,
+        completed_at=datetime | None,
+        status=RunStatus,
+        rollup=rollup | None,
+        email_results=list[email],  # type: ignore[valid-type]
+    )
+    return cast("Callable[[bytes], RunMetadata]", msgspec.json.Decoder(run).decode)
+
+
+_decode = _decoder()
