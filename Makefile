@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean
+.PHONY: help demo test check format bench constraints clean races
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ format: $(VENV)/.dev ## put the code into its form
 
 bench: $(VENV)/.dev ## measure what tracking costs a flow
 	@$(BIN)/python tests/benchmarks/overhead.py
+
+races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
+	@$(BIN)/python tests/benchmarks/races.py
 
 constraints: ## make constraints.txt anew (needs uv)
 	@head -3 constraints.txt > .constraints.new

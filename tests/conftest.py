@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_threa
     # a shell's background job ignores Ctrl-C, and so would the programs that tests send it to
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-from services import azure_options, gcs_options  # noqa: E402, F401 - fixtures for all rooms
+from services import azure_options, gcs_options, one_write_at_a_time  # noqa: E402, F401 - fixtures for all rooms
 
 
 @pytest.fixture(autouse=True)
@@ -69,15 +69,7 @@ def s3_server() -> Iterator[S3Server]:
     server_module = pytest.importorskip("moto.server")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    app, lock = server._server.app, threading.Lock()
-
-    def one_write_at_a_time(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
-        if environ["REQUEST_METHOD"] != "PUT":
-            return app(environ, start_response)
-        with lock:
-            return list(app(environ, start_response))
-
-    server._server.app = one_write_at_a_time
+    one_write_at_a_time(server)
     host, port = server.get_host_and_port()
     yield S3Server(f"http://{host}:{port}")
     server.stop()

