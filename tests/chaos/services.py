@@ -36,9 +36,10 @@ class Services:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.dask_address = ""
 
-    def start(self, stores: list[str], *, dask: bool) -> None:
-        """Start Prefect's server, and those of the stores and of Dask that are asked for."""
-        self._prefect()
+    def start(self, stores: list[str], *, dask: bool, prefect: bool = True) -> None:
+        """Start the servers of Prefect, of the stores and of Dask that are asked for."""
+        if prefect:
+            self._prefect()
         if "s3" in stores:
             self._s3()
         if "azure" in stores:

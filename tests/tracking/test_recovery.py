@@ -6,13 +6,20 @@ import signal
 import subprocess
 import sys
 import textwrap
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents.run_journal import newest_record
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
+
+T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
+
+
+def outcome(path, second) -> ev.FileTracked:
+    return ev.FileTracked(at=T0 + timedelta(seconds=second), row={"file_path": path, "status": "success"})
 
 
 def run_child(place, body: str) -> subprocess.Popen:
@@ -108,3 +115,73 @@ def test_a_process_that_dies_between_its_end_and_its_seal(tmp_path):
     child.wait()
     (done,) = recover(TrackingStorage(base_path=tmp_path / "s"))
     assert done.run.status == "partial_success", "it had said how it ended"
+
+
+def write(storage, run_id, *events, host="elsewhere", name="w"):
+    """A segment of another host's."""
+    opened = ev.WriterOpened(events[0].at, host, "", 1, 1)
+    body = b"".join(map(ev.encode, (opened, *events)))
+    storage.archive.store.put(f"{layout.journal_prefix(run_id)}/{name}.ndjson", body)
+
+
+def test_nothing_is_read_of_runs_that_are_done(tmp_path, monkeypatch):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    for n in range(5):
+        with RunTracker(f"c{n}", storage=storage) as tracker:
+            tracker.track_file("a")
+    write(storage, "open", ev.RunStarted(at=T0, run={"command": "other", "host": "elsewhere"}))
+    store = storage.archive.store
+    read = []
+    real = RunJournal.fold
+    monkeypatch.setattr(RunJournal, "fold", lambda self, *more: read.append(self.run_id) or real(self, *more))
+    assert recover(storage, now=lambda: T0) == []
+    assert read == ["open"]
+    run = storage.list_runs(command="c0")[0]
+    key = layout.run_key(run.run_id, layout.day_of(run.started_at))
+    store.put(key, store.get(key).data + b" ")  # somebody changed its document
+    read.clear()
+    (done,) = recover(storage, now=lambda: T0)
+    assert done.run_id == run.run_id
+    assert set(read) == {"open", run.run_id}
+
+
+def test_a_long_silence_of_another_host(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    write(storage, "far", ev.RunStarted(at=T0, run={"command": "c", "host": "elsewhere"}), outcome("a", 1))
+    for running in (None, lambda _: "running"):
+        assert recover(storage, ask=running, now=lambda: T0 + timedelta(hours=23)) == []
+    (done,) = recover(storage, now=lambda: T0 + timedelta(hours=25))
+    assert (done.run.status, done.run.success_count) == ("aborted", 1)
+    assert done.run.reason == "recovered: no sign of life for 25 hours from elsewhere"
+    write(storage, "far", outcome("b", 2), ev.RunEnded(at=T0 + timedelta(hours=30)), name="late")
+    (late,) = recover(storage)
+    assert (late.run.status, late.run.success_count, late.run.reason) == ("success", 2, None), "it lived after all"
+
+
+def test_prefect_says_that_it_runs_elsewhere(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    write(storage, "far", ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f", "host": "elsewhere"}))
+    assert recover(storage, ask=lambda _: "running", now=lambda: T0 + timedelta(days=9)) == []
+    assert len(recover(storage, ask=lambda _: None, now=lambda: T0 + timedelta(days=9))) == 1, "nobody knows it"
+
+
+def test_a_file_that_began_and_a_task_that_never_did(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    begun = {"file_path": "a", "task_run_id": "t1", "started_at": T0}
+    waits = {"file_path": "one-x", "task_run_id": "t2", "status": "skipped", "reason": "upstream failed"}
+    write(
+        storage,
+        "r",
+        ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f"}),
+        ev.FileStarted(at=T0, row=begun, item="one\0a"),
+        ev.FileInferred(at=T0, row=waits, item="one\0one-x"),
+    )
+    ended = ev.RunEnded(at=T0 + timedelta(minutes=1), status="aborted", reason="recovered: Crashed")
+    (done,) = recover(storage, ask=lambda _: ended)
+    rows = {row.file_path: row for row in storage.archive.files(done.run)}
+    assert (rows["a"].status.value, rows["a"].error_type) == ("failed", "Crashed")
+    assert (rows["one-x"].status.value, rows["one-x"].reason) == ("skipped", "upstream failed")
+    later = ev.FileTracked(at=T0, row={**begun, "status": "success"}, item="one\0a")
+    write(storage, "r", later, name="late")
+    (done,) = recover(storage)
+    assert (done.run.success_count, done.run.failed_count, done.run.skipped_count) == (1, 0, 1), "its own word counts"
