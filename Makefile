@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean races
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,13 @@ format: $(VENV)/.dev ## put the code into its form
 
 bench: $(VENV)/.dev ## measure what tracking costs a flow
 	@$(BIN)/python tests/benchmarks/overhead.py
+
+chaos: $(VENV)/.dev ## the kill matrix: 60 kills of every kind of process, on a folder, S3 and Azure (needs azurite-blob)
+	@$(BIN)/python tests/chaos/kills.py --kills 60 --seed 1
+
+chaos-full: $(VENV)/.dev ## the kill matrix with 300 kills, and its control, which must lose
+	@$(BIN)/python tests/chaos/kills.py --kills 300 --seed 6 --out docs/kill-matrix.json
+	@$(BIN)/python tests/chaos/kills.py --kills 20 --seed 6 --victims flow,sealer --stores local --sabotage
 
 races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 	@$(BIN)/python tests/benchmarks/races.py
