@@ -160,6 +160,12 @@ def test_the_form_in_the_ui_has_fields_with_kinds_and_words():
     assert all(field["description"] for field in fields.values())
 
 
+@pytest.mark.parametrize("name", ["flows.delivery_report", "watching.watch_flows", "watching.alert_on_run"])
+def test_flows_deploy_from_the_wheels_module_path(name):
+    loaded = load_flow_from_entrypoint(f"prefect_trackrecord._prefect.{name}", use_placeholder_flow=False)
+    assert loaded.name in {"delivery-report", "trackrecord-watch", "alert-on-run"}
+
+
 def test_a_configuration_file_and_a_window(some_runs, config, tmp_path):
     path = tmp_path / "report.yaml"
     path.write_text(yaml.safe_dump(config))
