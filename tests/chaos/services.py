@@ -78,7 +78,7 @@ class Services:
             NO_COLOR="1",
         )
         self._run("prefect", sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui")
-        end = time.monotonic() + 120
+        end = time.monotonic() + 400
         while True:
             try:
                 urllib.request.urlopen(f"{os.environ['PREFECT_API_URL']}/health", timeout=2)
@@ -129,7 +129,7 @@ class Services:
         )
 
     def _listens(self, port: int) -> None:
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while time.monotonic() < end:
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:

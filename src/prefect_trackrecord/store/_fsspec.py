@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,6 +174,22 @@ class FsspecStore:
         """Remove the object; nothing happens where there is none."""
         check_key(key)
         self._call(lambda driver: driver.delete(key))
+
+    def modified(self, key: str) -> datetime | None:
+        """When the service says that an object was written; None where it does not say."""
+        path = f"{self._where.path.rstrip('/')}/{check_key(key)}"
+
+        async def ask(driver: Driver) -> Any:
+            found = await driver.fs._info(path)  # noqa: SLF001 - its public twin blocks the loop
+            return found.get("LastModified") or found.get("last_modified") or found.get("mtime")
+
+        try:
+            at = self._call(ask)
+        except (AttributeError, NotImplementedError):
+            return None
+        if isinstance(at, str):
+            at = datetime.fromisoformat(at.replace("Z", "+00:00"))
+        return at if isinstance(at, datetime) else None
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below `prefix`, sorted by key."""

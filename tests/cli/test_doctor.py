@@ -1,0 +1,71 @@
+"""`trackrecord doctor`: says what is wrong, and what to do; 1 where something does not work."""
+
+import json
+
+from prefect_trackrecord.cli.checking_storage import check_storage
+from prefect_trackrecord.store import open_store
+from prefect_trackrecord.tracking import RunTracker
+
+
+def test_all_is_well(trackrecord, history):
+    done = trackrecord("doctor", "--json")
+    found = {one["check"]: one for one in json.loads(done.out)}
+    names = {"write", "list", "exclusive create", "compare-and-swap", "clock"}
+    assert {n for n in found if n.startswith("storage")} == {f"storage: {n}" for n in names}
+    assert all(one["result"] != "wrong" for one in found.values() if one["check"] != "Prefect API")
+    assert history.archive.store.list("index") == [], "it tidies up"
+
+
+def test_a_storage_that_cannot_be_written(trackrecord, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    done = trackrecord("doctor", "--json", "--storage", str(tmp_path / "file" / "history"), storage=False)
+    assert done.code == 1
+    (one,) = [f for f in json.loads(done.out) if f["check"] == "storage: write"]
+    assert one["result"] == "wrong"
+    assert one["way_out"]
+
+
+def test_events_that_were_left_behind(trackrecord, tmp_path):
+    place = tmp_path / "s"
+    place.write_text("in the way")
+    RunTracker("lost", storage=place).start().track_file("a")
+    place.unlink()
+    done = trackrecord("doctor", "--storage", str(place), storage=False)
+    assert "events of 1 runs wait on this host" in done.out
+    assert f"trackrecord recover --storage {place}" in done.err
+
+
+def test_a_mail_server_that_is_not_there(trackrecord, monkeypatch, unused_tcp_port):
+    monkeypatch.setenv("TRACKRECORD_SMTP_HOST", "127.0.0.1")
+    monkeypatch.setenv("TRACKRECORD_SMTP_PORT", str(unused_tcp_port))
+    done = trackrecord("doctor", "--json")
+    (one,) = [f for f in json.loads(done.out) if f["check"] == "mail server"]
+    assert (done.code, one["result"]) == (1, "wrong")
+
+
+def test_a_storage_that_breaks_its_promises(tmp_path):
+    class LastWriterWins:
+        def __init__(self, real):
+            self._real = real
+
+        def __getattr__(self, name):
+            return getattr(self._real, name)
+
+        def create(self, key, data):
+            return self._real.put(key, data)
+
+        def replace(self, key, data, etag):
+            return self._real.put(key, data)
+
+    found = {one.check: one.result for one in check_storage(LastWriterWins(open_store(str(tmp_path))))}
+    assert found["storage: write"] == "ok"
+    assert found["storage: exclusive create"] == found["storage: compare-and-swap"] == "wrong"
+
+
+def test_a_bucket(s3_server, bucket, patient):
+    from prefect_trackrecord.store import StoreConfig
+
+    store = open_store(StoreConfig(f"s3://{bucket}/history", s3_server.options), settings=patient)
+    found = {one.check: one for one in check_storage(store)}
+    assert {one.result for one in found.values()} == {"ok"}
+    assert found["storage: clock"].said.endswith("s from this host's")

@@ -1,0 +1,82 @@
+"""import-runs: what Prefect knows of the past, brought into the history; twice is once."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+from prefect import flow, task
+
+from prefect_trackrecord._prefect import importing
+from prefect_trackrecord.tracking import RunTracker
+
+pytestmark = pytest.mark.prefect
+
+
+@task
+def read(path):
+    if path == "bad":
+        raise ValueError("can't read it")
+    return path
+
+
+@flow(name="old-days")
+def old_days(paths):
+    futures = read.map(paths)
+    futures.wait()
+    if "bad" in paths:
+        raise KeyError("gone")
+
+
+def test_runs_of_the_past(history, monkeypatch):
+    start = datetime.now(timezone.utc)
+    monkeypatch.setattr(importing, "PAGE", 2)
+    for n in range(5):
+        old_days([f"{n}-a", f"{n}-b"])
+    with pytest.raises(KeyError):
+        old_days(["good", "bad"])
+    end = datetime.now(timezone.utc) + timedelta(seconds=1)
+    seen = []
+    done = importing.import_runs(history.archive, start, end, progress=lambda n, total: seen.append((n, total)))
+    assert (done.found, done.added, done.known, done.unfinished) == (6, 6, 0, 0)
+    assert seen[-1] == (6, 6)
+    runs = history.list_runs(command="old-days")
+    assert [run.status.value for run in runs] == ["success"] * 5 + ["failed"]
+    assert len({run.run_id for run in runs}) == 6
+    bad = runs[-1]
+    assert (bad.error_type, bad.error_message, bad.state, bad.reason) == (
+        "KeyError",
+        "gone",
+        "Failed",
+        importing.SOURCE,
+    )
+    assert bad.parameters == {"paths": ["good", "bad"]}
+    assert start <= bad.started_at <= bad.completed_at <= end
+    again = importing.import_runs(history.archive, start, end)
+    assert (again.found, again.added, again.known) == (6, 0, 6)
+    assert len(history.list_runs()) == 6
+
+
+def test_a_run_that_is_known_is_left_alone(history):
+    with RunTracker("mine", storage=history) as tracker:
+        tracker.track_file("a")
+    done = importing.import_runs(
+        history.archive, datetime(2020, 1, 1, tzinfo=timezone.utc), datetime(2020, 1, 2, tzinfo=timezone.utc)
+    )
+    assert (done.found, done.added) == (0, 0)
+    assert history.archive.run(tracker.run_id).command == "mine"
+
+
+@pytest.mark.parametrize(
+    ("message", "expected"),
+    [
+        ("Flow run encountered an exception: ValueError: no good", ("ValueError", "no good")),
+        ("Task run encountered an exception ValueError: no: good", ("ValueError", "no: good")),
+        ("Flow run encountered an exception. KeyError('gone')", ("KeyError", "gone")),
+        ("2 of 3 files failed", (None, "2 of 3 files failed")),
+        ("https://joe:secret@host is down", (None, "https://joe:********@host is down")),
+        (None, (None, None)),
+    ],
+)
+def test_errors_in_messages(message, expected):
+    assert importing._error(message) == expected
