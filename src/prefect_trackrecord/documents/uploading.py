@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import queue
 import threading
 import time
 import weakref
@@ -27,6 +28,33 @@ _MUCH = 256 << 10
 _IDLE = 30.0
 _AGAIN = 5.0
 _alive: weakref.WeakSet[Uploader] = weakref.WeakSet()
+
+
+class _Bell:
+    """As `threading.Event`, and a signal handler may ring it: an Event's own lock could be held by whom it stopped."""
+
+    def __init__(self) -> None:
+        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.rung = False
+
+    def ring(self) -> None:
+        if not self.rung:
+            self.rung = True
+            self._calls.put(None)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it was rung; one call is answered once."""
+        try:
+            self._calls.get(timeout=seconds)
+        except queue.Empty:
+            return False
+        return True
+
+    def clear(self) -> None:
+        self.rung = False
+        with contextlib.suppress(queue.Empty):
+            while True:
+                self._calls.get_nowait()
 
 
 class Uploader:
@@ -48,7 +76,8 @@ class Uploader:
         """The state of a process in which nothing has been uploaded yet."""
         self._thread: threading.Thread | None = None
         self._turn = threading.Condition()
-        self._wake, self._hurry = threading.Event(), threading.Event()
+        self._wake, self._hurry = _Bell(), _Bell()
+        self._busy = threading.Lock()  # held by the one thread that uploads
         self._jobs: list[Callable[[], object]] = []
         self._sent: dict[Path, tuple[int, str]] = {}
         self._pending = 0
@@ -74,15 +103,15 @@ class Uploader:
     def soon(self, job: Callable[[], object]) -> None:
         """Do something at the store in the background; what it raises as a `StoreError` is let pass."""
         self._jobs.append(job)
-        self._hurry.set()
+        self._hurry.ring()
         self._start()
 
     def nudge(self, size: int) -> None:
         """So many bytes were written to a segment."""
         self._pending += size
-        if self._pending > _MUCH and not self._hurry.is_set():
-            self._hurry.set()
-        if not self._wake.is_set():
+        if self._pending > _MUCH and not self._hurry.rung:
+            self._hurry.ring()
+        if not self._wake.rung:
             self._start()
 
     def flush(self, seconds: float | None = None) -> bool:
@@ -90,7 +119,7 @@ class Uploader:
         end = time.monotonic() + (self._patience if seconds is None else seconds)
         with self._turn:
             wanted = self._begun + 1  # the upload that runs now may have read the segment before our event
-            self._hurry.set()
+            self._hurry.ring()
             self._start()
             while self._done < wanted:
                 if self._failed >= wanted or not self._turn.wait(max(end - time.monotonic(), 0)):
@@ -108,7 +137,7 @@ class Uploader:
     # --- the thread ---------------------------------------------------------------------------------------
 
     def _start(self) -> None:
-        self._wake.set()
+        self._wake.ring()
         if self._thread is not None and self._thread.is_alive():
             return
         self._thread = threading.Thread(target=self._run, name="trackrecord-upload", daemon=True)
@@ -116,15 +145,23 @@ class Uploader:
             self._thread.start()
 
     def _run(self) -> None:
-        while self._wake.wait(_IDLE) or self._writers:
-            if not self._wake.is_set():
-                continue
-            self._hurry.wait(self._pause)
-            self._hurry.clear()
-            self._wake.clear()
-            if not self._upload():
-                self._hurry.wait(_AGAIN)
-                self._wake.set()
+        if not self._busy.acquire(blocking=False):
+            return  # two were started at once
+        try:
+            while self._wake.wait(_IDLE) or self._wake.rung or self._writers:
+                if not self._wake.rung:
+                    continue
+                self._hurry.wait(self._pause)
+                self._hurry.clear()
+                self._wake.clear()
+                if not self._upload():
+                    self._hurry.wait(_AGAIN)
+                    self._wake.ring()
+        finally:
+            self._thread = None
+            self._busy.release()
+            if self._wake.rung:  # rung while it was leaving
+                self._start()
 
     def _upload(self) -> bool:
         with self._turn:
@@ -148,9 +185,9 @@ class Uploader:
         with self._turn:
             self._stuck = trouble is not None
             if trouble is None:
-                self._done = mine
+                self._done = max(self._done, mine)
             else:
-                self._failed = mine
+                self._failed = max(self._failed, mine)
             self._turn.notify_all()
         return trouble is None
 
