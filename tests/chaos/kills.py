@@ -302,7 +302,7 @@ def run(
     services = Services(folder)
     table: dict[tuple[str, str], Counter[str]] = {}
     try:
-        services.start(stores, dask="dask" in victims)
+        services.start(stores, dask="dask" in victims, prefect=victims != ["sealer"])
         logging.getLogger("prefect_trackrecord").setLevel(logging.ERROR)
         matrix = Matrix(folder, services)
         rounds = iter(plan(kills, seed, victims, stores))

@@ -38,6 +38,8 @@ class Services:
 
     def start(self, stores: list[str], *, dask: bool, prefect: bool = True) -> None:
         """Start the servers of Prefect, of the stores and of Dask that are asked for."""
+        os.environ.update(TRACKRECORD_SPOOL=str(self.folder / "spool"), TRACKRECORD_STORE_DEADLINE="15")
+        os.environ["PREFECT_HOME"] = str(self.folder / "prefect")
         if prefect:
             self._prefect()
         if "s3" in stores:
@@ -65,7 +67,6 @@ class Services:
     def _prefect(self) -> None:
         port = free_port()
         os.environ.update(
-            PREFECT_HOME=str(self.folder / "prefect"),
             PREFECT_API_URL=f"http://127.0.0.1:{port}/api",
             PREFECT_SERVER_API_PORT=str(port),
             PREFECT_SERVER_ANALYTICS_ENABLED="false",
@@ -73,8 +74,6 @@ class Services:
             PREFECT_LOGGING_TO_API_ENABLED="false",
             PREFECT_WORKER_QUERY_SECONDS="1",
             PREFECT_CLI_PROMPT="false",
-            TRACKRECORD_SPOOL=str(self.folder / "spool"),
-            TRACKRECORD_STORE_DEADLINE="15",
             NO_COLOR="1",
         )
         self._run("prefect", sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui")
