@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean races chaos chaos-full
+.PHONY: help demo test check format bench bench-full constraints clean races chaos chaos-full
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,11 @@ format: $(VENV)/.dev ## put the code into its form
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## measure what tracking costs a flow
+bench: $(VENV)/.dev ## how fast it is, in small: one table against floors and peers, below three minutes
+	@$(BIN)/python tests/benchmarks/scale.py
+
+bench-full: $(VENV)/.dev ## the same at 100,000 runs and 10,000,000 file rows, into docs/benchmarks.md; what a flow pays
+	@$(BIN)/python tests/benchmarks/scale.py --full --write docs/benchmarks.md
 	@$(BIN)/python tests/benchmarks/overhead.py
 
 chaos: $(VENV)/.dev ## the kill matrix: 60 kills of every kind of process, on a folder, S3 and Azure (needs azurite-blob)

@@ -6,12 +6,14 @@ and imports the module of `cli` that does the work only when it runs: no module 
 asks for.
 """
 
+from prefect_trackrecord.cli.commands import analytics as analytics
 from prefect_trackrecord.cli.commands import delivery_report as delivery_report
 from prefect_trackrecord.cli.commands import demo as demo
 from prefect_trackrecord.cli.commands import doctor as doctor
 from prefect_trackrecord.cli.commands import files as files
 from prefect_trackrecord.cli.commands import import_runs as import_runs
 from prefect_trackrecord.cli.commands import init as init
+from prefect_trackrecord.cli.commands import prune as prune
 from prefect_trackrecord.cli.commands import records as records
 from prefect_trackrecord.cli.commands import recover as recover
 from prefect_trackrecord.cli.commands import retry as retry

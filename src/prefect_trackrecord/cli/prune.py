@@ -1,0 +1,62 @@
+"""`trackrecord prune`: shows what is old; removes it only where asked to."""
+
+from __future__ import annotations
+
+import re
+from datetime import date, timedelta
+
+from prefect_trackrecord.cli.output import dump, note, table, when
+from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
+from prefect_trackrecord.documents.seal import utc_now
+from prefect_trackrecord.errors import DateRangeError
+
+_UNITS = {"d": 1, "w": 7, "y": 365}
+SHOWN = 20
+
+
+def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> int:
+    """Show or remove, and say how much it is."""
+    place = storage_of(storage)
+    before = utc_now().date() - age(older_than)
+    found = list(old_runs(place.archive, before))
+    size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
+    if as_json:
+        rows = [
+            {"run_id": o.run.run_id, "started_at": o.run.started_at, "keys": o.keys, "bytes": o.size} for o in found
+        ]
+        dump({"before": before, "deleted": delete, "runs": rows})
+    elif found:
+        shown = found[:SHOWN]
+        table(
+            ("run", "command", "started", "objects", "bytes"),
+            [(o.run.run_id, o.run.command, when(o.run.started_at), len(o.keys), o.size) for o in shown],
+        )
+        if len(found) > len(shown):
+            note(f"... and {len(found) - len(shown):,} more")
+    if delete:
+        days: set[str] = set()
+        for old in found:
+            remove(place.archive, old)
+            days.add(layout.day_of(old.run.started_at))
+        remove_indexes(place.archive, days)
+    what = f"{len(found):,} runs before {before} ({objects:,} objects, {size / 1e6:,.1f} MB) in {place.url}"
+    if delete:
+        note(f"removed: {what}")
+    else:
+        note(f"would be removed: {what}" + ("; nothing was, add --delete" if found else ""))
+    return 0
+
+
+def age(text: str) -> timedelta:
+    """A length of time from `400d`, `60w` or `2y`; at least one day.
+
+    Raises:
+        DateRangeError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,5})([dwy])", text.strip())
+    days = int(found[1]) * _UNITS[found[2]] if found else 0
+    if not days or days > (date.today() - date(1970, 1, 1)).days:  # noqa: DTZ011 - a bound, to the day or so
+        raise DateRangeError(f"{text!r} is no age; write it as 400d, 60w or 2y")
+    return timedelta(days=days)
