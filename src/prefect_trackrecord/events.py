@@ -270,8 +270,11 @@ def decode(line: bytes) -> Event | None:
     event_type = _TYPES.get(kind) if isinstance(kind, str) else None
     if event_type is None:
         return None
-    known = {k: v for k, v in body.items() if k in _FIELDS[event_type.kind]}
     try:
+        if event_type is FileTracked:  # of these there are millions
+            at = datetime.fromisoformat(body["at"])
+            return FileTracked(at, body["row"], body.get("item"), body.get("turn", 1))
+        known = {k: v for k, v in body.items() if k in _FIELDS[event_type.kind]}
         known["at"] = datetime.fromisoformat(known["at"])
         event: Event = event_type(**known)
     except (KeyError, TypeError, AttributeError) as exc:
