@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
-from httpx import HTTPError, Response
+from httpx import HTTPError, HTTPStatusError, Response
 from prefect.client.orchestration import PrefectClient, get_client
 from prefect.client.schemas import FlowRun
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
@@ -85,6 +85,18 @@ class TaskRuns(NamedTuple):
     elsewhere: bool
 
 
+def answer(prefect: Requests, method: str, path: str, **more: Any) -> Response:
+    """Make a request; an error status is an answer too, where Prefect's own client raises.
+
+    Raises:
+        httpx.HTTPError: there was no answer.
+    """
+    try:
+        return prefect.request(method, path, **more)
+    except HTTPStatusError as exc:
+        return exc.response
+
+
 def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
     """What became of a flow run's task runs.
 
@@ -95,8 +107,7 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
     Raises:
         Exception: the API did not answer.
     """
-    never_ran = any(end.state == NOT_READY for end in run.tasks.values())  # only the API tells which task that was
-    if _has_seen_all(run) and not never_ran:
+    if _has_seen_all(run):
         try:
             return _asked(prefect, run, flow_run, time.monotonic() + QUICK)
         except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
@@ -110,9 +121,9 @@ def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) 
     fields: dict[str, Any] = {}
     if flow_run.deployment_id is not None:
         path = f"/deployments/{flow_run.deployment_id}"
-        answer = prefect.request("GET", path, timeout=max(0.1, deadline - time.monotonic()))
-        if answer.is_success:
-            fields["deployment_name"] = answer.json().get("name")
+        found = answer(prefect, "GET", path, timeout=max(0.1, deadline - time.monotonic()))
+        if found.is_success:  # else it was deleted meanwhile
+            fields["deployment_name"] = found.json().get("name")
     rows = read_task_runs(prefect, run.run_id, deadline)
     while _elsewhere() and _unfinished(rows, run) and time.monotonic() + 0.25 < deadline:
         time.sleep(0.25)
@@ -163,9 +174,9 @@ def read_task_runs(prefect: Requests, run_id: str, deadline: float) -> list[dict
             "limit": PAGE,
             "offset": offset,
         }
-        answer = prefect.request("POST", "/task_runs/filter", json=body, timeout=left)
-        answer.raise_for_status()
-        page = answer.json()
+        page_of = prefect.request("POST", "/task_runs/filter", json=body, timeout=left)
+        page_of.raise_for_status()
+        page = page_of.json()
         offset += len(page)
         rows.update((row["id"], row) for row in page)
         if len(page) < PAGE:

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-from prefect_trackrecord._prefect.api import SECONDS, Requests
+from prefect_trackrecord._prefect.api import SECONDS, Requests, answer
 
 
 def create(
@@ -43,9 +43,9 @@ def create(
     if metadata is not None:
         given["metadata_"] = dict(metadata)
     body = ArtifactCreate(**given).model_dump(mode="json", exclude_unset=True)
-    answer = prefect.request("POST", "/artifacts/", json=body, timeout=SECONDS)
-    answer.raise_for_status()
-    return str(answer.json()["id"])
+    made = prefect.request("POST", "/artifacts/", json=body, timeout=SECONDS)
+    made.raise_for_status()
+    return str(made.json()["id"])
 
 
 def update(
@@ -60,10 +60,10 @@ def update(
     if metadata is not None:
         given["metadata_"] = dict(metadata)
     body = ArtifactUpdate(**given).model_dump(mode="json", exclude_unset=True)
-    answer = prefect.request("PATCH", f"/artifacts/{artifact_id}", json=body, timeout=SECONDS)
-    if answer.status_code == 404:
+    found = answer(prefect, "PATCH", f"/artifacts/{artifact_id}", json=body, timeout=SECONDS)
+    if found.status_code == 404:
         return False
-    answer.raise_for_status()
+    found.raise_for_status()
     return True
 
 
@@ -78,7 +78,7 @@ def find(prefect: Requests, flow_run_id: Any, key: str) -> dict[str, Any] | None
         "sort": "CREATED_DESC",
         "limit": 1,
     }
-    answer = prefect.request("POST", "/artifacts/filter", json=body, timeout=SECONDS)
-    answer.raise_for_status()
-    rows: list[dict[str, Any]] = answer.json()
+    found = prefect.request("POST", "/artifacts/filter", json=body, timeout=SECONDS)
+    found.raise_for_status()
+    rows: list[dict[str, Any]] = found.json()
     return rows[0] if rows else None

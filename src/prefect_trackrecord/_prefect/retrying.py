@@ -83,7 +83,7 @@ def retry(
 
 def _deployment(prefect: api.Requests, name: str) -> dict[str, Any]:
     path = f"/deployments/name/{name}" if "/" in name else f"/deployments/{name}"
-    answer = prefect.request("GET", path, timeout=SECONDS)
+    answer = api.answer(prefect, "GET", path, timeout=SECONDS)
     if answer.status_code in (404, 422):
         raise UsageError(f"Prefect knows no deployment {name}; name another: --deployment FLOW/NAME")
     answer.raise_for_status()
@@ -93,7 +93,7 @@ def _deployment(prefect: api.Requests, name: str) -> dict[str, Any]:
 
 def _parameters(prefect: api.Requests, run: RunMetadata, deployment: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
-    answer = prefect.request("GET", f"/flow_runs/{run.run_id}", timeout=SECONDS)
+    answer = api.answer(prefect, "GET", f"/flow_runs/{run.run_id}", timeout=SECONDS)
     if answer.status_code == 404:  # it was deleted: the deployment's own must do
         return dict(deployment.get("parameters") or {})
     answer.raise_for_status()
@@ -129,7 +129,7 @@ def _refuse_second(prefect: api.Requests, run: RunMetadata) -> None:
         "flow_runs": {"tags": {"all_": [f"{RETRY_TAG}{run.run_id}"]}, "state": {"type": {"not_any_": _OVER}}},
         "limit": 1,
     }
-    answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
+    answer = api.answer(prefect, "POST", "/flow_runs/filter", json=body, timeout=SECONDS)
     answer.raise_for_status()
     for other in answer.json():
         raise UsageError(
@@ -148,7 +148,7 @@ def _start(
     own = [tag for tag in run.tags if not tag.startswith(RETRY_TAG)]
     tags = [*dict.fromkeys([*(deployment.get("tags") or ()), *own]), f"{RETRY_TAG}{run.run_id}"]
     body = {"parameters": given, "tags": tags, "state": {"type": "SCHEDULED", "message": "Retry of what failed"}}
-    answer = prefect.request("POST", f"/deployments/{deployment['id']}/create_flow_run", json=body, timeout=SECONDS)
+    answer = api.answer(prefect, "POST", f"/deployments/{deployment['id']}/create_flow_run", json=body, timeout=SECONDS)
     if answer.is_client_error:
         raise ConfigurationError(f"Prefect refused to start it again: {answer.text[:500]}")
     answer.raise_for_status()

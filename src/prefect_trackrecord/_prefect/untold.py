@@ -89,7 +89,7 @@ def _run(storage: TrackingStorage, run_id: str) -> RunMetadata | None:
 
 
 def _is_known(prefect: api.Requests, run_id: str) -> bool:
-    answer = prefect.request("GET", f"/flow_runs/{run_id}", timeout=api.SECONDS)
+    answer = api.answer(prefect, "GET", f"/flow_runs/{run_id}", timeout=api.SECONDS)
     if answer.status_code == 404:
         return False
     answer.raise_for_status()

@@ -1,0 +1,107 @@
+"""Progress in an artifact: throttled, from whichever process the tasks run in, replaced by the summary at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
+
+from prefect_trackrecord import track
+from prefect_trackrecord._prefect import live, posting, untold
+from prefect_trackrecord._prefect.runs import LiveRun
+
+pytestmark = pytest.mark.prefect
+
+
+@track(file="path")
+@task
+def work(path, seconds):
+    time.sleep(seconds)
+    if "bad" in path:
+        raise ValueError("no good")
+
+
+@track
+@flow
+def nightly(paths, seconds):
+    work.map(paths, seconds).wait()
+
+
+def artifacts_of(state):
+    body = {"flow_runs": {"id": {"any_": [str(state.state_details.flow_run_id)]}}, "sort": "CREATED_DESC"}
+    with get_client(sync_client=True) as client:
+        return {a["key"]: a for a in client.request("POST", "/artifacts/filter", json=body).json()}
+
+
+@pytest.mark.parametrize("runner", [ThreadPoolTaskRunner, ProcessPoolTaskRunner], ids=lambda r: r.__name__)
+def test_progress_is_shown_and_then_the_summary(history, monkeypatch, runner):
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.4")
+    made = []
+    create = posting.create
+    monkeypatch.setattr(posting, "create", lambda *a, **k: made.append(a[2]) or create(*a, **k))
+    paths = [f"file-{n}" for n in range(9)] + ["bad"]
+    state = nightly.with_options(task_runner=runner(max_workers=2))(paths, 0.4, return_state=True)
+    found = artifacts_of(state)
+    key = f"trackrecord-run-{state.state_details.flow_run_id}"
+    assert set(found) == {key, "trackrecord-nightly", "trackrecord-failures-nightly", "trackrecord-file-nightly"}
+    assert found[key]["data"] == found["trackrecord-nightly"]["data"]
+    assert "# ⚠️ partial success" in found[key]["data"]
+    host, *_ = [v for k, v in found[key]["metadata_"].items() if k != live.FINAL]
+    counts = json.loads(host)
+    assert 1 <= counts["success"] <= 9
+    if runner is ThreadPoolTaskRunner:
+        assert made.count(key) == 1  # made once, then changed
+
+
+def test_none_is_shown_where_the_setting_says_so(history, monkeypatch):
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0")
+    state = nightly(["a", "b"], 0.3, return_state=True)
+    assert set(artifacts_of(state)) == {"trackrecord-nightly"}
+
+
+def test_processes_of_a_host_take_turns(tmp_path):
+    note = tmp_path / "live" / "r.json"
+    with live._turn(note, 10.0) as first:
+        assert first == {}
+        with live._turn(note, 10.0) as second:
+            assert second is None
+        first["artifact"] = "x"
+    with live._turn(note, 10.0) as soon:
+        assert soon is None
+    with live._turn(note, 0.0) as later:
+        assert later == {"artifact": "x"}
+
+
+def test_a_tally_reads_only_what_is_new(history):
+    run = LiveRun("run-1", history, None)
+    tally = live.Tally(run)
+    from prefect_trackrecord.tracking import RunTracker
+
+    with RunTracker("counted", storage=history, new_id=lambda: "run-1") as tracker:
+        tracker.track_file("a")
+        tracker.track_file("b", "failed")
+        assert tally.counts() == {"success": 1, "failed": 1}
+        before = dict(tally._offsets)
+        tracker.track_file("b")  # done again
+        assert tally.counts() == {"success": 2}
+        assert tally.last_failed == "b"
+        assert all(tally._offsets[name] > size for name, size in before.items())
+
+
+def test_a_run_that_prefect_could_not_be_told_of_is_told_later(history, monkeypatch):
+    def refuse(*_args, **_more):
+        raise ConnectionRefusedError("nobody there")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(posting, "create", refuse)
+        state = nightly(["a", "bad"], 0.0, return_state=True)
+    assert artifacts_of(state) == {}
+    assert untold.tell(history) == 1
+    assert "# ⚠️ partial success" in artifacts_of(state)["trackrecord-nightly"]["data"]
+    assert untold.tell(history) == 0
+    assert not list(Path(history.archive.settings.spool, "untold").glob("*"))
