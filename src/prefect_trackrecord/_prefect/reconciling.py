@@ -40,13 +40,34 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
     Returns:
         How many files were added.
     """
-    found = [r for r in rows if r.get("task_key") in runs.tracked_tasks]
+    by_id = {str(r["id"]): r for r in rows}
+    by_id.update(_seen_not_to_begin(run, by_id))
+    found = [r for r in by_id.values() if r.get("task_key") in runs.tracked_tasks]
     if not elsewhere:
         found = [r for r in found if r.get("state_type") != "COMPLETED"]
     if not found:
         return 0
     fold = RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold
     return _tell(run.emit, found, fold, now())
+
+
+def _seen_not_to_begin(run: LiveRun, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The task runs that this process has seen not to begin; the API may not have heard of them yet."""
+    found: dict[str, dict[str, Any]] = {}
+    for name, end in dict(run.tasks).items():
+        if end.state == api.NOT_READY:
+            row = rows.get(name, {"id": name, "name": end.name, "task_key": _key_of(end.name)})
+            state = {"state_type": "PENDING", "state_name": end.state, "state": {"message": end.message}}
+            found[name] = {"flow_run_run_count": run.turn, **row, **state}
+    return found
+
+
+def _key_of(task_run_name: str) -> str | None:
+    """The key of the tracked task that Prefect names its runs so."""
+    for key, names in runs.tracked_tasks.items():
+        if any(task_run_name.startswith(f"{name}-") for name in names):
+            return key
+    return None
 
 
 def reconciler() -> Reconcile:
