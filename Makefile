@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench bench-full constraints clean races chaos chaos-full
+.PHONY: help demo test check format bench bench-full constraints clean races chaos chaos-full matrix
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ chaos-full: $(VENV)/.dev ## the kill matrix with 300 kills, and its control, whi
 
 races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 	@$(BIN)/python tests/benchmarks/races.py
+
+matrix: ## the quick tests on every Python from 3.10, and with the oldest Prefect (needs uv)
+	@sh tests/matrix.sh
 
 constraints: ## make constraints.txt anew (needs uv)
 	@head -3 constraints.txt > .constraints.new
