@@ -148,6 +148,8 @@ def _prefixes(first: datetime | None, last: datetime | None) -> list[str]:
     """The folders of all days that touch the window; the one above them where it has no beginning."""
     if first is None:
         return [layout.RUNS]
-    today = datetime.now(timezone.utc) + timedelta(days=1)  # a clock may be ahead
-    day, stop = first.astimezone(timezone.utc).date(), (last or today).astimezone(timezone.utc).date()
+    if last is None:
+        last = datetime.now(timezone.utc) + timedelta(days=1)  # a clock may be ahead
+    stop = (last - timedelta(microseconds=1)).astimezone(timezone.utc).date()
+    day = first.astimezone(timezone.utc).date()
     return [f"{layout.RUNS}/{day + timedelta(days=n):%Y/%m/%d}" for n in range((stop - day).days + 1)]
