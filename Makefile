@@ -5,7 +5,11 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
+<<<<<<< /tmp/w/.ma
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference fuzz lowest audit bench-full
+=======
 .PHONY: help demo test check format bench bench-full constraints clean races chaos chaos-full matrix
+>>>>>>> /tmp/w/.mc
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +37,28 @@ check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+docs: $(VENV)/.docs ## build the site into site/, strict; needs no network
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -f docs/mkdocs/mkdocs.yml
+
+$(VENV)/.docs: $(VENV)/.package
+	@$(PIP) install -c constraints.txt --group docs
+	@touch $@
+
+reference: $(VENV)/.dev ## write the pages that are made of the code
+	@$(BIN)/python docs/mkdocs/make_reference.py
+
+fuzz: $(VENV)/.dev ## hostile input for all that reads, 5,000 times each
+	@TRACKRECORD_FUZZ=5000 $(BIN)/python -m pytest tests/security/test_fuzz.py --timeout 3600
+
+lowest: ## the tests against the oldest versions that are allowed (needs uv)
+	@uv venv -q --allow-existing -p 3.10 .venv-lowest
+	@uv pip install -q -p .venv-lowest --resolution lowest-direct -e '.[email,s3]' --group test
+	@.venv-lowest/bin/python -m pytest -n $(WORKERS) --dist loadgroup
+
+audit: $(VENV)/.dev ## ask the advisory database about what constraints.txt pins (needs network)
+	@$(PIP) install pip-audit
+	@$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
 
 format: $(VENV)/.dev ## put the code into its form
 	@$(BIN)/ruff check --fix .
@@ -66,4 +92,4 @@ constraints: ## make constraints.txt anew (needs uv)
 	@mv .constraints.new constraints.txt && rm .constraints.in
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest site demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -279,4 +279,22 @@ def decode(line: bytes) -> Event | None:
         event: Event = event_type(**known)
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError(f"an event of kind {kind} is not whole: {exc}") from None
+    if not all(type(known.get(name, known)) is dict for name in ("run", "row", "data")) or not _is_whole(kind, known):
+        raise ValueError(f"an event of kind {kind} has a field of the wrong type")
     return event
+
+
+def _is_whole(kind: str, fields: dict[str, Any]) -> bool:
+    """Whether a file's row, or a saved document's value, is what documents can be made of; true of other events."""
+    if kind in ("file", "file.inferred"):
+        return _is_file(fields["row"])
+    document, value = fields.get("document"), fields.get("value")
+    if kind != "saved" or document not in ("run", "files", "emails"):
+        return True
+    if document == "run":
+        return isinstance(value, dict)
+    return isinstance(value, list) and all(isinstance(r, dict) and (document == "emails" or _is_file(r)) for r in value)
+
+
+def _is_file(row: dict[str, Any]) -> bool:
+    return isinstance(row.get("file_path"), str) and row.get("status") in ("success", "failed", "skipped")

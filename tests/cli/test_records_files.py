@@ -143,7 +143,7 @@ def test_ctrl_c_leaves_nothing_half_done(run_with_records, command, place, tmp_p
     monkeypatch.setattr(KeptRecords, "page", interrupted)
     before = sorted(tmp_path.iterdir())
     code, printed = command("records", what, run_id, "--output", "records.out")
-    assert (code, printed.err) == (130, "interrupted\n")
+    assert (code, printed.err) == (130, "error: interrupted\n")
     assert old.read_text() == "the one from yesterday"
     assert sorted(tmp_path.iterdir()) == before
 

@@ -41,7 +41,7 @@ def test_round_trip_of_each_kind(tmp_path):
         ev.EmailTracked(at=NOW, row={"email": "a@b.c"}),
         ev.MetricTracked(at=NOW, name="rows", value=1.5, file="f"),
         ev.TrackingFailed(at=NOW, cause="c", count=2),
-        ev.DocumentSaved(at=NOW, document="files", value=[{"a": 1}]),
+        ev.DocumentSaved(at=NOW, document="files", value=[{"file_path": "a", "status": "success"}]),
         ev.RunEnded(at=NOW, status="failed", error_message="m"),
     ]
     writer = JournalWriter([tmp_path])

@@ -8,7 +8,7 @@ from typing import Any
 from prefect.blocks.core import Block
 from prefect.filesystems import LocalFileSystem, RemoteFileSystem
 from prefect.types import SecretDict
-from pydantic import Field, HttpUrl, field_validator, model_validator
+from pydantic import ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 from prefect_trackrecord._prefect.delivery_block import TrackRecordDelivery
 from prefect_trackrecord._prefect.filesystem_blocks import config_of
@@ -44,6 +44,8 @@ class TrackRecordStorage(Block):
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
     _description = "Where the track record of flow runs is kept: a folder or bucket, with its credentials."
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # or an error would show the credentials
 
     url: str = Field(
         default="",

@@ -45,6 +45,15 @@ _QUERY_SECRET = re.compile(
     r"[^&\s#'\"<>]+",
     re.IGNORECASE,
 )
+_HEADER_SECRET = re.compile(
+    r"(?P<head>\bAuthorization['\"]?\s*[:=]\s*['\"]?(?:Bearer|Basic|Token|Digest)?\s*|\bBearer\s+(?=\S*\d))[\w.~+/=-]{6,}",
+    re.IGNORECASE,
+)
+_PAIR_SECRET = re.compile(
+    r"(?P<head>\b(?:\w*[_-])?(?:password|passwd|pwd|secret|token|(?:api|access|account|secret|shared)[_-]?key)\s?=\s?)"
+    r"(?P<quote>['\"]?)[^\s'\",;&)\]}]{3,}",
+    re.IGNORECASE,
+)
 _SECRET_TYPES = (SecretStr, SecretBytes, Secret)
 
 
@@ -57,11 +66,19 @@ def is_secret_name(name: str) -> bool:
 
 
 def mask_text(text: str) -> str:
-    """`text` with the passwords of URLs in it masked, and their query's tokens, keys and signatures."""
+    """`text` with the secrets masked that can be told by what is around them.
+
+    That is passwords of URLs, tokens, keys and signatures of their queries, what follows `Bearer`, `Basic` and
+    `Authorization:`, and pairs such as `password=...` in a connection string.
+    """
     if "://" in text:
         text = _URL_PASSWORD.sub(rf"\g<head>{MASK}", text)
     if "=" in text and ("?" in text or "&" in text):
         text = _QUERY_SECRET.sub(rf"\g<head>{MASK}", text)
+    if "=" in text:
+        text = _PAIR_SECRET.sub(rf"\g<head>\g<quote>{MASK}", text)
+    if "earer" in text or "uthoriz" in text:
+        text = _HEADER_SECRET.sub(rf"\g<head>{MASK}", text)
     return text
 
 
