@@ -5,11 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-<<<<<<< /tmp/w/.ma
-.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference fuzz lowest audit bench-full
-=======
-.PHONY: help demo test check format bench bench-full constraints clean races chaos chaos-full matrix
->>>>>>> /tmp/w/.mc
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference fuzz lowest audit bench-full matrix
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -92,4 +88,4 @@ constraints: ## make constraints.txt anew (needs uv)
 	@mv .constraints.new constraints.txt && rm .constraints.in
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) .venv-lowest site demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .matrix site demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
