@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference fuzz lowest audit bench-full matrix
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ docs: $(VENV)/.docs ## build the site into site/, strict; needs no network
 $(VENV)/.docs: $(VENV)/.package
 	@$(PIP) install -c constraints.txt --group docs
 	@touch $@
+
+package: $(VENV)/.dev ## build wheel and sdist, and try the wheel alone in a clean environment (needs uv)
+	@TRACKRECORD_PACKAGING=1 $(BIN)/python -m pytest tests/packaging
 
 reference: $(VENV)/.dev ## write the pages that are made of the code
 	@$(BIN)/python docs/mkdocs/make_reference.py

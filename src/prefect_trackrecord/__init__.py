@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from prefect_trackrecord._prefect.alerting import notify_on_failure as notify_on_failure
     from prefect_trackrecord._prefect.blocks import TrackRecordStorage as TrackRecordStorage
     from prefect_trackrecord._prefect.delivery_block import TrackRecordDelivery as TrackRecordDelivery
     from prefect_trackrecord._prefect.hooks import hooks as hooks
-    from prefect_trackrecord._prefect.alerting import notify_on_failure as notify_on_failure
     from prefect_trackrecord._prefect.track import track as track
     from prefect_trackrecord.callbacks import track_command as track_command
     from prefect_trackrecord.delivery import Email as Email

@@ -50,7 +50,7 @@ def history(tmp_path):
 def mail(history, tmp_path):
     config = parse_config(
         {"title": "T\r\nBcc: all@example.com <script>alert(1)</script>", "window": "today", "sender": "r@example.com",
-         "recipients": [{"email": "a@example.com", "name": "A\nBcc: x@example.com"}],
+         "recipients": [{"email": "a@example.com", "name": "A <b>, \"c\""}],
          "attachments": ["page", "csv", "json"], "outbox": str(tmp_path / "outbox")}
     )  # fmt: skip
     run_delivery_report(config, now=NOW, archive=history.archive)
@@ -62,6 +62,12 @@ def test_no_file_lies_outside(history, tmp_path):
     assert {p.name for p in tmp_path.iterdir()} == {"history"}
     for path in (tmp_path / "history").rglob("*"):
         assert re.fullmatch(r"[\w.@+=-]+", path.name), path
+
+
+def test_a_recipient_of_two_lines_is_refused():
+    for evil in ({"email": "a@example.com", "name": "A\nBcc: x@example.com"}, "a@example.com\r\nBcc: x@example.com"):
+        with pytest.raises(ConfigFileError):
+            parse_config({"title": "T", "recipients": [evil]})
 
 
 def test_headers_are_those_that_were_meant(mail):

@@ -1,0 +1,100 @@
+"""The wheel alone in a clean environment, and what it says about itself. The slow part: `make package`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import metadata, requires
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NAMES = ROOT / "tests" / "packaging" / "names.txt"
+slow = pytest.mark.skipif(not os.environ.get("TRACKRECORD_PACKAGING"), reason="TRACKRECORD_PACKAGING is not set")
+MODULES = ("", ".record", ".tracking", ".callbacks", ".delivery", ".testing", ".store")
+
+
+def exported() -> str:
+    lines = []
+    for suffix in MODULES:
+        module = importlib.import_module(f"prefect_trackrecord{suffix}")
+        lines += [f"{module.__name__}.{name}" for name in sorted(module.__all__)]
+    return "\n".join(lines) + "\n"
+
+
+def test_the_exported_names_are_those_that_were_promised():
+    """One that is gone breaks somebody; a new one is a promise. Both are meant, or `names.txt` is not changed."""
+    assert exported() == NAMES.read_text()
+
+
+@pytest.mark.parametrize("suffix", MODULES)
+def test_every_exported_name_is_there(suffix):
+    module = importlib.import_module(f"prefect_trackrecord{suffix}")
+    for name in module.__all__:
+        assert getattr(module, name) is not None, name
+
+
+def test_metadata():
+    about = metadata("prefect-trackrecord")
+    assert about["License-Expression"] == "Apache-2.0"
+    assert about["Requires-Python"] == ">=3.10"
+    assert {"s3", "azure", "gcs", "email"} <= set(about.get_all("Provides-Extra"))
+    core = {re.match(r"[\w-]+", r)[0] for r in requires("prefect-trackrecord") if "extra ==" not in r}
+    assert core == {"prefect", "pydantic", "jinja2", "fsspec"}
+
+
+FLOW = """
+from prefect import flow
+from prefect_trackrecord import current_tracker, track
+
+@track
+@flow
+def nightly():
+    current_tracker().track_file("a.wav")
+
+nightly()
+"""
+
+
+@slow
+@pytest.mark.timeout(900)
+def test_wheel_and_sdist_alone(tmp_path):
+    uv = shutil.which("uv") or pytest.skip("uv builds and installs them")
+    subprocess.run([uv, "build", "-q", "--out-dir", tmp_path / "dist", ROOT], check=True)
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (sdist,) = (tmp_path / "dist").glob("*.tar.gz")
+    inside = zipfile.ZipFile(wheel).namelist()
+    for kind in (".html", ".j2", ".css", ".js", "py.typed", "report.schema.json"):
+        assert any(name.endswith(kind) for name in inside), kind
+    assert not [name for name in inside if not name.startswith(("prefect_trackrecord/", "prefect_trackrecord-"))]
+    with tarfile.open(sdist) as archive:
+        assert any(name.endswith("pyproject.toml") for name in archive.getnames())
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([uv, "venv", "-q", "-p", sys.executable, tmp_path / "venv"], check=True)
+    limits = ["-c", ROOT / "constraints.txt"]
+    subprocess.run([uv, "pip", "install", "-q", "-p", python, *limits, wheel], check=True)
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHONPATH", "PREFECT_", "TRACK"))}
+    env |= {"PREFECT_HOME": str(tmp_path / "home"), "TRACKING_PATH": str(tmp_path / "history"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "240"}  # fmt: skip  # noqa: E501
+
+    def run(*command):
+        return subprocess.run(
+            [str(c) for c in command], check=True, capture_output=True, text=True, env=env, cwd=tmp_path
+        ).stdout
+
+    program = python.with_name("trackrecord")
+    assert "delivery-report" in run(program, "--help")
+    assert run(program, "--version") == "trackrecord 0.1.0\n"
+    run(program, "demo")
+    (tmp_path / "nightly.py").write_text(FLOW)
+    run(python, "nightly.py")
+    assert "nightly" in run(program, "runs", "list")
+    for extra in ("s3", "azure", "gcs", "email"):
+        run(uv, "pip", "install", "-q", "--dry-run", "-p", python, *limits, f"{wheel}[{extra}]")
