@@ -183,20 +183,18 @@ def test_what_is_masked_in_texts(text, kept):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no such rights")
-def test_nothing_is_wider_than_the_umask(tmp_path):
+@pytest.mark.parametrize(("mask", "wider"), [(0o077, 0o077), (0o022, 0o022)], ids=["077", "022"])
+def test_nothing_is_wider_than_the_umask(tmp_path, mask, wider):
     """A private history is one `umask 077` away, and mails in the outbox are private anyway."""
+    from prefect_trackrecord.cli.app import run
 
-    def modes(mask: str, folder: Path):
-        subprocess.run(
-            ["sh", "-c", f"umask {mask}; exec {sys.executable} -m prefect_trackrecord demo --output {folder}"],
-            check=True, capture_output=True,
-        )  # fmt: skip
-        return {p: p.stat().st_mode & 0o777 for p in folder.rglob("*") if "modules" not in p.parts}
-
-    private = modes("077", tmp_path / "private")
-    assert len(private) > 20
-    assert not [p for p, mode in private.items() if mode & 0o077]
-    shared = modes("022", tmp_path / "shared")
-    mails = {p: mode for p, mode in shared.items() if p.suffix == ".eml"}
-    assert set(mails.values()) == {0o600}
-    assert not [p for p, mode in shared.items() if mode & 0o022]
+    before = os.umask(mask)
+    try:
+        assert run(["demo", "--output", str(tmp_path / "demo")]) == 0
+    finally:
+        os.umask(before)
+        tracing.reset()
+    modes = {p: p.stat().st_mode & 0o777 for p in (tmp_path / "demo").rglob("*") if "modules" not in p.parts}
+    assert len(modes) > 20
+    assert not [p for p, mode in modes.items() if mode & wider]
+    assert {mode for p, mode in modes.items() if p.suffix == ".eml"} == {0o600}
