@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import signal
 import subprocess
 import sys
@@ -143,3 +144,11 @@ def test_a_forked_child_and_its_parent_both_go_on(storage, place):
     recover(storage)
     run = storage.archive.run(done.stdout.strip())
     assert {row.file_path for row in storage.archive.files(run)} == {"parent", "child", "parent again"}
+
+
+def test_an_opened_storage_goes_to_another_process(storage):
+    with RunTracker("c", storage=storage) as tracker:
+        tracker.track_file("a")
+    again = pickle.loads(pickle.dumps(storage))
+    assert again.url == storage.url
+    assert [r.run_id for r in again.list_runs()] == [tracker.run_id]

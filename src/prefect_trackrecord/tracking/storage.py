@@ -27,7 +27,7 @@ class TrackingStorage:
         artifact_manager: an fsspec filesystem, or a Prefect filesystem block (RemoteFileSystem, LocalFileSystem);
             the protocol of `base_path` is then dropped and the path taken inside it. None: `base_path` says it all.
         base_path: a local folder, an fsspec URL (`azure://container/path` is an alias of `abfs://`), or a Prefect
-            block, `trackrecord-storage/<name>`.
+            block, `trackrecord-storage/<name>`. Where left out: as for `resolve_storage`.
         options: fsspec's storage options for the URL (credentials).
         durability: what an event has reached when it is acknowledged: `spool` (this host's disk; the default) or
             `stored` (the store itself, which costs an upload each time); `TRACKRECORD_DURABILITY` where left out.
@@ -52,6 +52,7 @@ class TrackingStorage:
         settings: Settings | None = None,
     ) -> None:
         settings = settings or current()
+        self._made_of = (artifact_manager, base_path, dict(options or {}), durability, settings)
         if durability is not None:
             settings = replace(settings, durability=durability_of(durability))
         if artifact_manager is not None:
@@ -59,12 +60,16 @@ class TrackingStorage:
             store = open_store(StoreConfig(path), filesystem=filesystem, settings=settings)
             self.archive = Archive(store, settings)
         else:
-            place = str(base_path or settings.default_path)
+            place = str(base_path or _place_of(settings))
             own = StoreConfig(place, dict(options or {}))
             config = _block_config(place) if place.startswith(BLOCK_PREFIX) else own
             check_url(config.url)
             self.archive = Archive(config, settings, name=place)
         self.damaged: list[DamagedDocumentError] = []
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process, such as a pool's, opens it anew: connections and locks don't travel."""
+        return _made_again, self._made_of
 
     @property
     def url(self) -> str:
@@ -128,6 +133,16 @@ class TrackingStorage:
         return found.runs
 
 
+def _made_again(
+    artifact_manager: Any,
+    base_path: str | Path | None,
+    options: dict[str, Any],
+    durability: str | None,
+    settings: Settings,
+) -> TrackingStorage:
+    return TrackingStorage(artifact_manager, base_path, options=options, durability=durability, settings=settings)
+
+
 def _filesystem_of(manager: Any, base_path: str) -> tuple[Any, str]:
     """The fsspec filesystem behind an artifact manager (None: the local one), and the path in it."""
     path = base_path.split("://", 1)[-1].rstrip("/") if "://" in base_path else base_path
@@ -160,9 +175,14 @@ def resolve_storage(
     if isinstance(storage, TrackingStorage):
         return storage
     if isinstance(storage, StoreConfig):
-        return TrackingStorage(base_path=storage.url, options=storage.options, settings=settings)
-    place = storage or settings.tracking_path or settings.prefect_storage or settings.default_path
-    return TrackingStorage(base_path=place, settings=settings)
+        return TrackingStorage(
+            base_path=storage.url, options=storage.options, durability=storage.durability, settings=settings
+        )
+    return TrackingStorage(base_path=storage or None, settings=settings)
+
+
+def _place_of(settings: Settings) -> str | Path:
+    return settings.tracking_path or settings.prefect_storage or settings.default_path
 
 
 def _block_config(name: str) -> StoreConfig:
