@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from pathlib import Path
 
-from prefect_trackrecord.cli.output import complain, note, say
+from prefect_trackrecord.cli.output import complain, dump, note, say
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.report import zone
 
@@ -23,7 +23,7 @@ OTHER = "prefect.trackrecord.yaml"
 """Where the deployments go in a project that has a `prefect.yaml`."""
 
 
-def init(folder: Path, timezone: str, history: str | None) -> int:
+def init(folder: Path, timezone: str, history: str | None, as_json: bool = False) -> int:
     """Write the starter's files that are not there, and say what to type next.
 
     Raises:
@@ -49,10 +49,17 @@ def init(folder: Path, timezone: str, history: str | None) -> int:
         complain(f"{deployments} could not be written")
         return 1
     file = f" --prefect-file {deployments}" if deployments != "prefect.yaml" else ""
+    commands = [
+        "prefect work-pool create trackrecord --type process",
+        f"prefect --no-prompt deploy --all{file}",
+        "prefect worker start --pool trackrecord",
+    ]
+    if as_json:
+        dump({"folder": str(place), "deployments": deployments, "next": commands})
+        return 0
     note("\nNext, with a Prefect server running (prefect server start):")
-    say("prefect work-pool create trackrecord --type process")
-    say(f"prefect --no-prompt deploy --all{file}")
-    say("prefect worker start --pool trackrecord")
+    for command in commands:
+        say(command)
     note("\nOr, with nothing but this process: python serve.py")
     return 0
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_trackrecord.cli.root import app
+from prefect_trackrecord.cli.root import Json, app
 
 
 @app.command(help_epilogue="Example:\n  trackrecord init --timezone Europe/Berlin")
-def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | None = None) -> int:
+def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | None = None, json: Json = False) -> int:
     """Write a starter: prefect.yaml, the delivery report's configuration, an example flow, serve.py.
 
     Nothing that is there already is overwritten. Says which three commands come next.
@@ -20,4 +20,4 @@ def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | N
     """
     from prefect_trackrecord.cli.init import init as work
 
-    return work(folder, timezone, history)
+    return work(folder, timezone, history, json)
