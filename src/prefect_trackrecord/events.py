@@ -11,7 +11,7 @@ so adding either needs no new version; changing what one means does.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, ClassVar
 
 import orjson
@@ -272,10 +272,12 @@ def decode(line: bytes) -> Event | None:
         return None
     try:
         if event_type is FileTracked:  # of these there are millions
-            at = datetime.fromisoformat(body["at"])
-            return FileTracked(at, body["row"], body.get("item"), body.get("turn", 1))
+            at = _moment(body["at"])
+            if not _is_file(row := body["row"]):
+                raise ValueError("a file's event needs its path and a status")
+            return FileTracked(at, row, body.get("item"), body.get("turn", 1))
         known = {k: v for k, v in body.items() if k in _FIELDS[event_type.kind]}
-        known["at"] = datetime.fromisoformat(known["at"])
+        known["at"] = _moment(known["at"])
         event: Event = event_type(**known)
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError(f"an event of kind {kind} is not whole: {exc}") from None
@@ -284,17 +286,26 @@ def decode(line: bytes) -> Event | None:
     return event
 
 
+def _moment(text: str) -> datetime:
+    at = datetime.fromisoformat(text)
+    return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
+
+
 def _is_whole(kind: str, fields: dict[str, Any]) -> bool:
     """Whether a file's row, or a saved document's value, is what documents can be made of; true of other events."""
-    if kind in ("file", "file.inferred"):
+    if kind == FileInferred.kind:
         return _is_file(fields["row"])
     document, value = fields.get("document"), fields.get("value")
     if kind != "saved" or document not in ("run", "files", "emails"):
         return True
     if document == "run":
         return isinstance(value, dict)
-    return isinstance(value, list) and all(isinstance(r, dict) and (document == "emails" or _is_file(r)) for r in value)
+    return isinstance(value, list) and all(_is_file(r) if document == "files" else isinstance(r, dict) for r in value)
 
 
-def _is_file(row: dict[str, Any]) -> bool:
-    return isinstance(row.get("file_path"), str) and row.get("status") in ("success", "failed", "skipped")
+def _is_file(row: Any) -> bool:
+    return (
+        isinstance(row, dict)
+        and isinstance(row.get("file_path"), str)
+        and row.get("status") in ("success", "failed", "skipped")
+    )

@@ -19,8 +19,10 @@ from prefect_trackrecord.journal.reader import SegmentReader
 from prefect_trackrecord.record import document
 from prefect_trackrecord.store import parse_url
 
-EXAMPLES = int(os.environ.get("TRACKRECORD_FUZZ", "60"))
-fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+EXAMPLES = int(os.environ.get("TRACKRECORD_FUZZ", "0"))
+fuzz = settings(
+    max_examples=EXAMPLES or 60, derandomize=not EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
+)
 
 MOMENT = ev.datetime(2026, 11, 20, tzinfo=ev.datetime.now().astimezone().tzinfo)
 GOOD = b"".join(
@@ -57,7 +59,9 @@ def test_a_journal_is_read_to_its_end(data):
     reader = SegmentReader(data)
     found = list(reader)
     assert reader.size <= len(data)
-    assert len(found) + reader.damaged <= data.count(b"\n") + 1
+    lines = data.count(b"\n")
+    assert len(found) <= lines
+    assert reader.damaged <= lines  # a torn line may hold a whole event, and counts as both
     assert reader.alive in {True, False, None}
 
 
@@ -96,7 +100,7 @@ def store(tmp_path_factory):
 def test_a_document_is_read_or_named(store, data):
     key = "run_metadata/2026/11/20/r.json"
     store.archive.store.put(key, data)
-    runs = store.list_runs("2026-11-20", "2026-11-20")
+    runs = store.list_runs()  # of any day: what is damaged may be the day
     assert len(runs) + len(store.damaged) == 1
     assert all(isinstance(run, RunMetadata) for run in runs)
     assert all(isinstance(e, DamagedDocumentError) and e.key == key for e in store.damaged)
