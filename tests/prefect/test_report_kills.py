@@ -1,6 +1,6 @@
 """The report flow is killed at random moments of its delivery, two runs at a time, and restarted until all is done.
 
-6 kills here; `TRACKRECORD_CHAOS=200` for as many as you like.
+3 kills here; `TRACKRECORD_CHAOS=200` for as many as you like.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from killed_flow import report_once  # noqa: E402
 from servers import Handler, smtp_server  # noqa: E402
 
 pytestmark = pytest.mark.prefect
-KILLS = int(os.environ.get("TRACKRECORD_CHAOS") or 6)
+KILLS = int(os.environ.get("TRACKRECORD_CHAOS") or 3)
 WHO = [f"r{n:02d}@example.com" for n in range(20)]
 
 
