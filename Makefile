@@ -87,7 +87,7 @@ constraints: ## make constraints.txt anew (needs uv)
 	@head -3 constraints.txt > .constraints.new
 	@printf 'prefect==3.8.8\nfastapi<0.151\nsqlalchemy<2.1\n' > .constraints.in
 	@uv pip compile -q --universal -p 3.10 --no-header --no-annotate --no-emit-index-url --no-emit-find-links \
-		--all-extras --group dev -c .constraints.in pyproject.toml >> .constraints.new
+		--all-extras --group dev --group docs -c .constraints.in pyproject.toml >> .constraints.new
 	@mv .constraints.new constraints.txt && rm .constraints.in
 
 clean: ## remove what these commands made
