@@ -28,11 +28,12 @@ demo: $(VENV)/.package ## track a real flow, keep its history, write its report;
 test: $(VENV)/.dev ## run the tests
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 
-check: $(VENV)/.dev ## ruff, mypy --strict, import-linter
+check: $(VENV)/.dev ## ruff, mypy --strict, import-linter, pages made of the code
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/python docs/mkdocs/make_reference.py --check
 
 docs: $(VENV)/.docs ## build the site into site/, strict; needs no network
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -f docs/mkdocs/mkdocs.yml
