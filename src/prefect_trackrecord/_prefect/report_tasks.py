@@ -14,13 +14,13 @@ from typing import Any
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
 from prefect_trackrecord._prefect.artifact import slug
 from prefect_trackrecord._prefect.schedules import expecting
+from prefect_trackrecord._prefect.trying_again import AGAIN, PLAIN
 from prefect_trackrecord.delivery import Collected, Person, Prepared, ReportConfig, Stored
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, narrowed
@@ -29,9 +29,6 @@ from prefect_trackrecord.report import Report
 
 MAX_MARKDOWN = 100_000
 MAX_FAILURES = 200
-_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-_AGAIN: dict[str, Any] = {**_PLAIN, "retries": 2, "retry_delay_seconds": [5, 30]}
-"""For what asks a store or an API, which may be back in a moment."""
 
 
 class Work:
@@ -63,7 +60,7 @@ class Work:
             return max(0.0, server.retry_for - (time.monotonic() - self._began))
 
 
-@task(name="collect runs", **_AGAIN)
+@task(name="collect runs", **AGAIN)
 def collect(work: Work) -> str:
     """Read the runs of the period and of the one before, and ask Prefect which should have come.
 
@@ -77,7 +74,7 @@ def collect(work: Work) -> str:
     return told
 
 
-@task(name="build", task_run_name="build {title}", **_PLAIN)
+@task(name="build", task_run_name="build {title}", **PLAIN)
 def build(work: Work, part: Part, title: str) -> str:  # noqa: ARG001 - the title is for the task run's name
     """Sum the runs up; the verdict."""
     assert work.collected is not None
@@ -87,7 +84,7 @@ def build(work: Work, part: Part, title: str) -> str:  # noqa: ARG001 - the titl
     return report.verdict.sentence
 
 
-@task(name="render", task_run_name="render {title}", **_PLAIN)
+@task(name="render", task_run_name="render {title}", **PLAIN)
 def render(work: Work, part: Part, title: str) -> None:  # noqa: ARG001
     """Write it as mail, text, page and markdown."""
     made = work.made[part.config.slug] = work.delivery.render(part.config, work.reports[part.config.slug])
@@ -95,7 +92,7 @@ def render(work: Work, part: Part, title: str) -> None:  # noqa: ARG001
         get_run_logger().warning(problem)
 
 
-@task(name="store the page", task_run_name="store {title}", **_PLAIN)
+@task(name="store the page", task_run_name="store {title}", **PLAIN)
 def store(work: Work, part: Part, title: str) -> State[Any]:  # noqa: ARG001
     """Put page and text into the store; the mails leave even where that can't be done."""
     stored = work.delivery.store(work.made[part.config.slug])
@@ -106,14 +103,14 @@ def store(work: Work, part: Part, title: str) -> State[Any]:  # noqa: ARG001
     return Completed(message=str(stored.page_path or stored.page_url or stored.page_key), data=stored)
 
 
-@task(name="deliver", task_run_name="deliver to {who}", **_PLAIN)
+@task(name="deliver", task_run_name="deliver to {who}", **PLAIN)
 def deliver(work: Work, part: Part, person: Person, who: str) -> State[Any]:  # noqa: ARG001
     """Mail it to one person, unless the ledger says that this one has it. Its state says what became of the mail."""
     (result,) = work.delivery.send(work.made[part.config.slug], [person], retry_for=work.patience())
     return state_of(result)
 
 
-@task(name="tell", task_run_name="tell {channel}", **_PLAIN)
+@task(name="tell", task_run_name="tell {channel}", **PLAIN)
 def tell(work: Work, part: Part, channel: str) -> State[Any]:
     """Tell it to one channel in short."""
     made, url = work.made[part.config.slug], work.stored.page_url if work.stored else None
@@ -121,7 +118,7 @@ def tell(work: Work, part: Part, channel: str) -> State[Any]:
     return state_of(results[0]) if results else Completed(name="NotDue")
 
 
-@task(name="show", **_AGAIN)
+@task(name="show", **AGAIN)
 def show(work: Work, made: Made, stored: Stored | None) -> None:
     """Leave the report as artifacts: the summary, the failures, and a link to the page."""
     report, name = made.report, work.config.slug
@@ -141,7 +138,7 @@ def show(work: Work, made: Made, stored: Stored | None) -> None:
         )
 
 
-@task(name="show what would be sent", **_PLAIN)
+@task(name="show what would be sent", **PLAIN)
 def show_dry(work: Work, made: Made, results: Sequence[EmailResult]) -> None:
     """Leave the report, and who would get it, as artifacts with names of their own."""
     key = slug("delivery-report-dry-run", work.config.slug)

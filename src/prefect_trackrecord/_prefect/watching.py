@@ -8,7 +8,6 @@ from typing import Any
 from uuid import UUID
 
 from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
@@ -17,13 +16,12 @@ from prefect.states import Completed, Failed
 from prefect_trackrecord._prefect import alerting
 from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.schedules import expecting
+from prefect_trackrecord._prefect.trying_again import AGAIN
 from prefect_trackrecord.delivery import ReportConfig, Told, archive_of, watch
 from prefect_trackrecord.errors import UsageError
 
 MOST = 300
 """So many moments of a deployment's schedule are looked at, the newest."""
-_PLAIN: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False}
-_AGAIN: dict[str, Any] = {**_PLAIN, "retries": 2, "retry_delay_seconds": [5, 30]}
 
 Config = Path | dict[str, Any]
 
@@ -80,7 +78,7 @@ class _Given:
         self.times = times
 
 
-@task(name="ask Prefect for schedules", **_AGAIN)
+@task(name="ask Prefect for schedules", **AGAIN)
 def ask_schedules(config: ReportConfig, now: datetime, look_back: timedelta) -> _Given:
     """Which runs should have begun."""
     archive = archive_of(config)
@@ -89,7 +87,7 @@ def ask_schedules(config: ReportConfig, now: datetime, look_back: timedelta) -> 
     return _Given({flow: list(times) for flow, times in expect(runs, now - look_back, now).items()})
 
 
-@task(name="look for incidents and tell them", **_AGAIN)
+@task(name="look for incidents and tell them", **AGAIN)
 def look(config: ReportConfig, now: datetime, look_back: timedelta, expected: _Given) -> list[Told]:
     """Hold the history against schedules and paces, and tell what has not been told."""
     told = watch(archive_of(config), config, now=now, expected=expected.times, look_back=look_back)
@@ -97,7 +95,7 @@ def look(config: ReportConfig, now: datetime, look_back: timedelta, expected: _G
     return told
 
 
-@task(name="tell of the run", **_AGAIN)
+@task(name="tell of the run", **AGAIN)
 def alert(config: ReportConfig, flow_run_id: UUID) -> list[Told]:
     """Read the run, from its track record or else from Prefect, and tell of it."""
     archive = archive_of(config)
