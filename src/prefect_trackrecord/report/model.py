@@ -184,7 +184,7 @@ class Report(Frozen):
         metrics: of runs, and figures with a threshold; those that broke one first.
         records: records that the window's runs worked on, by status; `stuck` are those that wait for too long.
         records_whole: False where they were too many to read.
-        reports_left_out: delivery reports' own runs in the window, which no figure counts.
+        reports_left_out: runs of reports, alerts and upkeep in the window, which no figure counts.
         compared_whole: False where the comparison of files was cut short.
         problems: what went wrong with the report itself, such as an own template with an error.
     """
