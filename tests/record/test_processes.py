@@ -213,6 +213,39 @@ def test_a_forked_child_writes_a_journal_of_its_own(folder, log):
     assert len(list((folder / "process_name/run_id/journal").glob("*.ndjson"))) == 6
 
 
+FORKED_MEANWHILE = (
+    HEAD
+    + """
+thread = threading.Thread(target=dump_records)
+Shared(id="1")
+thread.start()
+children = []
+for n in range(12):
+    import time
+    time.sleep(0.02)
+    if not (pid := os.fork()):
+        Shared(id=f"child {n}")
+        save_records_to_html(f"{sys.argv[1]}/{n}.html")
+        os._exit(0)
+    children.append(pid)
+thread.join()
+sys.exit(max(os.waitpid(pid, 0)[1] for pid in children))
+"""
+)
+
+
+@needs_fork
+def test_a_fork_while_the_first_page_is_made_stops_no_child(folder, tmp_path):
+    """The parent's thread is importing what makes pages; what a child inherits of that would never be whole."""
+    with open(tmp_path / "said", "wb") as said:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", FORKED_MEANWHILE, str(folder)],
+            stdout=said, stderr=said, timeout=60, check=False, start_new_session=True,
+        )  # fmt: skip
+    assert done.returncode == 0, (tmp_path / "said").read_text()
+    assert all("child" in (folder / f"{n}.html").read_text() for n in range(12))
+
+
 def _in_a_child(record, folder):
     if folder is not None:
         configure_records_tracing(folder)

@@ -11,6 +11,7 @@ import functools
 import gzip
 import hashlib
 import itertools
+import os
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,13 @@ LABELS = {
     "success": "Done",
 }
 _SCRIPTS = ("base", "theme", "detail", "list", "search", "export", "input")
+
+
+def prepare() -> None:
+    """Import and compile now what pages are made with, once; else the first page does so part by part."""
+    _script()
+    _asset("records.css")
+    _environment()
 
 
 def render_records_page(

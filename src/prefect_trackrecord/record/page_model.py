@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +14,10 @@ from uuid import UUID
 import orjson
 
 from prefect_trackrecord.record.places import DEFAULT_PROCESS, DEFAULT_RUN
+
+loading = threading.RLock()
+"""Held while what makes pages is imported. A fork waits for it: a child that inherits a module which another thread
+was importing would wait for that thread for ever."""
 
 
 @dataclass(frozen=True)
@@ -80,8 +85,10 @@ def render(data: PageData, images: Callable[[str], bytes | None]) -> Iterator[by
         data: what it shows.
         images: the bytes of `images/<name>`, None where there is no such picture.
     """
-    from prefect_trackrecord.pages.records import render_records_page
+    with loading:
+        from prefect_trackrecord.pages.records import prepare, render_records_page
 
+        prepare()
     return render_records_page(
         data.entries(),
         title=data.title,

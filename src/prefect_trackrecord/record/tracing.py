@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_trackrecord.journal.context import current_run, inside_flow
+from prefect_trackrecord.record import page_model
 from prefect_trackrecord.record.archive_zip import pack, save_page
 from prefect_trackrecord.record.folder import RunFolder
 from prefect_trackrecord.record.output import Output
@@ -107,6 +108,7 @@ class _Tracing:
     # --- fork ---------------------------------------------------------------------------------------------
 
     def before_fork(self) -> None:
+        page_model.loading.acquire()
         self.lock.acquire()
         self.limbo.lock.acquire()
         for output in self.outputs.values():
@@ -118,8 +120,10 @@ class _Tracing:
             output.recorder.lock.release()
         self.limbo.lock.release()
         self.lock.release()
+        page_model.loading.release()
 
     def after_fork_in_child(self) -> None:
+        page_model.loading = threading.RLock()
         self.lock = threading.RLock()
         self.limbo.lock = threading.RLock()
         for path, output in self.outputs.items():
