@@ -78,6 +78,22 @@ def kinds(told: list[Told]) -> list[str]:
     return [f"{t.alert.state} {t.alert.kind}" for t in told]
 
 
+def test_what_became_of_each_message_is_in_an_email_log_and_the_run_it_tells_of_is_left_alone(place: Place) -> None:
+    bad = place.run(F)
+    handler = Handler()
+    with smtp_server(handler) as port:
+        smtp = {"host": "127.0.0.1", "port": port, "security": "none", "retry_for": 0}
+        who = ["ops@example.com", "nobody@example.com"]
+        place.config = parse_config({"sender": "r@example.com", "recipients": who, "smtp": smtp})
+        for _ in range(2):
+            place.on(bad)
+            watch(place.archive, place.config, now=START + timedelta(hours=1))
+    (log,) = [run for run in place.archive.runs(None, None).runs if run.command == "alert"]
+    assert (log.role, log.parent_run_id, log.status) == ("alert", bad.run_id, RunStatus.PARTIAL_SUCCESS)
+    assert {e.email: e.outcome for e in log.email_results} == {who[0]: "sent", who[1]: "rejected"}
+    assert place.archive.run(bad.run_id) == bad
+
+
 def test_a_failed_run_is_told_once_and_its_recovery_once(place: Place) -> None:
     rows = [
         FileProcessingLog(

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import orjson
 
+from prefect_trackrecord.delivery.alert_log import AlertLog
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.incident_log import (
     ALL,
@@ -79,7 +81,7 @@ def alert_on(
         return []
     state = change(archive.store, flow_key(run), lambda s: after_run(s, run, rules or config.alerts.rules()))
     by_id = {run.run_id: run}
-    return _tell([state], _way(archive, config, now, by_id, notes, server, resolve))
+    return _tell([state], _way(archive, config, now, by_id, notes, server, resolve), about=run.run_id)
 
 
 def watch(
@@ -158,14 +160,15 @@ def _way(
     return Way(archive, config, now, outbox_of(config, archive), run_of, notes, server, resolve)
 
 
-def _tell(states: Iterable[FlowState], way: Way) -> list[Told]:
+def _tell(states: Iterable[FlowState], way: Way, about: str | None = None) -> list[Told]:
     waiting: list[tuple[Noted, bool]] = []
     for state in states:
         if not state.silenced(way.now):
             waiting += due(state)
     if not waiting or read_state(way.archive.store, ALL)[0].silenced(way.now):
         return []
-    messages = tell(waiting, way)
+    with AlertLog(way.archive, about) as log:
+        messages = tell(waiting, replace(way, on_result=log.note))
     for message, (_, recovery) in zip(messages, waiting, strict=True):
         if message.arrived:
             _note(message, way, recovery)

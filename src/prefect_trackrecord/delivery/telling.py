@@ -58,6 +58,7 @@ class Way:
         server: another mail server than the configured one.
         resolve: loads the channels' blocks.
         run_of: a run by its id; None where it can't be read.
+        on_result: called with each result as it is known.
     """
 
     archive: Archive
@@ -68,6 +69,7 @@ class Way:
     notes: Mapping[str, FlowNote] | None = None
     server: SmtpServer | None = None
     resolve: ResolveBlock = load_block
+    on_result: Callable[[EmailResult], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -203,7 +205,16 @@ def _together(news: Sequence[_News], person: Person, way: Way) -> EmailResult | 
 def _post(letter: Letter, people: Sequence[Person], ledger: Ledger, way: Way) -> list[EmailResult]:
     recipients = tuple(person for person in people if isinstance(person, Recipient))
     only = way.config.model_copy(update={"recipients": recipients or way.config.recipients})
-    return deliver(letter, only, now=way.now, outbox=way.outbox, server=way.server, ledger=ledger, people=people)
+    return deliver(
+        letter,
+        only,
+        now=way.now,
+        outbox=way.outbox,
+        server=way.server,
+        on_result=way.on_result,
+        ledger=ledger,
+        people=people,
+    )
 
 
 def _channels(news: Sequence[_News], way: Way, *, many: bool) -> list[list[EmailResult]]:
@@ -214,18 +225,25 @@ def _channels(news: Sequence[_News], way: Way, *, many: bool) -> list[list[Email
         try:
             reached[name] = way.resolve(name)
         except ConfigurationError as exc:  # the mails have left: this is one result among others
+            lost = EmailResult(agent_name=name, status="failed", reason=str(exc), at=way.now)
+            if way.on_result is not None:
+                way.on_result(lost)
             for found in results:
-                found.append(EmailResult(agent_name=name, status="failed", reason=str(exc), at=way.now))
+                found.append(lost)
     if not reached or not news:
         return results
     if many:
         letter = _letter_of_many(news, way)
         bundle = Bundle([one.ledger(way) for one in news])
-        told = notify_all(reached, Note(letter.subject, letter.text), now=way.now, ledger=bundle)
+        note = Note(letter.subject, letter.text)
+        told = notify_all(reached, note, now=way.now, ledger=bundle, on_result=way.on_result)
         if not bundle.refused:
             return [[*found, *told] for found in results]
     return [
-        [*found, *notify_all(reached, _brief(one.alert), now=way.now, ledger=one.ledger(way))]
+        [
+            *found,
+            *notify_all(reached, _brief(one.alert), now=way.now, ledger=one.ledger(way), on_result=way.on_result),
+        ]
         for found, one in zip(results, news, strict=True)
     ]
 

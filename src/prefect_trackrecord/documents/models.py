@@ -169,7 +169,8 @@ class RunMetadata(Model):
     """One run. The first block of fields is the seed's; the rest is additive.
 
     Attributes:
-        role: what the run does for others: `report` (a delivery report), `upkeep` (recover); reports leave it out.
+        role: what the run does for others: `report` (a delivery report), `alert` (messages about the run
+            `parent_run_id`), `upkeep` (recover); reports leave it out.
         parent_run_id: the run inside which this one ran.
         run_count: attempts of the flow so far; `attempts` tells each.
         parameters: masked.

@@ -67,6 +67,14 @@ class TrackingStorage:
             self.archive = Archive(config, settings, name=place)
         self.damaged: list[DamagedDocumentError] = []
 
+    @classmethod
+    def around(cls, archive: Archive) -> TrackingStorage:
+        """The storage of an archive that is open already."""
+        made = cls.__new__(cls)
+        made._made_of = (None, archive.store.url, {}, None, archive.settings)  # noqa: SLF001 - its own
+        made.archive, made.damaged = archive, []
+        return made
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process, such as a pool's, opens it anew: connections and locks don't travel."""
         return _made_again, self._made_of
