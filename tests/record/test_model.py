@@ -413,6 +413,27 @@ def test_declared_transitions(folder):
     assert entry.attempts == 2
 
 
+def test_a_locked_status_is_locked_for_every_object_of_the_record(folder):
+    class Claim(ThoughtfulRecord):
+        record_terminal = (Status.APPROVED,)
+        status: RecordStatus = Status.PENDING
+
+    configure_records_tracing(folder)
+    one, other = Claim(id="1"), Claim(id="1")
+    one.status = Status.APPROVED
+    assert other.status == Status.PENDING, "an object has what was read when it was made"
+    with pytest.raises(UsageError, match="terminal"):
+        other.status = Status.FAILED
+    other.fail("too late")
+    with pytest.raises(UsageError, match="terminal"):
+        one.model_copy(update={"status": Status.PENDING}).status = Status.FAILED
+    other.reopen(Status.IN_PROGRESS, "appeal")
+    other.status = Status.FAILED
+    (entry,) = load_records(folder)
+    assert [u.new_status for u in entry.status_updates] == ["Approved", "In Progress", "Failed"]
+    assert entry.traces[1].unstorable == {"status": "'Approved' may not be followed by 'Failed'"}
+
+
 def test_failures(folder):
     configure_records_tracing(folder)
     record = Invoice(id="1")

@@ -283,3 +283,8 @@ def _environment() -> jinja2.Environment:
     env.filters.update(clock=clock, iso=iso, duration=duration, number=lambda n: f"{n:,}", t=text)
     env.globals["class_of"] = lambda color: f" k{color[1:]}" if color else ""
     return env
+
+
+if hasattr(os, "register_at_fork"):
+    # A thread of the parent may hold the lock of this one's templates; in the child nobody lets go of it.
+    os.register_at_fork(after_in_child=_environment.cache_clear)

@@ -8,7 +8,7 @@ from typing import Any
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
 from prefect_trackrecord.record.lifecycle import error_of, may
-from prefect_trackrecord.record.model import ThoughtfulRecord, quietly
+from prefect_trackrecord.record.model import ThoughtfulRecord, present_status, quietly
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
@@ -80,7 +80,7 @@ def _follow(
     status = statuses.get(state)
     name = identity.status_field(record)
     if status is not None and name and not _knows_better(record, state):
-        old = str(identity.status_of(record) or "")
+        old = present_status(record)
         if may(type(record), old, str(status)):
             setattr(record, name, status)
         else:

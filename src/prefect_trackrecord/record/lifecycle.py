@@ -17,6 +17,11 @@ _FRAMES = 20
 _TEXT = 8_000
 
 
+def governed(cls: Any) -> bool:
+    """Whether the class declares rules at all."""
+    return bool(cls.record_transitions is not None or cls.record_terminal)
+
+
 def check(cls: type, old: str, new: str) -> None:
     """Whether the class allows this change of status.
 

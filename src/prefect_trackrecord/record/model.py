@@ -15,7 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
-from prefect_trackrecord.record.lifecycle import KINDS, Step, check, error_of, may
+from prefect_trackrecord.record.lifecycle import KINDS, Step, check, error_of, governed, may
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
@@ -88,8 +88,7 @@ class ThoughtfulRecord(_Copies, BaseModel):
             return
         if name == identity.status_field(self):
             if value is not None:
-                old = identity.status_of(self)
-                check(type(self), str(old or ""), str(value))
+                check(type(self), present_status(self), str(value))
             super().__setattr__(name, value)
             new = identity.status_of(self) or RecordStatus("")
             quietly(lambda: tracing.recorder().changed(self, new))
@@ -163,7 +162,7 @@ class ThoughtfulRecord(_Copies, BaseModel):
         error = error_of(exc, kind, code)
         told: dict[str, Any] = {"error": error}
         if status is not None and identity.status_field(self):
-            old = str(identity.status_of(self) or "")
+            old = present_status(self)
             if may(type(self), old, str(status)):
                 setattr(self, identity.status_field(self), status)
             else:
@@ -214,6 +213,21 @@ class ThoughtfulRecord(_Copies, BaseModel):
             ValidationError: it holds no such record.
         """
         return cls.model_validate_json(Path(file_path).read_bytes())
+
+
+def present_status(record: ThoughtfulRecord) -> str:
+    """The status from which the next one counts.
+
+    Where the class has rules, that is its record's: another object of it, or another process, may have given it
+    one since, and a locked status must be locked for all of them.
+    """
+    status = str(identity.status_of(record) or "")
+    if governed(type(record)):
+        try:
+            return tracing.recorder().known(record).status or status
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
+            _trouble(exc)
+    return status
 
 
 def _then_meet(own: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:

@@ -24,7 +24,7 @@ from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
 from prefect_trackrecord.record.differences import Differences, leaves
 from prefect_trackrecord.record.folder import RunFolder
-from prefect_trackrecord.record.lifecycle import may
+from prefect_trackrecord.record.lifecycle import governed, may
 from prefect_trackrecord.record.location import here
 from prefect_trackrecord.record.making import found_between, text_in, told_secrets, trace_of, update_of
 from prefect_trackrecord.record.packed import packed
@@ -204,6 +204,8 @@ class Recorder:
         if status is None and not identity.status_field(record):
             return
         if identity.status_given(record) and status is not None:
+            if governed(type(record)):
+                self.follow()
             if status != entry.status and may(type(record), entry.status, status):
                 self._change(entry, record, status, here(4), "", "")
                 return
