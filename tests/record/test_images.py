@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,34 @@ def test_a_path_bytes_and_objects(traced, run, tmp_path, png):
     assert copy_of(run, by_path) == png
     assert copy_of(run, traced(path)) == png + b"changed later"
     assert len(list((run / "images").iterdir())) == 4
+
+
+def test_what_png_cannot_hold_and_what_knows_no_format(traced, run, tmp_path, png):
+    from PIL import Image
+
+    class ToAPath:
+        def save(self, path):
+            Path(path).write_bytes(png)
+
+    class Figure:
+        savefig = ToAPath.save
+
+    assert copy_of(run, traced(ToAPath())) == copy_of(run, traced(Figure())) == png
+    for mode, suffix in {"CMYK": "png", "HSV": "png", "LAB": "png", "F": "tiff", "I;16": "png", "P": "png"}.items():
+        trace = traced(Image.new(mode, (3, 2)))
+        assert trace.image.endswith(suffix), (mode, trace.unstorable)
+        assert Image.open(run / trace.image).size == (3, 2)
+    buffer = io.BytesIO()
+    buffer.write(png)  # as a figure that was just drawn into it, and nobody went back to the beginning
+    assert copy_of(run, traced(buffer)) == png
+    (tmp_path / "open").write_bytes(png)
+    with open(tmp_path / "open", "rb") as file:
+        file.read(5)
+        assert copy_of(run, traced(file)) == png
+        assert file.tell() == 5
+    read, write = os.pipe()
+    with open(read, "rb") as pipe, open(write, "wb"):
+        assert traced(pipe).image == "", "it would never end"
 
 
 def test_what_is_wrong_is_said(traced, tmp_path):

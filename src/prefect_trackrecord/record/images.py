@@ -11,6 +11,7 @@ import io
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from prefect_trackrecord.journal.plain import clean, text_of
 FOLDER = "images"
 _BLOCK = 1 << 20
 _HEAD = 4096
+
+_NOT_IN_PNG = frozenset(("CMYK", "HSV", "LAB", "YCbCr"))
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -65,7 +68,7 @@ def keep(image: Any, folder: Path | None, memory: Callable[[str, bytes], bool] |
     """Copy a picture under `<folder>/images`. Never raises.
 
     Args:
-        image: a path, bytes, or anything with `savefig` (a figure) or `save` (a Pillow image).
+        image: a path, bytes, an open file, or anything with `savefig` (a figure) or `save` (a Pillow image).
         folder: the run's folder; None while there is none yet.
         memory: takes name and bytes where `folder` is None; False when it has no room.
     """
@@ -126,14 +129,43 @@ def _from_path(path: Path, folder: Path | None, memory: Callable[[str, bytes], b
 def _bytes_of(image: Any) -> bytes:
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
-    buffer = io.BytesIO()
+    if isinstance(image, io.BufferedIOBase | io.RawIOBase):
+        return _whole(image)
     if hasattr(image, "savefig"):
-        image.savefig(buffer, format="png")
-    elif hasattr(image, "save"):
-        image.save(buffer, format="PNG")
-    else:
-        raise TypeError("a picture must be a path, bytes, or an object with savefig or save")
-    return buffer.getvalue()
+        return _saved(image.savefig, "png")
+    if not hasattr(image, "save"):
+        raise TypeError("a picture must be a path, bytes, an open file, or an object with savefig or save")
+    if getattr(image, "mode", None) in _NOT_IN_PNG:
+        image = image.convert("RGB")
+    try:
+        return _saved(image.save, "PNG")
+    except OSError:  # what PNG can't hold, such as floating point
+        return _saved(image.save, "TIFF")
+
+
+def _saved(save: Callable[..., Any], kind: str) -> bytes:
+    buffer = io.BytesIO()
+    try:
+        save(buffer, format=kind)
+        return buffer.getvalue()
+    except TypeError as told:  # one that takes a path, and nothing else
+        with tempfile.TemporaryDirectory(prefix="trackrecord-") as folder:
+            path = Path(folder, "picture.png")
+            try:
+                save(str(path))
+                return path.read_bytes()
+            except Exception:  # noqa: BLE001 - anybody's code; the first one's words say more
+                raise told from None
+
+
+def _whole(file: Any) -> bytes:
+    """An open file from its beginning, wherever its reader stands; it is left there."""
+    at = file.tell()  # raises for a pipe, which might never end
+    file.seek(0)
+    try:
+        return bytes(file.read())
+    finally:
+        file.seek(at)
 
 
 def _name(digest: Any, head: bytes) -> str:

@@ -109,7 +109,7 @@ class ThoughtfulRecord(_Copies, BaseModel):
         Args:
             action: what happened.
             reason: why.
-            image: a picture: a path, bytes, a figure (`savefig`) or a Pillow image (`save`).
+            image: a picture: a path, bytes, an open file, a figure (`savefig`) or a Pillow image (`save`).
         """
         try:
             tracing.recorder().trace(self, action, reason, image)

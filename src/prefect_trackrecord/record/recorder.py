@@ -92,7 +92,7 @@ class Recorder:
             record: the record, as it is now.
             action: what happened.
             reason: why.
-            image: a picture of it: a path, bytes, an object with `savefig` or `save`; or nothing.
+            image: a picture of it: a path, bytes, an open file, an object with `savefig` or `save`; or nothing.
             told: further fields of the trace (a step's, an error's).
         """
         kept = None if image is None or (isinstance(image, str) and not image) else self._keep(image)
