@@ -28,7 +28,8 @@ SECONDS = 0.8
 """How long the lesser artifacts may take in all; the flow waits for them."""
 MAX_FILES = 10
 MAX_PICTURES = 6
-MAX_EMBEDDED = 150_000
+MAX_EMBEDDED = 80_000
+"""Characters of pictures in a text: above 0.1 MB Prefect's pages take seconds."""
 _PAGE = "records_report.html"
 _IMAGES = "images"
 
@@ -99,7 +100,7 @@ def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
     if own:
-        _show_pictures(prefect, place, run, shown, deadline)
+        _show_pictures(prefect, place, run, shown)
 
 
 def _was_long(run: LiveRun, sealed: RunMetadata) -> bool:
@@ -160,22 +161,32 @@ def _links(place: Place, run: RunMetadata, has_records: bool) -> artifact.Links:
     return artifact.Links(place.ui_url, tuple(pages))
 
 
-def _show_pictures(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str], deadline: float) -> None:
+def _show_pictures(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str]) -> None:
+    """Pictures of the run's records in one text: both pages show small ones that a text holds, and linked ones."""
+    room, more = MAX_EMBEDDED, 0
+    urls: list[str] = []
+    for entry in place.archive.store.list(f"{_records(run)}/{_IMAGES}"):
+        url = place.link(entry.key)
+        if url is None and len(urls) < MAX_PICTURES and (url := _embedded(place.archive, entry.key, entry.size, room)):
+            room -= len(url)
+        if url is None or len(urls) >= MAX_PICTURES:
+            more += 1
+        else:
+            urls.append(url)
+    if not urls:
+        return
+    text = "\n\n".join(f"![picture {n}]({url})" for n, url in enumerate(urls, 1))
+    if more:
+        text += f"\n\n{more:,} more are kept with the records."
     key = artifact.slug("trackrecord-pictures", run.flow_name or run.command)
-    for entry in place.archive.store.list(f"{_records(run)}/{_IMAGES}")[:MAX_PICTURES]:
-        name = f"{key}/{entry.key}"
-        if name in shown or time.monotonic() > deadline:
-            continue
-        url = place.link(entry.key) or _embedded(place.archive, entry.key, entry.size)
-        if url is not None:
-            about = f"A picture of a record of run {run.run_id}"
-            shown[name] = posting.create(prefect, run.run_id, key, url, about, kind="image")
+    about = f"Pictures of the records of run {run.run_id}"
+    shown[key] = _put(prefect, run, key, text + "\n", about, shown.get(key))
 
 
-def _embedded(archive: Archive, key: str, size: int) -> str | None:
+def _embedded(archive: Archive, key: str, size: int, room: int) -> str | None:
     """A small picture as a URL that holds it."""
     kind: Any = mimetypes.guess_type(key)[0]
-    if size > MAX_EMBEDDED or kind not in {"image/png", "image/jpeg", "image/gif", "image/webp"}:
+    if size * 4 / 3 + 60 > room or kind not in {"image/png", "image/jpeg", "image/gif", "image/webp"}:
         return None
     blob = archive.store.get(key)
     return None if blob is None else f"data:{kind};base64,{base64.b64encode(blob.data).decode()}"
