@@ -220,3 +220,13 @@ def test_no_text_becomes_a_formula(text: str) -> None:
 @pytest.mark.parametrize(("value", "text"), [(-1.5, "-1.5"), (3.0, "3"), (10**12, "1000000000000"), (None, "")])
 def test_numbers_stay_numbers(value: Any, text: str) -> None:
     assert cell(value) == text
+
+
+def test_tables_of_the_artifact_hold_no_sentences() -> None:
+    """The Prefect UI's column for them is some 580 pixels wide; a wider table runs out of it, or is cut."""
+    text = render_report(rich_report(), "markdown")
+    rows = [re.sub(r"\]\([^)]*\)", "", line) for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) > 30
+    assert max(map(len, rows)) < 90
+    assert not [row for row in rows if "no space left" in row or "did not" in row]
+    assert "  no space left on device" in text.splitlines()

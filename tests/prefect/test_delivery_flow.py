@@ -67,6 +67,14 @@ def test_a_report(some_runs, config):
     assert "no sound" in artifacts["delivery-report-morning-report"]
 
 
+def test_what_people_wrote_is_no_markup_in_an_artifact_s_description(some_runs, config):
+    delivery_report({**config, "title": "<b>Morning</b> _x_", "window": "today"}, return_state=True)
+    with get_client(sync_client=True) as client:
+        body = {"artifacts": {"key": {"like_": "delivery-failures-b-morning"}}}
+        (made,) = client.request("POST", "/artifacts/filter", json=body).json()
+    assert made["description"].startswith(r"What failed: \<b\>Morning\</b\> \_x\_")
+
+
 def names_of_task_runs(run_id):
     body = {"flow_runs": {"id": {"any_": [run_id]}}}
     with get_client(sync_client=True) as client:

@@ -25,6 +25,7 @@ from prefect_trackrecord.delivery import Collected, Person, Prepared, ReportConf
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, narrowed
 from prefect_trackrecord.documents.models import EmailResult
+from prefect_trackrecord.pages.words import markdown
 from prefect_trackrecord.report import Report
 
 MAX_MARKDOWN = 100_000
@@ -123,16 +124,18 @@ def show(work: Work, made: Made, stored: Stored | None) -> None:
     """Leave the report as artifacts: the summary, the failures, and a link to the page."""
     report, name = made.report, work.config.slug
     create_markdown_artifact(
-        _cut(made.rendered.markdown), key=slug("delivery-report", name), description=report.verdict.sentence
+        _cut(made.rendered.markdown),
+        key=slug("delivery-report", name),
+        description=markdown(report.verdict.sentence, 1000),
     )
     failures = failure_rows(report)
     if failures:
         title = f"What failed: {work.config.heading}, {report.period}"
-        create_table_artifact(failures, key=slug("delivery-failures", name), description=title)
+        create_table_artifact(failures, key=slug("delivery-failures", name), description=markdown(title))
     if stored is not None and stored.page_url:
         create_link_artifact(
             stored.page_url,
-            link_text=f"{work.config.heading}, {report.period}",
+            link_text=markdown(f"{work.config.heading}, {report.period}"),
             key=slug("delivery-page", name),
             description="The whole report.",
         )
@@ -142,7 +145,9 @@ def show(work: Work, made: Made, stored: Stored | None) -> None:
 def show_dry(work: Work, made: Made, results: Sequence[EmailResult]) -> None:
     """Leave the report, and who would get it, as artifacts with names of their own."""
     key = slug("delivery-report-dry-run", work.config.slug)
-    create_markdown_artifact(_cut(made.rendered.markdown), key=key, description=f"Dry run: {made.rendered.subject}")
+    create_markdown_artifact(
+        _cut(made.rendered.markdown), key=key, description=markdown(f"Dry run: {made.rendered.subject}")
+    )
     rows = [{"to": r.email or r.agent_name or r.agent_id or "nobody", "what": r.reason or ""} for r in results]
     create_table_artifact(rows, key=f"{key}-mails"[:200], description="Dry run: who would get it")
 
