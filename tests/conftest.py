@@ -16,7 +16,9 @@ import pytest
 
 from prefect_trackrecord import settings
 from prefect_trackrecord.documents import archive
+from prefect_trackrecord.journal import context
 from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.tracking import abort
 
 _numbers = itertools.count(1)
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # `faulty` and `services` are for all rooms' tests
@@ -39,6 +41,9 @@ def own_environment(tmp_path_factory, monkeypatch):
     settings.current.cache_clear()
     archive._warned.clear()
     yield
+    for tracker in list(abort._watched.values()):  # a run that a test left open is no other test's
+        abort.unwatch(tracker)
+    context._current.set(None)
     settings.current.cache_clear()
 
 

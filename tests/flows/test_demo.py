@@ -131,7 +131,7 @@ def test_the_prefect_history_is_whole(demo):
     with sqlite3.connect(demo[1] / "prefect" / "prefect.db") as database:
         states = dict(database.execute("select state_type, count(*) from task_run group by 1"))
         (artifacts,) = database.execute("select count(*) from artifact where type = 'markdown'").fetchone()
-    assert sum(states.values()) == 16 + 9 + 2, "the files of two runs, and the report's own tasks"
+    assert sum(states.values()) == 16 + 9 + 6, "the files of two runs, and the steps of the report"
     assert set(states) == {"COMPLETED", "FAILED"}
     assert states["FAILED"] == 4 + 2
     assert artifacts >= 3, "one for each run, and the report"
