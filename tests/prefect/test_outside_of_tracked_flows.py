@@ -196,7 +196,7 @@ def test_what_the_api_says_of_runs(history):
     verdicts = answers.verdicts
     assert (verdicts[str(done)].status, verdicts[str(done)].state) == (None, "Completed")
     assert (verdicts[str(crashed)].status, verdicts[str(crashed)].error_message) == ("aborted", "gone")
-    assert verdicts[str(running)] is None
+    assert verdicts[str(running)] == "running"
     assert verdicts[str(waiting)] == "alive"
     assert verdicts[unknown] is None
 
