@@ -395,6 +395,21 @@ def test_channels_are_told_too_and_one_that_is_not_there_is_said(place: Place) -
     assert len(slack.told) == 1
 
 
+@pytest.mark.parametrize("who", ["nightly", "*"])
+def test_what_began_and_ended_in_a_silence_is_not_told_after_it(place: Place, who: str) -> None:
+    watch(place.archive, place.config, now=START - timedelta(hours=1))
+    assert kinds(place.on(place.run(F, command="known"))) == ["alert failed"]
+    silence(place.archive, who, START + timedelta(hours=8))
+    for name in ("nightly", "known"):
+        place.on(place.run(F, command=name))
+        place.on(place.run(S, command=name))
+    assert kinds(watch(place.archive, place.config, now=START + timedelta(hours=7))) == []
+    # Who was told of the one that began before is told that it is over; of the other nobody knows.
+    found = watch(place.archive, place.config, now=START + timedelta(hours=9))
+    assert [(t.incident.flow, t.alert.state) for t in found] == ([("known", "recovery")] if who == "*" else [])
+    assert kinds(watch(place.archive, place.config, now=START + timedelta(hours=10))) == []
+
+
 def test_rules_and_silences_from_configuration(place: Place) -> None:
     place.config = parse_config({"recipients": "ops@example.com", "alerts": {"failures_before_alert": 2}})
     assert place.on(place.run(F)) == []

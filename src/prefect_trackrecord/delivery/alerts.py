@@ -25,6 +25,7 @@ from prefect_trackrecord.delivery.incident_log import (
     after_run,
     change,
     due,
+    hushed,
     read_state,
     told,
 )
@@ -161,11 +162,15 @@ def _way(
 
 
 def _tell(states: Iterable[FlowState], way: Way, about: str | None = None) -> list[Told]:
+    news = [state for state in states if due(state)]
+    silent = bool(news) and read_state(way.archive.store, ALL)[0].silenced(way.now)
     waiting: list[tuple[Noted, bool]] = []
-    for state in states:
-        if not state.silenced(way.now):
+    for state in news:
+        if silent or state.silenced(way.now):
+            change(way.archive.store, state.flow, lambda s: hushed(s, way.now))
+        else:
             waiting += due(state)
-    if not waiting or read_state(way.archive.store, ALL)[0].silenced(way.now):
+    if not waiting:
         return []
     with AlertLog(way.archive, about) as log:
         messages = tell(waiting, replace(way, on_result=log.note))

@@ -172,6 +172,13 @@ def due(state: FlowState) -> list[tuple[Noted, bool]]:
     return found
 
 
+def hushed(state: FlowState, now: datetime) -> FlowState:
+    """The document of a flow that is silenced: what began and ended in the silence is not told after it either."""
+    over = {one.incident.key for one, recovery in due(state) if not recovery and not one.incident.is_open}
+    noted = (n.model_copy(update={"recovered_at": now}) if n.incident.key in over else n for n in state.noted)
+    return state.model_copy(update={"noted": tuple(noted)})
+
+
 def told(state: FlowState, key: str, now: datetime, *, recovery: bool) -> FlowState:
     """The document once a message was handed over. An incident that was over by then needs no second one."""
     noted = []
