@@ -26,6 +26,7 @@ from prefect_trackrecord.delivery import (
     mail_server,
     parse_config,
 )
+from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import TrackRecordError
@@ -133,10 +134,20 @@ def alert(run: RunMetadata, archive: Archive, config: ReportConfig, *, retry_for
         StoreError: the incident can't be noted.
         ConfigurationError: the mail server can't be used.
     """
-    server = mail_server(config)
-    if server is not None and retry_for is not None:
-        server = dataclasses.replace(server, retry_for=min(server.retry_for, retry_for))
+    server = impatient(config, retry_for)
     return alert_on(run, archive, config, now=datetime.now(timezone.utc), server=server)
+
+
+def impatient(config: ReportConfig, retry_for: float | None) -> SmtpServer | None:
+    """The configured mail server, that is tried again for at most so many seconds; None for the outbox.
+
+    Raises:
+        ConfigurationError: it can't be used.
+    """
+    server = mail_server(config)
+    if server is None or retry_for is None:
+        return server
+    return dataclasses.replace(server, retry_for=min(server.retry_for, retry_for))
 
 
 def say(logger: Log, told: list[Told]) -> None:

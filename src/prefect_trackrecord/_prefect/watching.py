@@ -90,7 +90,9 @@ def ask_schedules(config: ReportConfig, now: datetime, look_back: timedelta) -> 
 @task(name="look for incidents and tell them", **AGAIN)
 def look(config: ReportConfig, now: datetime, look_back: timedelta, expected: _Given) -> list[Told]:
     """Hold the history against schedules and paces, and tell what has not been told."""
-    told = watch(archive_of(config), config, now=now, expected=expected.times, look_back=look_back)
+    # The next look comes in minutes and tries again what did not leave: this one must not wait for a mail server.
+    server = alerting.impatient(config, alerting.RETRY_FOR)
+    told = watch(archive_of(config), config, now=now, expected=expected.times, look_back=look_back, server=server)
     alerting.say(get_run_logger(), told)
     return told
 
