@@ -5,10 +5,10 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix e2e
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/.package: pyproject.toml constraints.txt
 	@echo "setting up $(VENV) ..."
@@ -80,6 +80,9 @@ chaos-full: $(VENV)/.dev ## the kill matrix with 300 kills, and its control, whi
 
 races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 	@$(BIN)/python tests/benchmarks/races.py
+
+e2e: $(VENV)/.dev ## all tests with a real server, worker and browser; the long ones too (make test leaves those out)
+	@E2E_ALL=1 $(BIN)/python -m pytest tests/e2e
 
 matrix: ## the quick tests on every Python from 3.10, and with the oldest Prefect (needs uv)
 	@sh tests/matrix.sh

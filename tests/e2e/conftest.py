@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+long = pytest.mark.skipif(not os.environ.get("E2E_ALL"), reason="takes minutes: make e2e")
 PREFECT = [sys.executable, "-m", "prefect"]
 
 
@@ -50,21 +51,31 @@ class Place:
             "PREFECT_CLI_PROMPT": "false",
             "TRACKING_PATH": str(folder / "history"),
             "TRACKRECORD_SPOOL": str(folder / "spool"),
+            "PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS": "1",
             "NO_COLOR": "1",
         }
         self.processes: list[subprocess.Popen] = []
 
     def start(self, name, *command, **env):
-        log = (self.folder / f"{name}.log").open("w")
+        log = (self.folder / f"{name}.log").open("a")
         process = subprocess.Popen(
             command, env={**self.env, **env}, cwd=self.folder, stdout=log, stderr=log, start_new_session=True
         )
         self.processes.append(process)
         return process
 
-    def run(self, *command, **env):
+    def start_server(self):
+        """Start it, again too, and wait until it answers."""
+        self.server = self.start("server", *PREFECT, "server", "start", "--port", str(self.port))
+        until(self.healthy, 240, "healthy server")
+
+    def stop_server(self):
+        os.killpg(self.server.pid, signal.SIGTERM)
+        self.server.wait(30)
+
+    def run(self, *command, cwd=None, **env):
         done = subprocess.run(
-            command, env={**self.env, **env}, cwd=self.folder, capture_output=True, text=True, timeout=120
+            command, env={**self.env, **env}, cwd=cwd or self.folder, capture_output=True, text=True, timeout=120
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -104,8 +115,7 @@ def place(tmp_path_factory):
     source = Path(__file__).with_name("flows_here.py")
     (where.folder / source.name).write_text(source.read_text())
     try:
-        where.start("server", *PREFECT, "server", "start", "--port", str(where.port), "--no-services")
-        until(where.healthy, 240, "healthy server")
+        where.start_server()
         where.start("worker", *PREFECT, "worker", "start", "--pool", "here", "--type", "process")
         until(lambda: where.request("/work_pools/filter", {}), 120, "work pool")
         where.run(*PREFECT, "--no-prompt", "deploy", "flows_here.py:nightly", "--name", "here", "--pool", "here")

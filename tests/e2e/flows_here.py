@@ -25,7 +25,7 @@ def nightly(folder: str, files: int = 3, wait: bool = True) -> int:
         work(f"file-{n}")
     Path(folder, "pid").write_text(str(os.getpid()))
     Path(folder, "ready").touch()
-    while wait:
+    while wait and not Path(folder, "go").exists():
         time.sleep(0.2)
     return files
 

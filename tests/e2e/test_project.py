@@ -1,0 +1,207 @@
+"""A project made by `trackrecord init`, deployed, run by schedule and by hand, looked at in Prefect's UIs, retried."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from .browser import CHROMIUM, UIS, opened
+from .conftest import PREFECT, long, until
+
+pytestmark = [pytest.mark.server, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
+OURS = [sys.executable, "-m", "prefect_trackrecord"]
+DOCS = Path(__file__).parents[2] / "docs" / "how-to"
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC"
+RECORDS = """
+    from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
+    import base64
+
+    class Letter(ThoughtfulRecord):
+        status: RecordStatus = RecordStatus("New")
+
+    letter = Letter(id="letter-1")
+    letter.log_trace("Scanned", image=base64.b64decode("%s"))
+    letter.status = RecordStatus("Read")
+"""
+
+
+@pytest.fixture(scope="module")
+def project(place):
+    """The starter, deployed to the worker of these tests; its example on a short schedule and with a record."""
+    folder = place.folder / "project"
+    folder.mkdir()
+    (folder / "inbox").mkdir()
+    for n in range(4):
+        (folder / "inbox" / f"{n}.txt").write_text("so many words")
+    (folder / "inbox" / "bad.txt").write_bytes(b"\xff\xfe\xff")
+    place.run(*OURS, "init", str(folder), "--timezone", "Europe/Berlin", "--history", str(place.folder / "history"))
+    written = (folder / "prefect.yaml").read_text()
+    written = written.replace("name: trackrecord\n", "name: here\n")
+    written = written.replace('cron: "0 2 * * *"\n        timezone: Europe/Berlin', "interval: 20", 1)
+    (folder / "prefect.yaml").write_text(written)
+    flow = (folder / "flows" / "nightly.py").read_text()
+    flow = flow.replace("    count.map(", RECORDS % PNG + "\n    count.map(", 1).replace("retries=1", "retries=0")
+    (folder / "flows" / "nightly.py").write_text(flow)
+    place.run(*PREFECT, "--no-prompt", "deploy", "--all", cwd=folder)
+    return folder
+
+
+def ended_runs(place, name):
+    """The flow's runs that have completed; the scheduler makes very many of the future."""
+    body = {"flows": {"name": {"any_": [name]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    return place.request("/flow_runs/filter", body)
+
+
+def artifacts_of(place, run_id):
+    return place.request("/artifacts/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+
+
+def events_of(place, run_id):
+    body = {"filter": {"any_resource": {"id": [f"prefect.flow-run.{run_id}"]}, "event": {"prefix": ["trackrecord."]}}}
+    return {e["event"]: e for e in place.request("/events/filter", body)["events"]}
+
+
+@pytest.fixture(scope="module")
+def scheduled(place, project):
+    """A run that the schedule began, which then stops."""
+
+    def ended():
+        return [r for r in ended_runs(place, "nightly") if r["auto_scheduled"]][:1]
+
+    (run,) = until(ended, 240, "scheduled run")
+    place.request(f"/deployments/{run['deployment_id']}/pause_deployment", {})
+    return run
+
+
+@pytest.fixture(scope="module")
+def partial(place, project, scheduled):
+    """A run by hand, of which one file failed; its id."""
+    parameters = json.dumps({"folder": str(project / "inbox")})
+    place.run(*PREFECT, "deployment", "run", "nightly/nightly", "--params", parameters)
+
+    def ended():
+        return [r for r in ended_runs(place, "nightly") if r["state_name"] == "PartialSuccess"]
+
+    (run,) = until(ended, 240, "partial run")
+    until(lambda: len({a["key"] for a in artifacts_of(place, run["id"])}) >= 4, 30, "artifacts")  # made after the state
+    return run["id"]
+
+
+def test_the_deployments_are_as_the_file_says(place, project):
+    found = {d["name"]: d for d in place.request("/deployments/filter", {}) if d["name"] != "here"}
+    assert {"nightly", "daily", "hourly"} <= set(found)
+    assert found["hourly"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert found["daily"]["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
+    for name in ("nightly", "daily", "hourly"):
+        assert found[name]["job_variables"]["env"]["TRACKING_PATH"] == str(place.folder / "history")
+        assert found[name]["enforce_parameter_schema"] is True
+
+
+def test_the_scheduled_run_is_tracked(place, scheduled, storage):
+    run = until(lambda: [r for r in storage.list_runs() if r.run_id == scheduled["id"]], 20, "document")[0]
+    assert (run.status.value, run.deployment_name, run.items_parameter) == ("success", "nightly", "paths")
+
+
+def test_its_artifacts_and_events(place, partial):
+    by_key = {a["key"]: a for a in artifacts_of(place, partial)}
+    assert set(by_key) == {
+        "trackrecord-nightly",
+        "trackrecord-failures-nightly",
+        "trackrecord-file-nightly",
+        "trackrecord-pictures-nightly",
+    }
+    assert "# ⚠️ partial success" in by_key["trackrecord-nightly"]["data"]
+    assert f"trackrecord retry {partial}" in by_key["trackrecord-nightly"]["data"]
+    (row,) = json.loads(by_key["trackrecord-failures-nightly"]["data"])
+    assert (row["file"].endswith("bad.txt"), row["error"]) == (True, "UnicodeDecodeError")
+    task_run = place.request(f"/task_runs/{by_key['trackrecord-file-nightly']['task_run_id']}")
+    assert task_run["name"].endswith("bad.txt")
+    events = until(lambda: len(e := events_of(place, partial)) >= 3 and e, 20, "events")
+    assert {"trackrecord.run.partial", "trackrecord.file.failed", "trackrecord.record.status-changed"} == set(events)
+    assert events["trackrecord.run.partial"]["payload"]["failed"] == 1
+    assert events["trackrecord.run.partial"]["follows"]
+
+
+@pytest.mark.skipif(not os.path.exists(CHROMIUM), reason="no Chromium")
+def test_both_uis_show_it(place, partial):
+    by_key = {a["key"]: a["id"] for a in artifacts_of(place, partial)}
+    block = place.run(sys.executable, "-c", BLOCKS).split()
+    with opened(f"http://127.0.0.1:{place.port}") as see:
+        for ui in UIS:
+            see(ui, f"/runs/flow-run/{partial}", "PartialSuccess", picture="run")
+            text = see(ui, f"/artifacts/artifact/{by_key['trackrecord-nightly']}", "partial success", "bad.txt")
+            assert "80 % of the files came through" in text
+            see(
+                ui,
+                f"/artifacts/artifact/{by_key['trackrecord-failures-nightly']}",
+                "UnicodeDecodeError",
+                picture="table",
+            )
+            see(ui, f"/artifacts/artifact/{by_key['trackrecord-file-nightly']}", "Traceback", picture="file")
+            see(
+                ui,
+                f"/artifacts/artifact/{by_key['trackrecord-pictures-nightly']}",
+                "Pictures of the records",
+                picture="image",
+            )
+            loaded = "[...document.images].some(i => i.src.startsWith('data:image/png') && i.naturalWidth === 10)"
+            until(lambda loaded=loaded: see.page.evaluate(loaded), 10, f"picture in {ui}")
+            see(ui, "/artifacts/key/trackrecord-nightly", "trackrecord-nightly", picture="time-line")
+            for name, document in zip(("storage", "delivery"), block, strict=True):
+                text = see(ui, f"/blocks/block/{document}", f"e2e-{name}", picture=f"block-{name}")
+                assert "hunter2" not in text
+                assert "hunter2" not in see.page.content()
+            see(ui, "/blocks/catalog/trackrecord-storage/create", "Storage", picture="block-form")
+        assert see.errors == []
+
+
+BLOCKS = """
+from prefect_trackrecord import TrackRecordDelivery, TrackRecordStorage
+a = TrackRecordStorage(url="s3://bucket/history", storage_options={"key": "AKIA", "secret": "hunter2"})
+b = TrackRecordDelivery(config={"title": "Nightly", "sender": {"email": "a@example.com"},
+                                "smtp": {"host": "h", "username": "u"}}, smtp_password="hunter2")
+for name, block in (("e2e-storage", a), ("e2e-delivery", b)):
+    print(block.save(name, overwrite=True, _sync=True))
+"""
+
+
+@long
+def test_an_automation_mails_what_the_event_tells(place, project, partial):
+    """As in docs/how-to/act-on-events.md: a partial run starts the deployment that alerts people."""
+    (project / "flows" / "alerts.py").write_text("from prefect_trackrecord._prefect.watching import alert_on_run\n")
+    config = {"title": "Alerts", "recipients": [{"email": "ada@example.com"}], "outbox": str(place.folder / "outbox")}
+    config |= {"storage": str(place.folder / "history"), "alerts": {"partial_is_bad": True}}
+    params = [f"--param=config={json.dumps(config)}"]
+    deploy = [*PREFECT, "--no-prompt", "deploy", "flows/alerts.py:alert_on_run", "--name", "for-automations"]
+    place.run(*deploy, "--pool", "here", *params, "--prefect-file", "none.yaml", cwd=project)
+    (deployment,) = [d for d in place.request("/deployments/filter", {}) if d["name"] == "for-automations"]
+    example = (DOCS / "act-on-events.md").read_text().split("```yaml\n")[1].split("```")[0]
+    file = place.folder / "automation.yaml"
+    file.write_text(example.replace("DEPLOYMENT_ID", deployment["id"]))
+    place.run(*PREFECT, "automation", "create", "--from-file", str(file))
+    parameters = json.dumps({"folder": str(project / "inbox")})
+    place.run(*PREFECT, "deployment", "run", "nightly/nightly", "--params", parameters)
+    mails = until(lambda: list((place.folder / "outbox").rglob("*.eml")), 240, "mail")
+    assert "ada@example.com" in mails[0].read_text()
+
+
+def test_retry_runs_the_failed_file_alone(place, project, partial, storage):
+    bad = project / "inbox" / "bad.txt"
+    bad.write_text("mended now")
+    said = place.run(*OURS, "retry", partial, "--json")
+    made = json.loads(said)
+    assert made["items"] == [str(bad)]
+    again = until(lambda: [r for r in storage.list_runs() if r.retry_of == partial and r.completed_at], 240, "retry")[0]
+    assert (again.status.value, again.total_files, again.run_id) == ("success", 1, made["flow_run_id"])
+    from prefect_trackrecord import failed_files
+    from prefect_trackrecord.history import ItemState, item_changes
+
+    assert [r.file_path for r in failed_files(partial, storage)] == [str(bad)]
+    assert json.loads(place.run(*OURS, "retry", partial, "--json"))["items"] == []
+    earlier = [r for r in storage.list_runs() if r.run_id == partial]
+    (change,) = item_changes([again], earlier, storage.archive.files).changes
+    assert (change.path, change.state, change.failed_run_id) == (str(bad), ItemState.FIXED, partial)
