@@ -170,6 +170,29 @@ def test_a_field_that_was_assigned_is_kept_before_any_trace(folder):
     assert entry.traced_record is None
 
 
+def test_the_order_of_a_set_is_no_difference(folder):
+    class Tagged(ThoughtfulRecord):
+        tags: set[str] = set()
+        meta: dict[str, Any] = {}
+
+    words = [f"word {n}" for n in range(20)]
+    configure_records_tracing(folder)
+    record = Tagged(id="1", tags=set(words), meta={"in": [{"a": frozenset(words)}], "n": 1})
+    one, other = {8, 16}, {16, 8}  # equal, in the order in which they were made; texts' is another in each process
+    assert list(one) != list(other)
+    record.meta["numbers"] = one
+    record.log_trace("added")
+    record.meta["numbers"] = other
+    record.log_trace("the same")
+    record.tags.add("another")
+    record.log_trace("more")
+    (entry,) = load_records(folder)
+    assert entry.traces[0].dict_updates["tags"]["to"] == sorted(words)
+    assert entry.traces[0].dict_updates["meta.in"]["to"] == [{"a": sorted(words)}]
+    assert entry.traces[2].dict_updates == {}
+    assert [v["to"] for v in entry.traces[3].dict_updates.values()] == ["another"]
+
+
 def test_differences_count_from_the_last_trace_of_an_earlier_run(folder):
     configure_records_tracing(folder)
     record = Invoice(id="1", amount=1.0)

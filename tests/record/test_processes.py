@@ -112,6 +112,7 @@ while True:
 )
 
 
+@pytest.mark.timeout(180 + 15 * KILLS)
 def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(folder, tmp_path):
     """Four processes record in a loop and are killed at random moments, `TRACKRECORD_KILLS` times in all."""
     rnd = random.Random(7)
@@ -122,12 +123,16 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_acknowledged(folder, tmp_pa
         processes = [
             subprocess.Popen([sys.executable, "-c", LOOP, str(folder), name, str(tmp_path / name)]) for name in names
         ]
-        for process, name in zip(processes, names, strict=True):
-            deadline = time.monotonic() + 60
-            while not (tmp_path / name).exists() and time.monotonic() < deadline:
-                time.sleep(0.005)
-            time.sleep(rnd.uniform(0.0, 0.25))
-            process.kill()
+        try:
+            for process, name in zip(processes, names, strict=True):
+                deadline = time.monotonic() + 60
+                while not (tmp_path / name).exists() and time.monotonic() < deadline:
+                    time.sleep(0.005)
+                time.sleep(rnd.uniform(0.0, 0.25))
+                process.kill()
+        finally:
+            for process in processes:  # one that is left would record for ever
+                process.kill()
         for process in processes:
             assert process.wait(timeout=30) == -signal.SIGKILL
         entries = {e.record_id: e for e in load_records(folder)}

@@ -11,7 +11,10 @@ a list's item (added, removed, moved, where) stands in `Differences.kinds` under
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from operator import eq
 from typing import Any
 
 import orjson
@@ -36,11 +39,13 @@ class Differences:
             is where it was), and where both differ `from_index` and `to_index`, by the same paths. Of a secret
             that changed: `kind` and `masked`.
         cut: how many differences were left out.
+        same: tells whether two values are equal.
     """
 
     entries: dict[str, dict[str, Any]] = field(default_factory=dict)
     kinds: dict[str, dict[str, Any]] = field(default_factory=dict)
     cut: int = 0
+    same: Callable[[Any, Any], bool] = same
 
     def add(self, path: str, old: Any, new: Any, kind: str = "", place: int = 0, was: int | None = None) -> None:
         """One more difference; beyond `MAX_ENTRIES` it is only counted."""
@@ -69,14 +74,17 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> Differences:
     return found
 
 
-def differences_at(names: dict[str, Any], old: dict[str, Any], new: dict[str, Any]) -> Differences:
+def differences_at(
+    names: dict[str, Any], old: dict[str, Any], new: dict[str, Any], *, truths: bool = True
+) -> Differences:
     """What differs, where it is known already which top-level values do.
 
     Args:
         names: those of `new`, and their values.
         old, new: all values before and now.
+        truths: there may be truth values in them, which Python takes for numbers; comparing is slower then.
     """
-    found = Differences()
+    found = Differences() if truths else Differences(same=eq)
     for key, value in names.items():
         _compare(under("", key), old.get(key), value, found)
     if len(new) < len(old) or not old.keys() <= new.keys():
@@ -94,6 +102,7 @@ def leaves(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _compare_dicts(path: str, old: dict[str, Any], new: dict[str, Any], found: Differences) -> None:
+    same = found.same
     for key, value in new.items():
         before = old.get(key)
         if not same(value, before):
@@ -105,18 +114,19 @@ def _compare_dicts(path: str, old: dict[str, Any], new: dict[str, Any], found: D
 
 
 def _compare(path: str, old: Any, new: Any, found: Differences) -> None:
-    if _is_marked(new) or _is_marked(old):
-        if not same(new, old):
-            found.add(path, old, new)
-    elif isinstance(new, dict) and isinstance(old, dict):
-        _compare_dicts(path, old, new, found)
-    elif isinstance(new, list) and isinstance(old, list):
+    kind, was = type(new), type(old)
+    if kind is list and was is list:
         _compare_lists(path, old, new, found)
-    elif isinstance(new, dict) and new and old is None:
+    elif (kind is not dict and was is not dict) or _is_marked(new) or _is_marked(old):
+        if not found.same(new, old):
+            found.add(path, old, new)
+    elif kind is was:
+        _compare_dicts(path, old, new, found)
+    elif new and old is None:
         _compare_dicts(path, {}, new, found)
-    elif isinstance(old, dict) and old and new is None:
+    elif old and new is None:
         _compare_dicts(path, old, {}, found)
-    elif not same(new, old):
+    else:
         found.add(path, old, new)
 
 
@@ -139,21 +149,23 @@ def _compare_lists(path: str, old: list[Any], new: list[Any], found: Differences
 def _key_of(old: list[Any], new: list[Any]) -> str | None:
     """The key by which all items of both lists are told apart; None where there is none."""
     items = old + new
-    if not items or not all(isinstance(item, dict) for item in items):
+    if not items or not all(type(item) is dict for item in items):
         return None
-    more = sorted(k for k in items[0] if k.endswith(("_id", "Id", "_no", "_key")) and k not in _KEYS)
-    for name in (*_KEYS, *more):
-        if all(_is_key(item.get(name)) for item in items) and _distinct(old, name) and _distinct(new, name):
+    for name in _KEYS:
+        if name in items[0] and _tells_apart(name, old, new):
+            return name
+    for name in sorted(k for k in items[0] if k.endswith(("_id", "Id", "_no", "_key"))):
+        if _tells_apart(name, old, new):
             return str(name)
     return None
 
 
-def _is_key(value: Any) -> bool:
-    return isinstance(value, str | int) and not isinstance(value, bool)
-
-
-def _distinct(items: list[Any], name: str) -> bool:
-    return len({item[name] for item in items}) == len(items)
+def _tells_apart(name: str, *lists: list[Any]) -> bool:
+    for items in lists:
+        keys = [item.get(name) for item in items]
+        if not all(type(key) is str or type(key) is int for key in keys) or len(set(keys)) < len(keys):
+            return False
+    return True
 
 
 def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found: Differences) -> None:
@@ -162,8 +174,10 @@ def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found:
     unmoved = {staying[i] for i in _rising([places[key] for key in staying])}
     for n, item in enumerate(new):
         key = item[name]
-        here = f"{path}[{name}={quoted(key)}]"
         place = places.pop(key, None)
+        if place is not None and key in unmoved and found.same(item, old[place]):
+            continue
+        here = f"{path}[{name}={quoted(key)}]"
         if place is None:
             found.add(here, None, item, "added", n)
             continue
@@ -270,8 +284,6 @@ def _longest(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
 
 def _rising(numbers: list[int]) -> list[int]:
     """The places of a longest rising subsequence: what did not move when the rest did."""
-    from bisect import bisect_left
-
     tops: list[int] = []
     tops_at: list[int] = []
     before: list[int] = []

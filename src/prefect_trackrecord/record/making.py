@@ -18,7 +18,7 @@ def found_between(before: dict[str, Any], now: Snapshot) -> Differences:
     """The differences, looked for only where there can be some."""
     if now.changed is None:
         return differences(before, now.values)
-    return differences_at(now.changed, before, now.values)
+    return differences_at(now.changed, before, now.values, truths=now.truths)
 
 
 def told_secrets(

@@ -100,14 +100,15 @@ class Recorder:
         with self.lock:
             entry = self._entry(record)
             raw = raw_of(record)
+            text = None if raw is None else raw.decode()
             found = None
             data: dict[str, Any] = {}
-            if raw is None or entry.assigned or raw.decode() != entry.base:
+            if text is None or entry.assigned or text != entry.base:
                 base = entry.base or ""
                 before = self._recent.pop(entry, None)
                 if before is None:
                     before = parsed(base)
-                now = snapshot(record, raw, before, truths="true" in base or "false" in base)
+                now = snapshot(record, raw, before, truths="true" in base or "false" in base, text=text)
                 found = found_between(before, now)
                 if now.secrets:
                     told_secrets(found, entry.secrets, now, entry.assigned)

@@ -20,6 +20,7 @@ class Snapshot(NamedTuple):
         odd: fields that could not be said in JSON and are kept as their repr, marked.
         changed: those of `values` that differ from an earlier snapshot's; None: any of them may.
         secrets: what is masked in `values`, by its path.
+        truths: there may be truth values in `values`, or in those of the earlier snapshot.
     """
 
     values: dict[str, Any]
@@ -27,6 +28,7 @@ class Snapshot(NamedTuple):
     odd: tuple[str, ...] = ()
     changed: dict[str, Any] | None = None
     secrets: dict[str, Secret] | None = None
+    truths: bool = True
 
 
 def raw_of(record: BaseModel) -> bytes | None:
@@ -38,7 +40,12 @@ def raw_of(record: BaseModel) -> bytes | None:
 
 
 def snapshot(
-    record: BaseModel, raw: bytes | None = None, before: dict[str, Any] | None = None, *, truths: bool = True
+    record: BaseModel,
+    raw: bytes | None = None,
+    before: dict[str, Any] | None = None,
+    *,
+    truths: bool = True,
+    text: str | None = None,
 ) -> Snapshot:
     """The record's values, whatever they are. Never raises.
 
@@ -47,6 +54,7 @@ def snapshot(
         raw: what `raw_of` gave just now, if it was asked already.
         before: the values of an earlier snapshot: what equals them is free of secrets, or masked, already.
         truths: there may be truth values in `before`.
+        text: `raw` as text, where that is known already.
     """
     if raw is None:
         raw = raw_of(record)
@@ -56,20 +64,49 @@ def snapshot(
         except ValueError:  # NaN and infinity, which pydantic writes and JSON does not know
             values = None
         if isinstance(values, dict):
-            if before is None:
-                fresh = values
-            elif truths or has_truths(raw):
-                fresh = {k: v for k, v in values.items() if not same(v, before.get(k))}
-            else:  # Python's own comparing will do
-                fresh = {k: v for k, v in values.items() if v != before.get(k)}
+            truths = truths or has_truths(raw)
+            fresh = values if before is None else _unlike(values, before, truths)
+            own = record.__dict__
+            mixed = False
+            for name, value in fresh.items():
+                if type(value) is list or type(value) is dict:
+                    mixed |= _sets_in_order(value, own.get(name))
             secrets = mask(fresh)
-            if secrets is None:
-                return Snapshot(values, raw.decode(), (), fresh)
+            if secrets is None and not mixed:
+                return Snapshot(values, text or raw.decode(), (), fresh, None, truths)
             values.update(fresh)
-            # What is secret differs from its mask, also where it is the one of before.
-            fresh = {k: v for k, v in fresh.items() if not same(v, before.get(k))} if before is not None else fresh
-            return Snapshot(values, orjson.dumps(values).decode(), (), fresh, secrets)
+            # What is secret differs from its mask, and a set from its order, also where it is the one of before.
+            fresh = fresh if before is None else _unlike(fresh, before, truths)
+            return Snapshot(values, orjson.dumps(values).decode(), (), fresh, secrets, truths)
     return _piece_by_piece(record)
+
+
+def _unlike(values: dict[str, Any], before: dict[str, Any], truths: bool) -> dict[str, Any]:
+    if truths:
+        return {k: v for k, v in values.items() if not same(v, before.get(k))}
+    known = before.get  # Python's own comparing will do
+    return {k: v for k, v in values.items() if v != known(k)}
+
+
+def _sets_in_order(value: Any, real: Any) -> bool:
+    """Sort what is a set in the record: each process has its own order of it. Gives whether there was one."""
+    found = False
+    if type(value) is list:
+        if isinstance(real, set | frozenset):
+            value.sort(key=orjson.dumps)
+            return True
+        if type(real) is not list and type(real) is not tuple:
+            return False
+        for inner, one in zip(value, real, strict=False):
+            if type(inner) is list or type(inner) is dict:
+                found |= _sets_in_order(inner, one)
+        return found
+    parts = real if type(real) is dict else getattr(real, "__dict__", None)
+    if type(parts) is dict:
+        for name, inner in value.items():
+            if type(inner) is list or type(inner) is dict:
+                found |= _sets_in_order(inner, parts.get(name))
+    return found
 
 
 def has_truths(text: bytes) -> bool:
