@@ -97,6 +97,8 @@ def _dry(outcome: DeliveryOutcome, as_json: bool) -> int:
         say(outcome.rendered.text)
     for mail in outcome.emails:
         note(f"{mail.email or mail.agent_name or mail.agent_id}: {mail.reason}")
+    for problem in outcome.problems:
+        complain(problem)
     return 0
 
 

@@ -24,6 +24,7 @@ def render_own(report: Any, path: Path, format: Format, *, page_url: str | None 
         TemplateError: it can't be read, or has an error; names file and line.
     """
     html = format in {"html", "email"}
+    path = path.absolute()  # the loader's names must begin like the folder's, or no line is found
     env = ImmutableSandboxedEnvironment(
         loader=jinja2.ChoiceLoader(
             [
