@@ -289,18 +289,6 @@ def test_a_template_with_an_error(
     if line is not None:
         assert f"{folder / 'mail.j2'}, line {line}: " in problem
     assert says in problem
-
-
-def test_a_template_beside_a_configuration_of_this_folder_is_named_with_its_line_too(
-    storage: TrackingStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "mail.j2").write_text("Dear all,\n{{ reprot.title }}")
-    (tmp_path / "report.yaml").write_text("window: today\ntemplates: {email: mail.j2}\n")
-    config = load_config(Path("report.yaml"))
-    found = run_delivery_report(config, now=datetime.now(timezone.utc), archive=storage.archive)
-    (problem,) = found.problems
-    assert "mail.j2, line 2: 'reprot' is undefined" in problem
     assert found.report.verdict.sentence.split(";")[0] in found.rendered.email
     (mail,) = mails(found).values()
     told = mail.get_body(("plain",)).get_content()
@@ -315,3 +303,15 @@ def test_a_mail_that_is_too_large_is_told(storage: TrackingStorage, tmp_path: Pa
     found = run(storage, templates={"email": str(tmp_path / "big.j2")}, recipients="a@b.c")
     assert "1,000,000 bytes" in found.problems[0]
     assert len(mails(found)) == 1
+
+
+def test_a_template_beside_a_configuration_of_this_folder_is_named_with_its_line_too(
+    storage: TrackingStorage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mail.j2").write_text("Dear all,\n{{ reprot.title }}")
+    (tmp_path / "report.yaml").write_text("window: today\ntemplates: {email: mail.j2}\n")
+    config = load_config(Path("report.yaml"))
+    found = run_delivery_report(config, now=datetime.now(timezone.utc), archive=storage.archive)
+    (problem,) = found.problems
+    assert "mail.j2, line 2: 'reprot' is undefined" in problem
