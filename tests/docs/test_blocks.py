@@ -111,3 +111,21 @@ def test_links_inside_lead_somewhere(page):
             assert link["anchor"] in anchors(there), f"{page.name}: {link[0]}"
     for image in IMAGE.finditer(text):
         assert (page.parent / image["target"]).exists(), f"{page.name}: {image[0]}"
+
+
+def test_automations_render_ids_so_that_prefect_can():
+    """A bare template is turned into JSON by the server, which can't do that with an id: the action fails there."""
+    from prefect.events.schemas.automations import AutomationCore
+
+    tried = 0
+    for block in blocks("yaml"):
+        data = yaml.safe_load(block.text) if block.run else None
+        found = data.get("automations", [data]) if isinstance(data, dict) else []
+        for one in (one for one in found if "trigger" in one):
+            text = json.dumps(one).replace("DEPLOYMENT_ID", "00000000-0000-0000-0000-000000000000")
+            AutomationCore.model_validate_json(text)
+            for action in one["actions"]:
+                given = action.get("parameters", {}).get("flow_run_id", {})
+                assert given["__prefect_kind"] == "jinja", str(block)
+            tried += 1
+    assert tried >= 2
