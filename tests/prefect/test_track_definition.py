@@ -195,7 +195,7 @@ def test_a_task_of_any_keywords_takes_any_name():
     [
         ("s3:/bucket", StorageUrlError),
         ("nosuch://bucket/x", StorageUrlError),
-        ("abfs://container/x", MissingDriverError),
+        ("oss://bucket/x", MissingDriverError),
         ("trackrecord-storage/", ConfigurationError),
         (3, ConfigurationError),
     ],

@@ -9,7 +9,7 @@ from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storag
 
 
 def failed_files(run_id: str, storage: TrackingStorage | str | Path | None = None) -> list[FileProcessingLog]:
-    """The files of a run that failed, each with its error; of a run that goes on those so far.
+    """The files of a run that failed, by path, each with its error; of a run that goes on those so far.
 
     Args:
         run_id: the run.
@@ -27,12 +27,12 @@ def failed_files(run_id: str, storage: TrackingStorage | str | Path | None = Non
         ```
     """
     archive = resolve_storage(storage).archive
-    return [row for row in archive.files(archive.run(run_id)) if row.status is FileStatus.FAILED]
+    return _failed(archive.files(archive.run(run_id)))
 
 
 def still_failed(run: RunMetadata, storage: TrackingStorage) -> list[FileProcessingLog]:
     """The failed files of a run that no run since has brought through that was started again for them."""
-    failed = [row for row in storage.archive.files(run) if row.status is FileStatus.FAILED]
+    failed = _failed(storage.archive.files(run))
     if not failed:
         return []
     mended: set[str] = set()
@@ -42,3 +42,7 @@ def still_failed(run: RunMetadata, storage: TrackingStorage) -> list[FileProcess
             wanted.add(later.run_id)
             mended.update(r.file_path for r in storage.archive.files(later) if r.status is not FileStatus.FAILED)
     return [row for row in failed if row.file_path not in mended]
+
+
+def _failed(rows: list[FileProcessingLog]) -> list[FileProcessingLog]:
+    return sorted((row for row in rows if row.status is FileStatus.FAILED), key=lambda row: row.file_path)
