@@ -11,6 +11,7 @@ generations are off, and losses must show.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import multiprocessing
@@ -231,12 +232,16 @@ class Matrix:
             parent = _parent(pid)
             if parent is not None and not (self.services.dask_address and _is_dask(pid)):
                 os.kill(pid, signal.SIGKILL)
+        for pid in told(folder).pids.get("flow", ()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(pid, signal.SIGKILL)  # workers that never came to a task
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run_flow(folder: str, place: dict[str, str], runner: str) -> None:
     import flows_killed
 
+    os.setsid()  # its pool's workers outlive it, and are found by their group
     flows_killed.run_flow(folder, place, runner)
 
 
