@@ -272,6 +272,23 @@ def test_many_records_deep_link_keys_and_pictures(visit, many, until):
     until(page, "document.querySelector('#count').innerText === 'There is no record nowhere in this page'")
 
 
+def test_an_address_gone_to_meanwhile_is_not_overwritten(visit, many, until):
+    page = visit(many + "#record=inv-1990")
+    until(page, f"{OPEN} === 'inv-1990'")
+    # The page's own address was about to follow when the browser went to another.
+    for n in (5, 15, 25, 35, 45):
+        page.evaluate(
+            f"""() => {{
+              document.body.dispatchEvent(new KeyboardEvent("keydown", {{ key: "k", bubbles: true }}));
+              location.hash = "#record=inv-{n}";
+            }}"""
+        )
+        until(page, f"{OPEN} === 'inv-{n}' && location.hash === '#record=inv-{n}'")
+    page.evaluate("() => { location.hash = '#records'; }")
+    page.keyboard.press("k")
+    until(page, "location.hash === '#record=inv-44'")
+
+
 def test_many_records_on_a_narrow_screen(visit, many, until):
     page = visit(many, viewport={"width": 375, "height": 700})
     assert page.evaluate("document.documentElement.scrollWidth") <= 375

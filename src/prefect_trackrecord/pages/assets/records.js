@@ -5,7 +5,11 @@ const FILTERS = ["q", "status", "type", "outcome", "error", "from", "to"];
 const state = { ...DEFAULTS };
 let index, list, plain, orders = {}, piles = [], reading = null, shownRow = -1, openToken = 0, articles = [];
 
+/** The address as this page last read or wrote it. */
+let known = location.hash;
+
 function readAddress() {
+  known = location.hash;
   const given = new URLSearchParams(location.hash.slice(1));
   for (const name of Object.keys(DEFAULTS)) state[name] = clean(given.get(name) || "");
 }
@@ -19,9 +23,12 @@ function writeAddress() {
 }
 
 function writeAddressNow() {
+  // Somebody went elsewhere meanwhile, and `hashchange` is on its way: theirs stands.
+  if (location.hash !== known) return;
   const parts = Object.keys(DEFAULTS).filter((name) => state[name]).map((name) => `${name}=${encodeURIComponent(state[name])}`);
   const hash = parts.length ? `#${parts.join("&")}` : "";
-  if (hash !== location.hash) history.replaceState(null, "", hash || location.href.split("#")[0]);
+  if (hash !== known) history.replaceState(null, "", hash || location.href.split("#")[0]);
+  known = location.hash;
 }
 
 /** All rows in the order chosen; each order is made once. */

@@ -64,7 +64,7 @@ function listen() {
   addEventListener("beforeprint", preparePrint);
   addEventListener("hashchange", () => {
     // The link that skips to the records is no filter.
-    if (location.hash === "#records") return;
+    if (location.hash === "#records") { known = location.hash; return; }
     readAddress();
     apply();
     openLinked();
