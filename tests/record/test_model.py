@@ -43,6 +43,10 @@ class Strict(ThoughtfulRecord):
     status: RecordStatus = Status.PENDING
 
 
+class Loose(ThoughtfulRecord):
+    value: Any = None
+
+
 def test_it_is_the_seeds_model():
     record = Invoice(id="  x ", tags=["a"])
     assert record.id == "x"
@@ -432,8 +436,35 @@ def test_declared_transitions(folder):
         ("Running", "", ""), ("Completed", "", ""), ("Running", "reopened", "the customer called"),
     ]  # fmt: skip
     assert entry.traces[-1].action == "Reopened"
-    assert entry.traces[-2].unstorable == {"status": "'Completed' may not be followed by 'Failed'"}
+    assert entry.traces[-2].action == "Failed"
+    assert "'Completed' is a terminal status" in entry.traces[-2].unstorable["status"]
     assert entry.attempts == 2
+
+
+def test_a_status_refused_at_construction_is_told(folder):
+    configure_records_tracing(folder)
+    Strict(id="1").status = Status.RUNNING
+    again = Strict(id="1", status=Status.PENDING)
+    assert again.status == "Running"
+    for _ in range(3):
+        Strict(id="1", status=Status.PENDING)
+    (entry,) = load_records(folder)
+    assert entry.status == "Running"
+    (told,) = [t for t in entry.traces if t.action == "Status not taken"]
+    assert told.reason == "Strict: 'Running' may be followed by 'Completed', 'Failed', not by 'Pending'"
+    assert told.unstorable == {"status": told.reason}
+    assert "status" not in told.dict_updates or told.dict_updates["status"]["to"] == "Running"
+
+
+def test_reopening_into_the_present_status_is_nothing(folder):
+    configure_records_tracing(folder)
+    record = Strict(id="1")
+    record.status = Status.RUNNING
+    record.status = Status.COMPLETED
+    record.reopen(Status.COMPLETED, reason="again")
+    (entry,) = load_records(folder)
+    assert len(entry.status_updates) == 2
+    assert len(entry.traces) == 1
 
 
 def test_a_locked_status_is_locked_for_every_object_of_the_record(folder):
@@ -454,7 +485,7 @@ def test_a_locked_status_is_locked_for_every_object_of_the_record(folder):
     other.status = Status.FAILED
     (entry,) = load_records(folder)
     assert [u.new_status for u in entry.status_updates] == ["Approved", "In Progress", "Failed"]
-    assert entry.traces[1].unstorable == {"status": "'Approved' may not be followed by 'Failed'"}
+    assert "'Approved' is a terminal status" in entry.traces[1].unstorable["status"]
 
 
 def test_failures(folder):
@@ -553,6 +584,46 @@ def test_values_that_cannot_be_json(folder):
         assert entry.values["other"] == 2
         assert entry.traces[2].dict_updates == {"other": {"from": 1, "to": 2}}, entry.record_id
         assert entry.values["value"] is not None
+
+
+def test_integers_beyond_64_bits_are_told_apart(folder):
+    class Ledger(ThoughtfulRecord):
+        balance: int = 2**70
+        lines: list[int] = [2**64, -(2**63)]
+
+    configure_records_tracing(folder)
+    record = Ledger(id="1")
+    record.balance += 1
+    record.lines[0] += 1
+    record.log_trace("booked")
+    record.log_trace("the same")
+    (entry,) = load_records(folder)
+    assert entry.values["balance"] == 2**70 + 1
+
+    def number(value):
+        return {"__type__": "builtins.int", "__repr__": str(value)}
+
+    assert entry.traces[1].dict_updates == {
+        "balance": {"from": number(2**70), "to": number(2**70 + 1)},
+        "lines[0]": {"from": number(2**64), "to": number(2**64 + 1)},
+    }
+    assert entry.traces[2].dict_updates == {}
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_iterator_is_not_read(folder, tmp_path, inside):
+    configure_records_tracing(folder)
+    (tmp_path / "lines.txt").write_text("a\nb\n")
+    with open(tmp_path / "lines.txt") as file:
+        for number, value in enumerate([iter("abc"), (x for x in "abc"), map(str, [1, 2]), file]):
+            record = Loose(id=str(number), value={"rows": [value]} if inside else value)
+            record.log_trace("looked at")
+            record.log_trace("again")
+            assert len(list(value)) >= 2, "what it gives is still there"
+    entries = load_records(folder)
+    assert len(entries) == 4
+    assert all(entry.unstorable for entry in entries)
+    assert all(len(entry.traces) == 3 and not entry.traces[2].dict_updates for entry in entries)
 
 
 @pytest.mark.parametrize(

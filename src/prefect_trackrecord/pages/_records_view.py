@@ -5,6 +5,8 @@ Everything that may be missing or odd is settled here, so that neither rendering
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +15,8 @@ import orjson
 from ._records_errors import category_of, error_of, group_key
 from ._records_events import ShowImage, badge, dicts, events_of, marks_of
 from ._records_text import clean_entry, moment_ms, shown, text_of
+
+_LONG = re.compile(r"\d{19}")
 
 
 def view_of(entry: Any, show_image: ShowImage) -> dict[str, Any]:
@@ -149,7 +153,8 @@ def _values(record: Any) -> list[list[Any]]:
     """The record's current values as rows of `[name, value]`; one row without a name where it is no object."""
     if isinstance(record, str):
         try:
-            parsed = orjson.loads(record)
+            # orjson makes floats of integers beyond 64 bits
+            parsed = json.loads(record) if _LONG.search(record) else orjson.loads(record)
         except ValueError:
             return [["", shown(record)]] if record else []
         record = clean_entry({"": parsed})[""]

@@ -11,7 +11,6 @@ a list's item (added, removed, moved, where) stands in `Differences.kinds` under
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from operator import eq
@@ -19,13 +18,12 @@ from typing import Any
 
 import orjson
 
+from prefect_trackrecord.record.aligning import common, in_the_same_gap, rising
+from prefect_trackrecord.record.masking import is_secret, same
 from prefect_trackrecord.record.paths import quoted, under
-from prefect_trackrecord.record.snapshot import same
 
 MAX_ENTRIES = 2_000
 """Differences of one trace; how many more there were is counted."""
-_MAX_TABLE = 250_000
-"""Cells of the table by which two lists are compared; longer ones are compared by what they hold."""
 _KEYS = ("id", "key", "uid", "uuid", "sku", "code", "number", "name")
 
 
@@ -92,6 +90,39 @@ def differences_at(
             if key not in new and before is not None:
                 _compare(under("", key), before, None, found)
     return found
+
+
+def scalar_differences(old: dict[str, Any], new: dict[str, Any], *, truths: bool = True) -> Differences | None:
+    """What differs, where only texts, numbers and nulls were changed, none of them secret: the most frequent case.
+
+    None where there is more to it. `new` need not be settled (see `masking.settle`).
+
+    Args:
+        old, new: all values before and now.
+        truths: there may be truth values in them, which Python takes for numbers; comparing is slower then.
+    """
+    found = Differences()
+    if len(new) != len(old) or not _compare_scalars("", new, old, found, truths):
+        return None
+    return found
+
+
+def _compare_scalars(path: str, new: dict[str, Any], old: dict[str, Any], found: Differences, truths: bool) -> bool:
+    for key, value in new.items():
+        before = old.get(key, found)  # which is no value
+        if value == before and (not truths or same(value, before)):
+            continue
+        kind, was = type(value), type(before)
+        if kind is dict:
+            if was is not dict or len(value) != len(before) or "__repr__" in value:
+                return False
+            if not _compare_scalars(under(path, key), value, before, found, truths):
+                return False
+        elif kind is list or was is list or was is dict or before is found or is_secret(key, value):
+            return False
+        else:
+            found.add(under(path, key), before, value)
+    return True
 
 
 def leaves(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -171,7 +202,7 @@ def _tells_apart(name: str, *lists: list[Any]) -> bool:
 def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found: Differences) -> None:
     places = {item[name]: n for n, item in enumerate(old)}
     staying = [item[name] for item in new if item[name] in places]
-    unmoved = {staying[i] for i in _rising([places[key] for key in staying])}
+    unmoved = {staying[i] for i in rising([places[key] for key in staying])}
     for n, item in enumerate(new):
         key = item[name]
         place = places.pop(key, None)
@@ -191,7 +222,7 @@ def _compare_by_key(path: str, name: str, old: list[Any], new: list[Any], found:
 def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differences) -> None:
     """Items without a key: those that are equal stay or moved, the rest are changed, added or removed."""
     a, b = ([orjson.dumps(item, option=orjson.OPT_SORT_KEYS) for item in items] for items in (old, new))
-    pairs = _common(a, b)
+    pairs = common(a, b)
     taken_old, taken_new = {i for i, _ in pairs}, {j for _, j in pairs}
     gone = [i for i in range(len(a)) if i not in taken_old]
     fresh = [j for j in range(len(b)) if j not in taken_new]
@@ -200,7 +231,7 @@ def _compare_by_place(path: str, old: list[Any], new: list[Any], found: Differen
         waiting.setdefault(a[i], []).append(i)
     moved = {j: waiting[b[j]].pop() for j in fresh if waiting.get(b[j])}
     came_from = set(moved.values())
-    changed = _in_the_same_gap(pairs, [i for i in gone if i not in came_from], [j for j in fresh if j not in moved])
+    changed = in_the_same_gap(pairs, [i for i in gone if i not in came_from], [j for j in fresh if j not in moved])
     for j in fresh:
         here = f"{path}[{j}]"
         if j in moved:
@@ -220,84 +251,3 @@ def _changed_item(path: str, old: Any, new: Any, was: int, place: int, found: Di
         _compare(path, old, new, found)
     elif not same(new, old):
         found.add(path, old, new, "changed", place, was)
-
-
-def _in_the_same_gap(pairs: list[tuple[int, int]], gone: list[int], fresh: list[int]) -> dict[int, int]:
-    """New place to old place of items that stand between the same equal neighbours: they were changed."""
-    changed: dict[int, int] = {}
-    ends = [*pairs, (1 << 62, 1 << 62)]
-    at_old = at_new = 0
-    for end_old, end_new in ends:
-        olds, news = [], []
-        while at_old < len(gone) and gone[at_old] < end_old:
-            olds.append(gone[at_old])
-            at_old += 1
-        while at_new < len(fresh) and fresh[at_new] < end_new:
-            news.append(fresh[at_new])
-            at_new += 1
-        changed.update(zip(news, olds, strict=False))
-    return changed
-
-
-def _common(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
-    """Places of items that both lists hold in the same order, as many as there are where that is affordable."""
-    head = 0
-    while head < min(len(a), len(b)) and a[head] == b[head]:
-        head += 1
-    tail = 0
-    while tail < min(len(a), len(b)) - head and a[-1 - tail] == b[-1 - tail]:
-        tail += 1
-    pairs = [(n, n) for n in range(head)]
-    rows, columns = len(a) - head - tail, len(b) - head - tail
-    if rows * columns <= _MAX_TABLE:
-        pairs += [(i + head, j + head) for i, j in _longest(a[head : head + rows], b[head : head + columns])]
-    else:
-        places: dict[bytes, list[int]] = {}
-        for i in range(head + rows - 1, head - 1, -1):
-            places.setdefault(a[i], []).append(i)
-        matched = [(places[b[j]].pop(), j) for j in range(head, head + columns) if places.get(b[j])]
-        pairs += [matched[n] for n in _rising([i for i, _ in matched])]
-    return pairs + [(len(a) - tail + n, len(b) - tail + n) for n in range(tail)]
-
-
-def _longest(a: list[bytes], b: list[bytes]) -> list[tuple[int, int]]:
-    """The longest common subsequence, by the textbook table."""
-    table = [[0] * (len(b) + 1)]
-    for item in reversed(a):
-        below = table[-1]
-        row = [0] * (len(b) + 1)
-        for j in range(len(b) - 1, -1, -1):
-            row[j] = below[j + 1] + 1 if item == b[j] else max(below[j], row[j + 1])
-        table.append(row)
-    table.reverse()
-    pairs, i, j = [], 0, 0
-    while i < len(a) and j < len(b):
-        if a[i] == b[j]:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif table[i + 1][j] >= table[i][j + 1]:
-            i += 1
-        else:
-            j += 1
-    return pairs
-
-
-def _rising(numbers: list[int]) -> list[int]:
-    """The places of a longest rising subsequence: what did not move when the rest did."""
-    tops: list[int] = []
-    tops_at: list[int] = []
-    before: list[int] = []
-    for n, number in enumerate(numbers):
-        k = bisect_left(tops, number)
-        before.append(tops_at[k - 1] if k else -1)
-        if k == len(tops):
-            tops.append(number)
-            tops_at.append(n)
-        else:
-            tops[k], tops_at[k] = number, n
-    places = []
-    at = tops_at[-1] if tops_at else -1
-    while at >= 0:
-        places.append(at)
-        at = before[at]
-    return places[::-1]

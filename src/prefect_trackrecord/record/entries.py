@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import Any, ClassVar
 
-import orjson
 from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 from prefect_trackrecord.record.document import moment
@@ -126,7 +126,7 @@ class RecordEntry(_Entry):
     def values(self) -> dict[str, Any]:
         """The record's values; empty where they can't be read."""
         try:
-            found = orjson.loads(self.record)
+            found = json.loads(self.record)  # orjson makes floats of integers beyond 64 bits
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}

@@ -7,7 +7,7 @@ from typing import Any
 
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
-from prefect_trackrecord.record.lifecycle import error_of, may
+from prefect_trackrecord.record.lifecycle import error_of, refusal
 from prefect_trackrecord.record.model import ThoughtfulRecord, present_status, quietly
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
@@ -81,10 +81,10 @@ def _follow(
     name = identity.status_field(record)
     if status is not None and name and not _knows_better(record, state):
         old = present_status(record)
-        if may(type(record), old, str(status)):
-            setattr(record, name, status)
+        if why := refusal(type(record), old, str(status)):
+            told["unstorable"] = {"status": why}
         else:
-            told["unstorable"] = {"status": f"{old!r} may not be followed by {str(status)!r}"}
+            setattr(record, name, status)
     words = " ".join(part for part in (task, state) if part) or text_of(state)
     if attempt is not None and attempt > 1:
         words = f"{words} (attempt {attempt})"

@@ -22,35 +22,31 @@ def governed(cls: Any) -> bool:
     return bool(cls.record_transitions is not None or cls.record_terminal)
 
 
+def refusal(cls: type, old: str, new: str) -> str:
+    """Why the class does not allow this change of status, and what it does allow; empty where it does."""
+    terminal: Iterable[str] = getattr(cls, "record_terminal", None) or ()
+    rules: Mapping[str, Iterable[str]] | None = getattr(cls, "record_transitions", None)
+    if old == new or (not old and (rules is None or "" not in rules)):
+        return ""
+    if old in {str(s) for s in terminal}:
+        return f"{cls.__name__}: {old!r} is a terminal status; record.reopen({new!r}, reason=...) leaves it on purpose"
+    if rules is None:
+        return ""
+    allowed = {str(s) for k, ways in rules.items() if str(k) == old for s in ways}
+    if new in allowed:
+        return ""
+    ways = ", ".join(repr(s) for s in sorted(allowed)) or "nothing"
+    return f"{cls.__name__}: {old!r} may be followed by {ways}, not by {new!r}"
+
+
 def check(cls: type, old: str, new: str) -> None:
     """Whether the class allows this change of status.
 
     Raises:
         UsageError: it does not; the message says what is allowed.
     """
-    terminal: Iterable[str] = getattr(cls, "record_terminal", None) or ()
-    rules: Mapping[str, Iterable[str]] | None = getattr(cls, "record_transitions", None)
-    if old == new or (not old and (rules is None or "" not in rules)):
-        return
-    if old in {str(s) for s in terminal}:
-        raise UsageError(
-            f"{cls.__name__}: {old!r} is a terminal status; record.reopen({new!r}, reason=...) leaves it on purpose"
-        )
-    if rules is None:
-        return
-    allowed = {str(s) for k, ways in rules.items() if str(k) == old for s in ways}
-    if new not in allowed:
-        ways = ", ".join(repr(s) for s in sorted(allowed)) or "nothing"
-        raise UsageError(f"{cls.__name__}: {old!r} may be followed by {ways}, not by {new!r}")
-
-
-def may(cls: type, old: str, new: str) -> bool:
-    """As `check`, said instead of raised."""
-    try:
-        check(cls, old, new)
-    except UsageError:
-        return False
-    return True
+    if why := refusal(cls, str(old), str(new)):
+        raise UsageError(why)
 
 
 def error_of(exc: BaseException | str, kind: str, code: str) -> dict[str, str]:

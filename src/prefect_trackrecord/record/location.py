@@ -16,6 +16,8 @@ _VISITED = 40
 _OWN = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _names: dict[int, tuple[CodeType, str, str, bool, bool]] = {}
 """By the code object's id, since hashing the object itself costs more than all the rest; it is kept alive here."""
+_lines: dict[tuple[int, int], str] = {}
+"""By the code object's id and the instruction: finding the number of a line costs more than remembering it."""
 
 
 def _library_folders() -> tuple[str, ...]:
@@ -35,6 +37,7 @@ def _name(code: CodeType) -> tuple[CodeType, str, str, bool, bool]:
     library = path.startswith("<frozen") or os.path.abspath(path).startswith(_LIBRARIES)
     if len(_names) > 10_000:  # code objects made at run time without end must not fill the memory
         _names.clear()
+        _lines.clear()
     found = (code, f"{os.path.basename(path)}:", function, path.startswith(_OWN), library)
     _names[id(code)] = found
     return found
@@ -55,15 +58,23 @@ def here(depth: int = 1) -> str:
     while frame is not None and left:
         left -= 1
         code = frame.f_code
-        found = _names.get(id(code)) or _name(code)
+        number = id(code)
+        found = _names.get(number) or _name(code)
         if not found[3]:
             if not found[4]:
-                lines.append(f"{found[1]}{frame.f_lineno}{found[2]}")
+                lines.append(_lines.get((number, frame.f_lasti)) or _line(frame, number, found))
                 if len(lines) == FRAMES:
                     break
             elif not lines and len(others) < FRAMES:
-                others.append(f"{found[1]}{frame.f_lineno}{found[2]}")
+                others.append(_line(frame, number, found))
         frame = frame.f_back
     lines = lines or others
     lines.reverse()
     return "\n".join(lines)
+
+
+def _line(frame: FrameType, number: int, found: tuple[CodeType, str, str, bool, bool]) -> str:
+    line = f"{found[1]}{frame.f_lineno}{found[2]}"
+    if len(_lines) < 10_000:
+        _lines[number, frame.f_lasti] = line
+    return line

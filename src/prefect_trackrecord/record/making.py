@@ -16,6 +16,8 @@ from prefect_trackrecord.record.status import RecordStatus
 
 def found_between(before: dict[str, Any], now: Snapshot) -> Differences:
     """The differences, looked for only where there can be some."""
+    if now.found is not None:
+        return now.found
     if now.changed is None:
         return differences(before, now.values)
     return differences_at(now.changed, before, now.values, truths=now.truths)

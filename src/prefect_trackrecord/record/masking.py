@@ -1,4 +1,4 @@
-"""Secrets of plain values, masked in place: by the names of keys, by type, and in the passwords of URLs.
+"""Plain values settled in place: secrets masked (by keys, by type, in URLs), and sets in an order.
 
 Of each secret a number is given that tells whether it is the same as before. It is made with a key that only this
 process has, and never leaves its memory.
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from prefect_trackrecord.journal.plain import MASK, is_secret_name, mask_text
-from prefect_trackrecord.record.paths import joined, quoted, under
+from prefect_trackrecord.record.paths import joined, under
 
 PYDANTIC_MASK = "**********"
 _secret: dict[str, bool] = {}
@@ -24,46 +24,89 @@ class Secret(NamedTuple):
     shown: Any
 
 
-def mask(values: dict[str, Any]) -> dict[str, Secret] | None:
-    """Mask what is secret in `values`; gives every secret by its path, None where there is none."""
+def is_secret(key: str, value: Any) -> bool:
+    """Whether a text, number or null below this key may be secret, or hold a secret."""
+    try:
+        secret = _secret[key]
+    except KeyError:
+        secret = _learn(key)
+    return secret or (type(value) is str and ("://" in value or value == PYDANTIC_MASK))
+
+
+def settle(
+    values: dict[str, Any], own: Any = None, before: dict[str, Any] | None = None, *, truths: bool = True
+) -> tuple[dict[str, Secret] | None, bool]:
+    """Mask what is secret and sort what is a set, in place: each process has its own order of a set.
+
+    Args:
+        values: plain values.
+        own: the object that they were made from.
+        before: settled values of before; what equals them is settled already.
+        truths: there may be truth values, which equal numbers for Python.
+
+    Returns:
+        Every secret by its path, None where there is none; and whether there was a set.
+    """
     found: dict[str, Secret] | None = None
+    sorted_any = False
+    parts: Any = own if type(own) is dict else getattr(own, "__dict__", None)
     for key, value in values.items():
+        old = None
+        if before is not None:
+            old = before.get(key)
+            if value == old and (not truths or same(value, old)):
+                continue
         try:
             secret = _secret[key]
         except KeyError:
             secret = _learn(key)
         if secret and value not in (None, "", False):
+            if type(value) is list and type(parts) is dict and isinstance(parts.get(key), set | frozenset):
+                value.sort(key=orjson.dumps)  # or its number would change with the set's order
             values[key] = MASK
             found = {**(found or {}), under("", key): Secret(_number(value), MASK)}
-        elif (inside := _inside(values, key, value)) is not None:
-            path = under("", key)
-            found = {**(found or {}), **{joined(path, tail) if tail else path: one for tail, one in inside.items()}}
-    return found
+            continue
+        kind = type(value)
+        if kind is str:
+            if ("://" in value or value == PYDANTIC_MASK) and (one := _masked(values, key, value)) is not None:
+                found = {**(found or {}), under("", key): one}
+        elif kind is dict or kind is list:
+            inside, mixed = _inside(value, parts.get(key) if type(parts) is dict else None, old, truths)
+            sorted_any |= mixed
+            if inside is not None:
+                path = under("", key)
+                found = {**(found or {}), **{joined(path, tail): one for tail, one in inside.items()}}
+    return found, sorted_any
 
 
-def _mask_items(items: list[Any]) -> dict[str, Secret] | None:
+def _inside(value: Any, own: Any, before: Any, truths: bool) -> tuple[dict[str, Secret] | None, bool]:
+    """`settle` for what is inside of one value."""
+    if type(value) is dict:
+        return settle(value, own, before if type(before) is dict else None, truths=truths)
     found: dict[str, Secret] | None = None
-    for n, value in enumerate(items):
-        if (inside := _inside(items, n, value)) is not None:
-            path = f"[{quoted(n)}]"
-            found = {**(found or {}), **{joined(path, tail) if tail else path: one for tail, one in inside.items()}}
-    return found
+    mixed = isinstance(own, set | frozenset)
+    if mixed:
+        value.sort(key=orjson.dumps)
+    reals = own if type(own) is list or type(own) is tuple else ()
+    for n, item in enumerate(value):
+        kind = type(item)
+        if kind is str:
+            if ("://" in item or item == PYDANTIC_MASK) and (one := _masked(value, n, item)) is not None:
+                found = {**(found or {}), f"[{n}]": one}
+        elif kind is dict or kind is list:
+            inside, mixed_too = _inside(item, reals[n] if n < len(reals) else None, None, truths)
+            mixed |= mixed_too
+            if inside is not None:
+                found = {**(found or {}), **{joined(f"[{n}]", tail): one for tail, one in inside.items()}}
+    return found, mixed
 
 
-def _inside(holder: Any, key: Any, value: Any) -> dict[str, Secret] | None:
-    """Secrets in one value, by their paths below it."""
-    kind = type(value)
-    if kind is str:
-        if "://" not in value and value != PYDANTIC_MASK:
-            return None
-        masked = MASK if value == PYDANTIC_MASK else mask_text(value)
-        if masked == value:
-            return None
-        holder[key] = masked
-        return {"": Secret(_number(value), masked)}
-    if kind is dict:
-        return mask(value)
-    return _mask_items(value) if kind is list else None
+def _masked(holder: Any, key: Any, value: str) -> Secret | None:
+    masked = MASK if value == PYDANTIC_MASK else mask_text(value)
+    if masked == value:
+        return None
+    holder[key] = masked
+    return Secret(_number(value), masked)
 
 
 def _number(value: Any) -> int:
@@ -74,3 +117,11 @@ def _learn(key: str) -> bool:
     if len(_secret) > 10_000:  # keys made from data must not fill the memory
         _secret.clear()
     return _secret.setdefault(key, is_secret_name(key))
+
+
+def same(new: Any, old: Any) -> bool:
+    """Whether two plain values are equal, the truth values in them too: `True` is not `1`."""
+    kind = type(new)
+    if new != old or (kind is not type(old) and (kind is bool or type(old) is bool)):
+        return False
+    return not (kind is dict or kind is list) or not new or orjson.dumps(new) == orjson.dumps(old)

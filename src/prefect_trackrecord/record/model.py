@@ -15,7 +15,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
-from prefect_trackrecord.record.lifecycle import KINDS, Step, check, error_of, governed, may
+from prefect_trackrecord.record.lifecycle import KINDS, Step, check, error_of, governed, refusal
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
@@ -163,15 +163,15 @@ class ThoughtfulRecord(_Copies, BaseModel):
         told: dict[str, Any] = {"error": error}
         if status is not None and identity.status_field(self):
             old = present_status(self)
-            if may(type(self), old, str(status)):
-                setattr(self, identity.status_field(self), status)
+            if why := refusal(type(self), old, str(status)):
+                told["unstorable"] = {"status": why}
             else:
-                told["unstorable"] = {"status": f"{old!r} may not be followed by {str(status)!r}"}
+                setattr(self, identity.status_field(self), status)
         action = f"Failed: {code}" if code else "Failed"
         quietly(lambda: tracing.recorder().trace(self, action, reason or error["message"], None, told))
 
     def reopen(self, status: RecordStatus | str, reason: str = "") -> None:
-        """Leave a terminal status on purpose; the story says so.
+        """Leave a terminal status on purpose; the story says so. Nothing happens where the record has this status.
 
         Raises:
             UsageError: the record has no status.
@@ -181,8 +181,14 @@ class ThoughtfulRecord(_Copies, BaseModel):
             raise UsageError(f"{type(self).__name__} has no field annotated RecordStatus")
         super().__setattr__(name, status)
         new = identity.status_of(self) or RecordStatus("")
-        quietly(lambda: tracing.recorder().changed(self, new, reason=reason, kind="reopened"))
-        quietly(lambda: tracing.recorder().trace(self, "Reopened", reason, None))
+
+        def reopened() -> None:
+            recorder = tracing.recorder()
+            if recorder.known(self).status != new:
+                recorder.changed(self, new, reason=reason, kind="reopened")
+                recorder.trace(self, "Reopened", reason, None)
+
+        quietly(reopened)
 
     # --- the record as JSON -------------------------------------------------------------------------------
 

@@ -24,11 +24,19 @@ from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.record import identity, images
 from prefect_trackrecord.record.differences import Differences, leaves
 from prefect_trackrecord.record.folder import RunFolder
-from prefect_trackrecord.record.lifecycle import governed, may
+from prefect_trackrecord.record.lifecycle import governed, refusal
 from prefect_trackrecord.record.location import here
 from prefect_trackrecord.record.making import found_between, text_in, told_secrets, trace_of, update_of
 from prefect_trackrecord.record.packed import packed
-from prefect_trackrecord.record.snapshot import Snapshot, parsed, plain_value, raw_of, snapshot
+from prefect_trackrecord.record.snapshot import (
+    Snapshot,
+    has_truths,
+    holds_iterator,
+    parsed,
+    plain_value,
+    raw_of,
+    snapshot,
+)
 from prefect_trackrecord.record.state import Entry, RunRecords
 from prefect_trackrecord.record.status import RecordStatus
 from prefect_trackrecord.record.waiting import Waiting
@@ -65,7 +73,7 @@ class Recorder:
         self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
         self._own: dict[str, Path] = {}
         self._last: Path | None = None
-        self._recent: dict[Entry, dict[str, Any]] = {}
+        self._recent: dict[Entry, tuple[dict[str, Any], bool]] = {}
 
     # --- what models call; none of these raises -----------------------------------------------------------
 
@@ -99,16 +107,14 @@ class Recorder:
         place = here(2)
         with self.lock:
             entry = self._entry(record)
-            raw = raw_of(record)
+            raw = raw_of(record, deep=entry.lazy)
             text = None if raw is None else raw.decode()
             found = None
             data: dict[str, Any] = {}
             if text is None or entry.assigned or text != entry.base:
                 base = entry.base or ""
-                before = self._recent.pop(entry, None)
-                if before is None:
-                    before = parsed(base)
-                now = snapshot(record, raw, before, truths="true" in base or "false" in base, text=text)
+                before, truths = self._recent.pop(entry) if entry in self._recent else _of_text(base)
+                now = snapshot(record, raw, before, truths=truths, text=text)
                 found = found_between(before, now)
                 if now.secrets:
                     told_secrets(found, entry.secrets, now, entry.assigned)
@@ -127,6 +133,7 @@ class Recorder:
         """A field was given a new value."""
         with self.lock:
             entry = self._entry(record)
+            entry.lazy = entry.lazy or holds_iterator(value)
             data = {"name": name, "value": plain_value(name, value)}
             if data["value"] == MASK:
                 entry.assigned = (*entry.assigned, name)
@@ -187,6 +194,7 @@ class Recorder:
         if now.odd:
             data["unstorable"] = list(now.odd)
         entry = self.state.put(Entry(*identity.key_of(record), at.timestamp()))
+        entry.lazy = bool(now.odd) and holds_iterator(record)
         self._write(entry, at, "created", data, trace)
         self._known_as(entry, now)
         return entry
@@ -196,7 +204,7 @@ class Recorder:
         entry.base, entry.secrets, entry.assigned = now.text, now.secrets, ()
         if len(self._recent) >= _RECENT:
             self._recent.pop(next(iter(self._recent)))
-        self._recent[entry] = now.values
+        self._recent[entry] = (now.values, now.truths)
 
     def _go_on(self, record: BaseModel, entry: Entry) -> None:
         if entry.base is None:
@@ -207,13 +215,23 @@ class Recorder:
         if identity.status_given(record) and status is not None:
             if governed(type(record)):
                 self.follow()
-            if status != entry.status and may(type(record), entry.status, status):
-                self._change(entry, record, status, here(4), "", "")
-                return
             if status == entry.status:
                 return
+            if why := refusal(type(record), entry.status, str(status)):
+                identity.adopt(record, RecordStatus(entry.status, entry.status_color or "transparent"))
+                self._refused(record, entry, why)
+            else:
+                self._change(entry, record, status, here(4), "", "")
+            return
         if entry.status:
             identity.adopt(record, RecordStatus(entry.status, entry.status_color or "transparent"))
+
+    def _refused(self, record: BaseModel, entry: Entry, why: str) -> None:
+        """A status that was given at construction may not follow; the story says so, once where it happens again."""
+        mark = {"status": why}
+        if not entry.traces or packed(mark) not in entry.traces[-1][1]:
+            self.trouble(f"{entry.id}: {why}")
+            self.trace(record, "Status not taken", why, None, {"unstorable": mark})
 
     def _change(self, entry: Entry, record: BaseModel, new: RecordStatus, place: str, reason: str, kind: str) -> None:
         at = datetime.now(timezone.utc)
@@ -324,3 +342,8 @@ class Recorder:
         if not self.failed[cause]:
             logger.warning("records: %s", cause)
         self.failed[cause] += 1
+
+
+def _of_text(base: str) -> tuple[dict[str, Any], bool]:
+    """The values at a record's last trace, and whether there may be truth values among them."""
+    return parsed(base), has_truths(base)

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+import json
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from itertools import islice
+from typing import Any, NamedTuple, get_args, get_origin
+from uuid import UUID
 
 import orjson
 from pydantic import BaseModel
 
 from prefect_trackrecord.journal.plain import plain
-from prefect_trackrecord.record.masking import Secret, mask
+from prefect_trackrecord.record.differences import Differences, scalar_differences
+from prefect_trackrecord.record.masking import Secret, same, settle
+
+_DIGITS = bytes(48 if 48 <= n < 58 else n for n in range(256))
+_WIDE = b"0" * 19
+"""So many digits in a row may be an integer beyond 64 bits, which orjson reads as a float."""
+_SCALARS = frozenset((str, int, float, bool, type(None), bytes))
+_KNOWN = frozenset((*_SCALARS, list, dict, tuple, set, frozenset, datetime, date, time, timedelta, Decimal, UUID))
+_unsure: dict[type[BaseModel], tuple[str, ...]] = {}
+_LOOKED_AT = 256
+"""Items of one list in which iterators are looked for, and how deep."""
+_DEPTH = 6
 
 
 class Snapshot(NamedTuple):
@@ -21,6 +37,7 @@ class Snapshot(NamedTuple):
         changed: those of `values` that differ from an earlier snapshot's; None: any of them may.
         secrets: what is masked in `values`, by its path.
         truths: there may be truth values in `values`, or in those of the earlier snapshot.
+        found: the differences themselves, where those are known already.
     """
 
     values: dict[str, Any]
@@ -29,14 +46,57 @@ class Snapshot(NamedTuple):
     changed: dict[str, Any] | None = None
     secrets: dict[str, Secret] | None = None
     truths: bool = True
+    found: Differences | None = None
 
 
-def raw_of(record: BaseModel) -> bytes | None:
-    """The record as JSON, secrets and all; None where some value can't be JSON."""
+def raw_of(record: BaseModel, *, deep: bool = False) -> bytes | None:
+    """The record as JSON, secrets and all; None where some value can't be JSON.
+
+    Args:
+        record: the record.
+        deep: look for iterators inside of its values, too (see `holds_iterator`).
+    """
+    own = record.__dict__
+    unsure = _unsure.get(type(record))
+    for name in _unsure_of(type(record)) if unsure is None else unsure:
+        if hasattr(own.get(name), "__next__"):
+            return None
+    if deep and holds_iterator(own):
+        return None
     try:
         return record.__pydantic_serializer__.to_json(record, warnings=False)
     except Exception:  # noqa: BLE001 - a foreign value's own serialiser may raise anything
         return None
+
+
+def _unsure_of(cls: type[BaseModel]) -> tuple[str, ...]:
+    """The fields that may hold an iterator."""
+    found = tuple(name for name, field in cls.model_fields.items() if not _is_known(field.annotation))
+    if cls.__pydantic_complete__:
+        _unsure[cls] = found
+    return found
+
+
+def _is_known(annotation: Any) -> bool:
+    kind = get_origin(annotation) or annotation
+    if isinstance(kind, type):
+        return kind in _KNOWN or issubclass(kind, BaseModel | str)
+    parts = get_args(annotation)
+    return bool(parts) and all(_is_known(part) for part in parts)
+
+
+def holds_iterator(value: Any, depth: int = _DEPTH) -> bool:
+    """Whether there is an iterator in a value: pydantic would read it to its end, and the program find it empty."""
+    kind = type(value)
+    if kind in _SCALARS or depth < 0:
+        return False
+    if kind is list or kind is tuple:
+        return any(holds_iterator(item, depth - 1) for item in islice(value, _LOOKED_AT))
+    if kind is dict:
+        return any(holds_iterator(item, depth - 1) for item in islice(value.values(), _LOOKED_AT))
+    if isinstance(value, BaseModel):
+        return holds_iterator(value.__dict__, depth - 1)
+    return hasattr(kind, "__next__")
 
 
 def snapshot(
@@ -57,23 +117,18 @@ def snapshot(
         text: `raw` as text, where that is known already.
     """
     if raw is None:
-        raw = raw_of(record)
+        raw = raw_of(record, deep=True)
     if raw is not None:
-        try:
-            values = orjson.loads(raw)
-        except ValueError:  # NaN and infinity, which pydantic writes and JSON does not know
-            values = None
-        if isinstance(values, dict):
-            truths = truths or has_truths(raw)
+        values = _loaded(raw)  # None for NaN and infinity, which pydantic writes and JSON does not know
+        if values is not None:
+            text = text or raw.decode()
+            truths = truths or has_truths(text)
+            if before is not None and (found := scalar_differences(before, values, truths=truths)) is not None:
+                return Snapshot(values, text, (), None, None, truths, found)
             fresh = values if before is None else _unlike(values, before, truths)
-            own = record.__dict__
-            mixed = False
-            for name, value in fresh.items():
-                if type(value) is list or type(value) is dict:
-                    mixed |= _sets_in_order(value, own.get(name))
-            secrets = mask(fresh)
-            if secrets is None and not mixed:
-                return Snapshot(values, text or raw.decode(), (), fresh, None, truths)
+            secrets, sorted_any = settle(fresh, record.__dict__, before, truths=truths)
+            if secrets is None and not sorted_any:
+                return Snapshot(values, text, (), fresh, None, truths)
             values.update(fresh)
             # What is secret differs from its mask, and a set from its order, also where it is the one of before.
             fresh = fresh if before is None else _unlike(fresh, before, truths)
@@ -88,38 +143,9 @@ def _unlike(values: dict[str, Any], before: dict[str, Any], truths: bool) -> dic
     return {k: v for k, v in values.items() if v != known(k)}
 
 
-def _sets_in_order(value: Any, real: Any) -> bool:
-    """Sort what is a set in the record: each process has its own order of it. Gives whether there was one."""
-    found = False
-    if type(value) is list:
-        if isinstance(real, set | frozenset):
-            value.sort(key=orjson.dumps)
-            return True
-        if type(real) is not list and type(real) is not tuple:
-            return False
-        for inner, one in zip(value, real, strict=False):
-            if type(inner) is list or type(inner) is dict:
-                found |= _sets_in_order(inner, one)
-        return found
-    parts = real if type(real) is dict else getattr(real, "__dict__", None)
-    if type(parts) is dict:
-        for name, inner in value.items():
-            if type(inner) is list or type(inner) is dict:
-                found |= _sets_in_order(inner, parts.get(name))
-    return found
-
-
-def has_truths(text: bytes) -> bool:
+def has_truths(text: str) -> bool:
     """Whether there may be truth values in this JSON, which equal numbers for Python."""
-    return b"true" in text or b"false" in text
-
-
-def same(new: Any, old: Any) -> bool:
-    """Whether two plain values are equal, the truth values in them too: `True` is not `1`."""
-    kind = type(new)
-    if new != old or (kind is not type(old) and (kind is bool or type(old) is bool)):
-        return False
-    return not (kind is dict or kind is list) or not new or orjson.dumps(new) == orjson.dumps(old)
+    return "true" in text or "false" in text
 
 
 def _piece_by_piece(record: BaseModel) -> Snapshot:
@@ -130,15 +156,17 @@ def _piece_by_piece(record: BaseModel) -> Snapshot:
         if name not in record.__dict__:
             continue
         try:
-            piece = orjson.loads(record.__pydantic_serializer__.to_json(record, include={name}, warnings=False))
-            if not isinstance(piece, dict):
-                raise TypeError("a serializer of the whole record")
+            if holds_iterator(record.__dict__[name]):
+                raise TypeError("an iterator")
+            piece = _loaded(record.__pydantic_serializer__.to_json(record, include={name}, warnings=False))
+            if piece is None:
+                raise TypeError("not finite, or a serializer of the whole record")
             whole.update(piece)
         except Exception:  # noqa: BLE001 - as in `raw_of`
             whole[name] = plain({name: record.__dict__[name]})[name]
             odd.append(name)
     values = plain(whole)
-    secrets = mask(values)
+    secrets, _ = settle(values)
     text = orjson.dumps(values)
     return Snapshot(values, text.decode(), tuple(odd), None, secrets)
 
@@ -151,8 +179,25 @@ def plain_value(name: str, value: Any) -> Any:
 
 def parsed(text: str | bytes) -> dict[str, Any]:
     """The values of a snapshot's text; empty for what is none."""
+    return _loaded(text.encode("utf-8", "replace") if isinstance(text, str) else text) or {}
+
+
+def _loaded(raw: bytes) -> dict[str, Any] | None:
+    """A JSON object, its integers beyond 64 bits marked as `plain` marks them; None for what is no such object."""
     try:
-        values = orjson.loads(text)
-    except ValueError:
-        return {}
-    return values if isinstance(values, dict) else {}
+        if _WIDE in raw.translate(_DIGITS):
+            values = json.loads(raw, parse_int=_int, parse_constant=_refused)
+        else:
+            values = orjson.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return values if isinstance(values, dict) else None
+
+
+def _int(digits: str) -> Any:
+    number = int(digits)
+    return number if -(2**63) <= number < 2**64 else {"__type__": "builtins.int", "__repr__": digits}
+
+
+def _refused(name: str) -> Any:
+    raise ValueError(name)

@@ -33,12 +33,13 @@ class Entry:
     """One record. Times are seconds since 1970.
 
     `base` is what this process knows by itself: the values at its last trace, None before it met the record;
-    `secrets` goes with it, and `assigned` names the secret fields that were assigned since.
+    `secrets` goes with it, `assigned` names the secret fields that were assigned since, and `lazy` says that there
+    was an iterator inside of its values.
     """
 
     __slots__ = (
-        "assigned", "base", "created", "creates", "error", "extra", "id", "patches", "record", "record_at", "secrets",
-        "step", "steps", "traces", "type", "unstorable", "updated", "updates",
+        "assigned", "base", "created", "creates", "error", "extra", "id", "lazy", "patches", "record", "record_at",
+        "secrets", "step", "steps", "traces", "type", "unstorable", "updated", "updates",
     )  # fmt: skip
 
     def __init__(self, record_id: str, record_type: str, created: float) -> None:
@@ -60,6 +61,7 @@ class Entry:
         self.base: str | None = None
         self.secrets: dict[str, Secret] | None = None
         self.assigned: tuple[str, ...] = ()
+        self.lazy = False
 
     @property
     def status(self) -> str:
