@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import signal
 import sys
@@ -76,6 +77,7 @@ def s3_server() -> Iterator[S3Server]:
     server_module = pytest.importorskip("moto.server")
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # Prefect, once imported, prints a line a request
     one_write_at_a_time(server)
     host, port = server.get_host_and_port()
     yield S3Server(f"http://{host}:{port}")

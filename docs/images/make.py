@@ -1,21 +1,28 @@
-"""Makes the pictures of the README: runs the invoices' example and photographs its page in headless Chromium.
+"""Makes the pictures of README and docs: runs the examples and photographs what they write in headless Chromium.
 
-    python docs/images/make.py [PAGE]
+    python docs/images/make.py [PICTURE...]
 
-PAGE is a page that is there already. Needs the `dev` group; CHROMIUM names another browser than /usr/bin/chromium.
+All of `PICTURES` where none is named. Needs the `dev` group; CHROMIUM names another browser than /usr/bin/chromium.
 """
 
 from __future__ import annotations
 
+import email
+import email.policy
 import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from html import escape
 from pathlib import Path
 
+import voice_history
 from PIL import Image
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Page, sync_playwright
+
+from prefect_trackrecord.delivery import parse_config, run_delivery_report
 
 HERE = Path(__file__).parent
 EXAMPLE = HERE.parents[1] / "flows" / "invoice_intake.py"
@@ -23,47 +30,84 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--dis
 RECORD = "INV-1042"
 
 
-def page_of_example(home: str) -> Path:
-    """Run the example with a Prefect home of its own; returns its page."""
+def records(tab: Page, work: Path) -> None:
+    """The records page of the invoices' example, with one record in sight."""
     given = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT_", "TRACK"))}
     done = subprocess.run(
         [sys.executable, str(EXAMPLE)],
-        env={**given, "PREFECT_HOME": home, "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
+        env={**given, "PREFECT_HOME": str(work), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"},
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
-    return Path(re.findall(r"The page about them: (.+)", done.stdout)[0])
+    page = Path(re.findall(r"The page about them: (.+)", done.stdout)[0])
+    tab.set_viewport_size({"width": 1280, "height": 900})
+    tab.goto(f"{page.absolute().as_uri()}#record={RECORD}")
+    tab.wait_for_timeout(2_000)
+    # The story of the record's changes: from where its picture is shown.
+    tab.evaluate(
+        "const line = [...document.querySelectorAll('article')]"
+        f".find(a => a.querySelector('h3').innerText === '{RECORD}');"
+        "const shot = line.querySelector('.shot').closest('li');"
+        "document.activeElement.blur();"
+        "window.scrollTo(0, shot.getBoundingClientRect().top + scrollY - 130)"
+    )
 
 
-def photograph(page: Path, target: Path) -> None:
-    """The page with one record in sight, as PNG."""
-    with sync_playwright() as playwright:
+def report(tab: Page, work: Path) -> None:
+    """The page of the delivery report of a week."""
+    config = parse_config(voice_history.CONFIG)
+    page = work / "page.html"
+    archive = voice_history.write(work / "history").archive
+    run_delivery_report(config, now=voice_history.NOW, archive=archive, preview=page)
+    tab.set_viewport_size({"width": 1100, "height": 1250})
+    tab.goto(page.as_uri())
+
+
+def mail(tab: Page, work: Path) -> None:
+    """The mail about the same week, with the head that a mail program shows."""
+    config = parse_config({**voice_history.CONFIG, "outbox": str(work / "outbox")})
+    archive = voice_history.write(work / "history").archive
+    run_delivery_report(config, now=voice_history.NOW, archive=archive)
+    (path,) = (work / "outbox").glob("*.eml")
+    message = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+    body = message.get_body(("html",))
+    assert body is not None
+    grey = "color:#5f6b7a;padding-right:8px"
+    shown = [(name, escape(str(message[name]))) for name in ("Subject", "From", "To")]
+    head = "".join(f'<div><span style="{grey}">{name}</span>{value}</div>' for name, value in shown)
+    style = "font:14px/1.7 system-ui,sans-serif;padding:14px 28px;background:#fff;border-bottom:1px solid #d7dce3"
+    text = body.get_content()
+    inside = text.index(">", text.index("<body")) + 1
+    (work / "mail.html").write_text(f'{text[:inside]}<div style="{style}">{head}</div>{text[inside:]}')
+    tab.set_viewport_size({"width": 700, "height": 1250})
+    tab.goto((work / "mail.html").as_uri())
+
+
+PICTURES: dict[str, Callable[[Page, Path], None]] = {"records": records, "report": report, "mail": mail}
+
+
+def photograph(name: str) -> Path:
+    """Make one of `PICTURES`."""
+    target = HERE / f"{name}.png"
+    with tempfile.TemporaryDirectory() as work, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=FLAGS
         )
-        tab = browser.new_page(viewport={"width": 1280, "height": 900}, color_scheme="light")
-        tab.goto(f"{page.absolute().as_uri()}#record={RECORD}")
-        tab.wait_for_timeout(2_000)
-        # The story of the record's changes: from where its picture is shown.
-        tab.evaluate(
-            "const line = [...document.querySelectorAll('article')]"
-            f".find(a => a.querySelector('h3').innerText === '{RECORD}');"
-            "const shot = line.querySelector('.shot').closest('li');"
-            "document.activeElement.blur();"
-            "window.scrollTo(0, shot.getBoundingClientRect().top + scrollY - 130)"
-        )
+        tab = browser.new_page(color_scheme="light")
+        PICTURES[name](tab, Path(work))
         tab.wait_for_timeout(500)
         tab.screenshot(path=target)
         browser.close()
     with Image.open(target) as picture:
-        plain = picture.convert("RGB")
+        plain = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
     plain.save(target, optimize=True)
+    return target
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as home:
-        page = Path(sys.argv[1]) if len(sys.argv) > 1 else page_of_example(home)
-        photograph(page, HERE / "records.png")
-        print(f"{HERE / 'records.png'}: {(HERE / 'records.png').stat().st_size:,} bytes")
+    """Make what is named, or all."""
+    for name in sys.argv[1:] or PICTURES:
+        target = photograph(name)
+        print(f"{target}: {target.stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def test_events_that_were_left_behind(trackrecord, tmp_path):
     RunTracker("lost", storage=place).start().track_file("a")
     place.unlink()
     done = trackrecord("doctor", "--storage", str(place), storage=False)
-    assert "events of 1 runs wait on this host" in done.out
+    assert "events of 1 run wait on this host" in done.out
     assert f"trackrecord recover --storage {place}" in done.err
 
 

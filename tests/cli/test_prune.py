@@ -40,7 +40,7 @@ def test_nothing_goes_by_default(trackrecord, history, years):
         assert years["old"] in done.out
         assert years["new"] not in done.out
         assert years["open"] not in done.out
-        assert "would be removed: 1 runs" in done.err
+        assert "would be removed: 1 run" in done.err
         assert keys(history) == before
 
 

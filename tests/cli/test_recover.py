@@ -36,7 +36,7 @@ def test_it_closes_what_is_dead(trackrecord, history, dead):
     assert history.archive.run(dead).status is RunStatus.RUNNING
     done = trackrecord("recover")
     assert done.code == 0
-    assert done.err == f"1 runs recovered in {history.url}\n"
+    assert done.err == f"1 run recovered in {history.url}\n"
     assert f"{dead}\textract\taborted" in done.out
     run = history.archive.run(dead)
     assert (run.status, run.success_count) == (RunStatus.ABORTED, 1)
@@ -55,7 +55,7 @@ def test_json(trackrecord, dead):
 
 def test_it_tracks_itself_where_tracking_path_is_set(program, history, dead):
     done = program("recover", TRACKING_PATH=history.url)
-    assert (done.returncode, done.stderr) == (0, f"1 runs recovered in {history.url}\n")
+    assert (done.returncode, done.stderr) == (0, f"1 run recovered in {history.url}\n")
     (run,) = history.list_runs(command="recover")
     assert (run.status, run.metrics) == (RunStatus.SUCCESS, {"recovered": 1.0})
 
@@ -132,7 +132,7 @@ def fake_api():
 
 def test_without_an_api_nobody_is_asked(program, history, dead_flow):
     done = program("recover", "--storage", history.url, PREFECT_API_URL="")
-    assert (done.returncode, done.stderr) == (0, f"1 runs recovered in {history.url}\n")
+    assert (done.returncode, done.stderr) == (0, f"1 run recovered in {history.url}\n")
     assert history.archive.run(dead_flow).status is RunStatus.ABORTED
 
 

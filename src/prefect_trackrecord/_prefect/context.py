@@ -19,6 +19,7 @@ from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.journal.context import RunContext
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.run_tracker import RunTracker
 
 
@@ -84,9 +85,9 @@ def _partial(run: LiveRun, data: Any, *, failed: bool, fail_over: float | None) 
         return None
     words = []
     if bad:
-        words.append(f"{bad} of {files} file{'s' if files != 1 else ''} failed")
+        words.append(f"{bad} of {plural(files, 'file')} failed")
     if mails:
-        words.append(f"{mails} email{'s' if mails != 1 else ''} failed")
+        words.append(f"{plural(mails, 'email')} failed")
     message = ", ".join(words)
     if bad and bad == files:
         return Failed(message=message, data=data)

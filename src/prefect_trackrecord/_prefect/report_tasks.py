@@ -22,6 +22,7 @@ from prefect_trackrecord._prefect.artifact import slug
 from prefect_trackrecord._prefect.schedules import expecting
 from prefect_trackrecord._prefect.trying_again import AGAIN, PLAIN
 from prefect_trackrecord.delivery import Collected, Person, Prepared, ReportConfig, Stored
+from prefect_trackrecord.delivery.collecting import what_was_read
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, narrowed
 from prefect_trackrecord.documents.models import EmailResult
@@ -70,7 +71,7 @@ def collect(work: Work) -> str:
     """
     expect = expecting(work.config.filters, work.config.alerts.grace) if work.ask_schedules else None
     work.collected = work.delivery.collect(work.prepared.period, expect)
-    told = f"{len(work.collected.runs):,} runs of {work.prepared.period} from {work.collected.store}"
+    told = what_was_read(work.config, work.collected)
     get_run_logger().info("read %s", told)
     return told
 

@@ -131,6 +131,8 @@ def _print(outcome: DeliveryOutcome, as_json: bool) -> int:
         if outcome.outbox is not None and outcome.emails:
             say(f"outbox  {outcome.outbox}")
         say(f"emails  {_counts(outcome)}")
+    if any(e.status == "skipped" and e.outcome == "sent" for e in outcome.emails):
+        note("who has this period's report is left out; --resend all sends it again")
     for problem in outcome.problems:
         complain(problem)
     failed = any(e.status == "failed" for e in outcome.emails)

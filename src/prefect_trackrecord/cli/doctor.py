@@ -14,6 +14,7 @@ from prefect_trackrecord.cli.output import dump, note, table
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.errors import ConfigurationError
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.settings import variable
 
 _BROKEN = (
@@ -73,8 +74,8 @@ def _spool(archive: Archive) -> Finding:
     if not waiting:
         return Finding("spool", "ok", f"nothing waits on this host ({archive.spool})")
     times = [path.stat().st_mtime for one in waiting for path in one.folder.iterdir() if path.exists()]
-    minutes = (datetime.now(timezone.utc).timestamp() - max(times, default=0.0)) / 60
-    said = f"events of {len(waiting)} runs wait on this host, the newest for {minutes:.0f} minutes ({archive.spool})"
+    age = plural(round((datetime.now(timezone.utc).timestamp() - max(times, default=0.0)) / 60), "minute")
+    said = f"events of {plural(len(waiting), 'run')} wait on this host, the newest for {age} ({archive.spool})"
     return Finding("spool", "warning", said, f"trackrecord recover --storage {archive.store.url}; runs that go on stay")
 
 

@@ -12,6 +12,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
+from prefect_trackrecord.pages.words import plural
 
 DAYS = 7
 SHORT_ID = 8
@@ -37,9 +38,9 @@ def failed_files(
         table(("run", "command", "file", "error", "message"), [_cells(*one) for one in shown])
     complain_of_damage(damaged)
     if len(shown) < total:
-        note(f"{len(shown):,} of {total:,} failed files shown; --limit 0 shows all")
+        note(f"{len(shown):,} of {plural(total, 'failed file')} shown; --limit 0 shows all")
     if not total:
-        note(f"no failed file in {len(runs):,} runs in {place.url}")
+        note(f"no failed file in {plural(len(runs), 'run')} in {place.url}")
     return 1 if damaged else 0
 
 

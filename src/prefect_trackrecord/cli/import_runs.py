@@ -10,6 +10,7 @@ from prefect_trackrecord.cli.place import storage_of, tracked
 from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.window import bounds
 from prefect_trackrecord.errors import PrefectApiError
+from prefect_trackrecord.pages.words import plural
 
 
 def import_runs(storage: str | None, first: str, last: str | None, as_json: bool) -> int:
@@ -35,7 +36,7 @@ def import_runs(storage: str | None, first: str, last: str | None, as_json: bool
         dump(dataclasses.asdict(done))
     unfinished = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
     note(
-        f"{done.added:,} runs with {done.files:,} task runs imported into {place.url}; "
+        f"{plural(done.added, 'run')} with {plural(done.files, 'task run')} imported into {place.url}; "
         f"{done.known:,} were there already{unfinished}"
     )
     return 0

@@ -11,6 +11,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
 from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import DateRangeError
+from prefect_trackrecord.pages.words import plural
 
 _UNITS = {"d": 1, "w": 7, "y": 365}
 SHOWN = 20
@@ -41,7 +42,8 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
             remove(place.archive, old)
             days.add(layout.day_of(old.run.started_at))
         remove_indexes(place.archive, days)
-    what = f"{len(found):,} runs before {before} ({objects:,} objects, {size / 1e6:,.1f} MB) in {place.url}"
+    runs, much = plural(len(found), "run"), f"{plural(objects, 'object')}, {size / 1e6:,.1f} MB"
+    what = f"{runs} before {before} ({much}) in {place.url}"
     if delete:
         note(f"removed: {what}")
     else:

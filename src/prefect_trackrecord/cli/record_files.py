@@ -11,6 +11,7 @@ from prefect_trackrecord.cli.output import dump, note, say
 from prefect_trackrecord.cli.records import runs_with_records
 from prefect_trackrecord.documents.layout import safe_part
 from prefect_trackrecord.errors import RunNotFoundError, UsageError
+from prefect_trackrecord.pages.words import plural
 
 if TYPE_CHECKING:
     from prefect_trackrecord.record.places import Located
@@ -56,7 +57,7 @@ def _write(
               "bytes": size})  # fmt: skip
     else:
         say(str(path))
-        note(f"{len(records):,} records of run {located.run_id} of {located.process}")
+        note(f"{plural(len(records), 'record')} of run {located.run_id} of {located.process}")
     return 0
 
 

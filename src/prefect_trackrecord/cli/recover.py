@@ -8,6 +8,7 @@ from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking import RecoveredRun, TrackingStorage
 from prefect_trackrecord.tracking.recovery import Ask, Reconcile, Verdict
 from prefect_trackrecord.tracking.recovery import recover as recover_runs
@@ -26,7 +27,7 @@ def recover(storage: str | None, as_json: bool) -> int:
             run.tracker.complete("failed", f"{len(errors)} of {len(found)} runs could not be recovered")
     _tell_prefect(place, [one.run for one in found if one.run is not None])
     _print(found, as_json)
-    done = f"{len(found) - len(errors):,} runs recovered" if found else "nothing to recover"
+    done = f"{plural(len(found) - len(errors), 'run')} recovered" if found else "nothing to recover"
     note(f"{done} in {place.url}")
     return 1 if errors else 0
 
@@ -40,7 +41,7 @@ def _tell_prefect(place: TrackingStorage, closed: list[RunMetadata]) -> None:
     from prefect_trackrecord._prefect.settings import has_api
 
     if has_api() and (told := untold.tell(place, [run for run in closed if run.flow_name])):
-        note(f"Prefect was told of {told:,} runs")
+        note(f"Prefect was told of {plural(told, 'run')}")
 
 
 def _print(found: list[RecoveredRun], as_json: bool) -> None:

@@ -9,6 +9,7 @@ from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.runs import find_run
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.failed import still_failed
 
 
@@ -33,9 +34,9 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
     for item in made.items:
         say(item)
     if made.flow_run_id is None:
-        note(f"{len(made.items):,} files would be given to {made.parameter}=; nothing was started")
+        note(f"{plural(len(made.items), 'file')} would be given to {made.parameter}=; nothing was started")
     else:
-        note(f"started {made.name} ({made.flow_run_id}) with {len(made.items):,} files as {made.parameter}=")
+        note(f"started {made.name} ({made.flow_run_id}) with {plural(len(made.items), 'file')} as {made.parameter}=")
         if made.url:
             note(made.url)
     return 0

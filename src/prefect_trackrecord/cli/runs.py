@@ -20,6 +20,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError, UsageError
+from prefect_trackrecord.pages.words import plural
 
 SHORT_ID = 8
 MAX_FAILED = 20
@@ -51,7 +52,7 @@ def list_runs(
         table(SHORT_COLUMNS if short else COLUMNS, [_cells(run, short) for run in shown])
     complain_of_damage(place.damaged)
     if len(shown) < len(found):
-        note(f"{len(shown):,} of {len(found):,} runs shown; --limit 0 shows all")
+        note(f"{len(shown):,} of {plural(len(found), 'run')} shown; --limit 0 shows all")
     if not found:
         note(f"no such runs in {place.url}")
     return 0

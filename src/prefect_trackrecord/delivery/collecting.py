@@ -10,6 +10,7 @@ from prefect_trackrecord import history
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.report import FlowNote, Period, Report, build_report, chosen
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.store.base import StoreConfig
@@ -115,6 +116,12 @@ def _read(config: ReportConfig, archive: Archive, period: Period) -> history.His
     whole = history.whole(archive, history.History(tuple(kept), found.damaged))
     # Those left out go along unread: the report says how many of them were its own.
     return history.History(tuple(sorted((*whole.runs, *own), key=lambda r: r.started_at)), whole.damaged)
+
+
+def what_was_read(config: ReportConfig, collected: Collected) -> str:
+    """How many runs a report is about, and where they were read, for whoever waits for it."""
+    runs = len(chosen(collected.runs.runs, config.filters, config.include_reports))
+    return f"{plural(runs, 'run')} of {collected.period} from {collected.store}"
 
 
 def build(config: ReportConfig, collected: Collected, *, now: datetime) -> Report:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prefect_trackrecord.delivery.address import Person
 from prefect_trackrecord.delivery.channels import Channel
-from prefect_trackrecord.delivery.collecting import Expect, archive_of
+from prefect_trackrecord.delivery.collecting import Expect, archive_of, what_was_read
 from prefect_trackrecord.delivery.config import ReportConfig
 from prefect_trackrecord.delivery.job import outbox_of
 from prefect_trackrecord.delivery.lateness import lateness
@@ -135,7 +135,7 @@ def run_delivery_report(
     )
     delivery, period = prepared.delivery, prepared.period
     collected = delivery.collect(period, expect)
-    delivery.tell(f"read {len(collected.runs)} runs of {period} from {collected.store}")
+    delivery.tell(f"read {what_was_read(config, collected)}")
     whole, *routed = parts(config)
     made = delivery.make(whole.config, collected)
     if preview is not None:
