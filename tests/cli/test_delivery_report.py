@@ -47,7 +47,7 @@ def test_it_stores_the_page_and_keeps_the_mail(trackrecord, history, config, wee
     (mail,) = root.glob("deliveries/**/*.eml")
     assert f"page    {page}" in done.out
     assert f"outbox  {mail.parent}" in done.out
-    assert "emails  1 skipped" in done.out
+    assert "emails  1 kept in the outbox" in done.out
     assert "2 runs" in page.with_suffix(".txt").read_text()
 
 
@@ -159,7 +159,7 @@ def test_preview_writes_the_page_alone(trackrecord, history, config, week, tmp_p
 
 def test_a_test_copy_goes_to_the_given_addresses_only(trackrecord, history, config, week):
     done = trackrecord("delivery-report", "--config", config(), *DATES, "--to", "me@b.com", "--to", "you@b.com")
-    assert (done.code, "emails  2 skipped" in done.out) == (0, True)
+    assert (done.code, "emails  2 kept in the outbox" in done.out) == (0, True)
     mails = [p.name for p in history.archive.store.local_root.glob("deliveries/**/*.eml")]
     assert sorted("me@b.com" in m or "you@b.com" in m for m in mails) == [True, True]
 

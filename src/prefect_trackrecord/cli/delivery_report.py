@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,6 +19,7 @@ from prefect_trackrecord.delivery import (
     load_config,
     run_delivery_report,
 )
+from prefect_trackrecord.delivery.sender import IN_OUTBOX
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.report.build import REPORT_ROLE
 from prefect_trackrecord.store import StoreConfig
@@ -140,5 +142,5 @@ def _print(outcome: DeliveryOutcome, as_json: bool) -> int:
 
 
 def _counts(outcome: DeliveryOutcome) -> str:
-    by = {status: sum(e.status == status for e in outcome.emails) for status in ("sent", "failed", "skipped")}
-    return ", ".join(f"{n} {status}" for status, n in by.items() if n) or "nobody to send to"
+    by = Counter("kept in the outbox" if (e.reason or "").startswith(IN_OUTBOX) else e.status for e in outcome.emails)
+    return ", ".join(f"{n} {status}" for status, n in sorted(by.items(), reverse=True)) or "nobody to send to"

@@ -25,6 +25,9 @@ from prefect_trackrecord.errors import DeliveryError
 NOBODY = Person(email="trackrecord@localhost", name="prefect-trackrecord")
 """The sender of mails that stay in the outbox and have no other."""
 
+IN_OUTBOX = "kept in the outbox"
+"""How the reason of a mail begins that was written to a file instead of being sent."""
+
 HandOver = Callable[[bytes, "Post", Callable[[], None] | None], Handed]
 
 
@@ -201,4 +204,4 @@ def _keep(outbox: Path, message: bytes, post: Post) -> Handed:
         path = keep(outbox, name, message)
     except DeliveryError as exc:
         return Handed("failed", None, str(exc))
-    return Handed("skipped", None, f"kept in the outbox: {path}")
+    return Handed("skipped", None, f"{IN_OUTBOX}: {path}")
