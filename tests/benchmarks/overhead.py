@@ -1,129 +1,204 @@
-"""What tracking costs a flow: 300 mapped tasks that do nothing, bare, with one no-op hook, and tracked.
+"""What tracking costs a flow: mapped tasks that do nothing, bare, hooked and tracked; and where it counts, at a bucket.
 
-Runs the variants in turn, so that a slow moment of the machine hits all alike, and prints medians: `make bench`, or
-`python tests/benchmarks/overhead.py --rounds 10 --tasks 300`.
+python tests/benchmarks/overhead.py [--rounds 10] [--tasks 300] [--peers PYTHON] [--only quiet|threads|dask|hello]
+
+Processor time of the flow's process and its workers, threads that send afterwards included. The variants run in turn,
+so that a slow moment of the machine hits all alike; medians, and the quartiles of the rounds' own ratios. PYTHON is an
+interpreter that has prefect==3.8.8, convalesce-emit-prefect and prefect-datahub.
 """
 
 from __future__ import annotations
 
 import argparse
-import logging
+import http.server
+import json
 import os
+import socket
 import statistics
+import subprocess
+import sys
 import tempfile
+import threading
 import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-
-from prefect import flow, task
-from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
-
-from prefect_trackrecord import track
-
-
-def noop(path: str) -> None:
-    """Do nothing."""
+HERE = Path(__file__).parent
+TITLES = {
+    "quiet": "{tasks} mapped tasks that do nothing, history in a folder",
+    "peers": "the same beside the nearest peers, in an environment of their own",
+    "threads": "{tasks} tasks of {seconds} s, eight threads, history at S3 after 20 ms, events and progress on",
+    "dask": "{tasks} tasks of {seconds} s, two Dask workers of four threads, history at S3 after 20 ms, the same",
+    "hello": "a flow that does nothing",
+}
+Rounds = dict[str, list[dict[str, float]]]
 
 
-def hook(task, task_run, state) -> None:  # noqa: ARG001
-    """Do nothing."""
+class Sink(http.server.BaseHTTPRequestHandler):
+    """Takes whatever it is sent; to DataHub's client it is a server of DataHub."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._take()
+
+    def do_POST(self) -> None:
+        self._take()
+
+    def _take(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b'{"noCode": "true", "versions": {"acryldata/datahub": {"version": "v1.3.0"}}}'
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
 
 
-def variants():
-    """The flows by name; each takes the number of tasks."""
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
 
-    def flow_of(a_task, name):
-        def nightly(n: int) -> None:
-            a_task.map([f"file-{i}" for i in range(n)]).wait()
 
-        return flow(nightly, name=name)
-
-    return {
-        "bare": flow_of(task(noop), "bare"),
-        "one no-op hook": flow_of(task(noop, on_completion=[hook]), "hook"),
-        "@track on the flow": track(flow_of(task(noop), "flow")),
-        "@track on flow and task(file=)": track(flow_of(track(file="path")(task(noop)), "both")),
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
+    """A server of this run's own; the environment that leads to it."""
+    port = free_port()
+    ours = ("PREFECT_", "TRACKING_", "TRACKRECORD_")
+    env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
+    env |= {
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "TRACKRECORD_SPOOL": str(folder / "spool"),
     }
+    with (folder / "server.log").open("w") as log:
+        command = [sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui"]
+        process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    try:
+        for _ in range(480):
+            try:
+                with urllib.request.urlopen(env["PREFECT_API_URL"] + "/health", timeout=5):
+                    break
+            except OSError:
+                time.sleep(0.5)
+        yield env
+    finally:
+        process.terminate()
+        process.wait(30)
 
 
-def log_rows(run_id) -> int:
-    """How many rows the API has of a run, once no more come."""
-    body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "limit": 200}
-    before = -1
-    with get_client(sync_client=True) as client:
-        while True:
-            found, offset = 0, 0
-            while page := client.request("POST", "/logs/filter", json={**body, "offset": offset}).json():
-                found, offset = found + len(page), offset + len(page)
-            if found == before:
-                return found
-            before = found
-            time.sleep(2)
+@contextmanager
+def sink() -> Iterator[str]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
 
 
-def measure(rounds: int, tasks: int, settle: float) -> dict[str, dict[str, list[float]]]:
-    """Seconds of process CPU and wall time, and log rows, of each variant in each round."""
-    flows = variants()
-    found = {name: {"cpu": [], "wall": [], "rows": []} for name in flows}
-    for name, one in flows.items():  # first runs import and connect
-        one(3)
-        print(f"warmed up: {name}", flush=True)
-    for n in range(rounds):
-        for name, one in flows.items():
-            time.sleep(settle)  # the server works off what the run before sent it
-            wall, cpu = time.perf_counter(), time.process_time()
-            state = one(tasks, return_state=True)
-            found[name]["cpu"].append(time.process_time() - cpu)
-            found[name]["wall"].append(time.perf_counter() - wall)
-            assert state.is_completed(), state
-            if n == 0:
-                found[name]["rows"].append(log_rows(state.state_details.flow_run_id))
-        print(f"round {n + 1} of {rounds}", flush=True)
+class Flows:
+    """A process with the flows of one case."""
+
+    def __init__(self, python: str, case: str, place: str, env: dict[str, str], options: argparse.Namespace) -> None:
+        command = [python, str(HERE / "_overhead_flows.py"), case, place, "--seconds", str(options.seconds)]
+        if options.profile:
+            command[1:1] = ["-m", "cProfile", "-o", f"{options.profile}-{case}"]
+        self.process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.names: list[str] = self._read()
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit("the process with the flows has ended")
+        return json.loads(line)
+
+    def run(self, variant: str, tasks: int, settle: float, *, rows: bool = False) -> dict[str, float]:
+        """What one run cost."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(
+            json.dumps({"variant": variant, "tasks": tasks, "settle": settle, "rows": rows}) + "\n"
+        )
+        self.process.stdin.flush()
+        found: dict[str, float] = self._read()
+        return found
+
+    def close(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(60)
+
+
+def measure(flows: Flows, options: argparse.Namespace, tasks: int) -> Rounds:
+    """All rounds of one process; every other one the other way round."""
+    first = {name: flows.run(name, min(tasks, 3), options.settle) for name in flows.names}  # imports and connects
+    print("first runs:", {k: f"{v['cpu']:.2f} s" for k, v in first.items()}, file=sys.stderr, flush=True)
+    found: Rounds = {name: [] for name in flows.names}
+    for n in range(options.rounds):
+        for name in flows.names if n % 2 == 0 else reversed(flows.names):
+            found[name].append(flows.run(name, tasks, options.settle, rows=n == 0 and options.rows))
+        print(f"round {n + 1}:", {k: f"{v[-1]['cpu']:.2f}" for k, v in found.items()}, file=sys.stderr, flush=True)
     return found
 
 
+def table(title: str, found: Rounds) -> None:
+    """Print one case."""
+    base = found["bare"]
+    print(f"\n{title}, medians of {len(base)} interleaved runs\n")
+    print("| | CPU s | CPU ratio | quartiles of the ratio | wall ratio | after the function, s | API log rows |")
+    print("|---|---|---|---|---|---|---|")
+    for name, rounds in found.items():
+        cpu, wall, end = (statistics.median(r[kind] for r in rounds) for kind in ("cpu", "wall", "end"))
+        bare_cpu, bare_wall = (statistics.median(r[kind] for r in base) for kind in ("cpu", "wall"))
+        each = [r["cpu"] / b["cpu"] for r, b in zip(rounds, base, strict=True)]
+        low, _, high = statistics.quantiles(each) if len(each) > 1 else (each[0],) * 3
+        rows = rounds[0].get("rows", "")
+        print(
+            f"| {name} | {cpu:.2f} | **{cpu / bare_cpu:.3f}** | {low:.3f} to {high:.3f} | {wall / bare_wall:.2f} | "
+            f"{end:.2f} | {rows} |"
+        )
+
+
 def main() -> None:
-    """Measure and print the table."""
-    given = argparse.ArgumentParser(description=__doc__)
+    """Measure and print the tables."""
+    given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     given.add_argument("--rounds", type=int, default=10)
     given.add_argument("--tasks", type=int, default=300)
+    given.add_argument("--seconds", type=float, default=0.1, help="how long a task takes where it is not a no-op")
+    given.add_argument("--live", type=float, help="seconds between two updates of the progress; default: the setting's")
     given.add_argument("--settle", type=float, default=2.0, help="seconds between runs")
+    given.add_argument("--peers", help="an interpreter with the peers")
+    given.add_argument("--only", action="append", choices=["quiet", "peers", "threads", "dask", "hello"])
+    given.add_argument("--no-rows", dest="rows", action="store_false", help="do not count the API's log rows")
+    given.add_argument("--profile", help="write a profile of each process to PROFILE-<case>")
     options = given.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TRACKING_PATH"] = str(Path(folder) / "history")
-        with prefect_test_harness(90):
-            logging.getLogger("prefect").propagate = False
-            found = measure(options.rounds, options.tasks, options.settle)
-            small = hello(options.rounds)
-    print(f"\n{options.tasks} mapped no-op tasks, medians of {options.rounds} interleaved runs\n")
-    base = {kind: statistics.median(found["bare"][kind]) for kind in ("cpu", "wall")}
-    print(f"{'':32}{'CPU s':>8}{'ratio':>8}{'wall s':>9}{'ratio':>8}{'log rows':>10}")
-    for name, kinds in found.items():
-        cpu, wall = (statistics.median(kinds[kind]) for kind in ("cpu", "wall"))
-        print(
-            f"{name:32}{cpu:8.2f}{cpu / base['cpu']:8.2f}{wall:9.2f}{wall / base['wall']:8.2f}{kinds['rows'][0]:10.0f}"
-        )
-    print(f"\nhello world: {small['bare'] * 1000:.0f} ms bare, {small['tracked'] * 1000:.0f} ms tracked (medians)")
+    cases = options.only or ["quiet", *(["peers"] if options.peers else []), "threads", "dask", "hello"]
+    sys.path.insert(0, str(HERE))
+    from _scale_buckets import server as object_server
 
-
-def hello(rounds: int) -> dict[str, float]:
-    """Seconds of a flow that does nothing: async, as Prefect's sync ones wait up to a second for their heartbeat."""
-    import asyncio
-
-    async def nothing() -> int:
-        return 1
-
-    flows = {"bare": flow(nothing, name="hello"), "tracked": track(flow(nothing, name="hello-tracked"))}
-    took: dict[str, list[float]] = {name: [] for name in flows}
-    for _ in range(rounds + 1):
-        for name, one in flows.items():
-            began = time.perf_counter()
-            asyncio.run(one())
-            took[name].append(time.perf_counter() - began)
-    return {name: statistics.median(seconds[1:]) for name, seconds in took.items()}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        env = stack.enter_context(prefect_server(Path(folder)))
+        if options.live is not None:
+            env["PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS"] = str(options.live)
+        for case in cases:
+            place = folder
+            if case == "peers":
+                place = stack.enter_context(sink())
+            elif case in ("threads", "dask"):
+                place = str(stack.enter_context(object_server(0)))
+            flows = Flows(options.peers if case == "peers" else sys.executable, case, place, env, options)
+            found = measure(flows, options, 0 if case == "hello" else options.tasks)
+            flows.close()
+            table(TITLES[case].format(**vars(options)), found)
+    print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from prefect.client.schemas import FlowRun
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from prefect_trackrecord._prefect import clients
 from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord.journal.plain import mask_text
 
@@ -67,7 +68,7 @@ def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
     elif mine is not None and loop is not None and loop.is_running():
         yield OnLoop(mine.client, loop)
     else:
-        with get_client(sync_client=True) as own:
+        with clients.new() as own:
             yield own
 
 

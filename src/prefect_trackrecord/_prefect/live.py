@@ -17,12 +17,12 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
-from prefect.client.orchestration import get_client
 from prefect.context import AsyncClientContext, SyncClientContext
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import artifact, posting
+from prefect_trackrecord._prefect import artifact, clients, posting
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.outcomes import item_of
@@ -32,6 +32,7 @@ from prefect_trackrecord.journal.reader import segment_paths, whole
 
 logger = logging.getLogger("prefect_trackrecord")
 STALE = 60.0
+WAIT = 1.0
 FINAL = "ended"
 _FILE = b'{"kind":"file"'
 
@@ -100,16 +101,16 @@ class Progress:
         try:
             with _turn(note_of(self.run), self.every) as known:
                 if known is not None:
-                    known.update(self._show(known.get("artifact")))
+                    known.update(self._show())
         except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
             logger.debug("the progress of run %s was not shown: %s: %s", self.run.run_id, type(exc).__name__, exc)
         finally:
             self.busy = False
 
-    def _show(self, artifact_id: str | None) -> dict[str, str]:
+    def _show(self) -> dict[str, Any]:
         counts = self.tally.counts()
         key = artifact.run_key(self.run.run_id)
-        with get_client(sync_client=True) as prefect:
+        with clients.kept() as prefect:
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
             if FINAL in theirs or self.run.ended is not None:
@@ -118,8 +119,9 @@ class Progress:
             text = artifact.live(_sum(theirs), self.tally.last_failed, self.run.told.get("flow_run_name"))
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
-                return {"artifact": found["id"]}
-            return {"artifact": posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)}
+                return {"artifact": found["id"], "metadata": theirs}
+            made = posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)
+            return {"artifact": made, "metadata": theirs}
 
 
 def tick(run: LiveRun) -> None:
@@ -137,14 +139,28 @@ def note_of(run: LiveRun) -> Path:
     return run.archive.settings.spool / "live" / f"{layout.safe_part(run.run_id)}.json"
 
 
-def settle(run: LiveRun) -> bool:
-    """The run has ended: forget its note; whether its progress was ever shown by this host."""
+@contextlib.contextmanager
+def settled(run: LiveRun) -> Iterator[dict[str, Any] | None]:
+    """The run has ended: nobody of this host shows its progress from now on; waits for one that is at it.
+
+    Gives what the note says that is forgotten with this (`artifact`, `metadata`); None where nothing was shown here.
+    """
     note = note_of(run)
-    shown = note.exists()
-    for path in (note, note.with_suffix(".lock")):
-        with contextlib.suppress(OSError):
-            path.unlink()
-    return shown
+    known: dict[str, Any] | None = None
+    if not note.parent.is_dir():
+        yield None
+        return
+    lock, end = _lock_of(note), time.monotonic() + WAIT
+    while not (ours := _taken(lock)) and time.monotonic() < end:
+        time.sleep(0.01)
+    try:
+        with contextlib.suppress(OSError, ValueError):
+            known = json.loads(note.read_bytes())
+        yield known
+    finally:
+        for path in (note, lock) if ours else (note,):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _sum(hosts: dict[str, str]) -> Counter[str]:
@@ -156,16 +172,11 @@ def _sum(hosts: dict[str, str]) -> Counter[str]:
 
 
 @contextlib.contextmanager
-def _turn(note: Path, every: float) -> Iterator[dict[str, str] | None]:
+def _turn(note: Path, every: float) -> Iterator[dict[str, Any] | None]:
     """What the note says, while no other process of this host has its turn; None where one had it lately."""
     note.parent.mkdir(parents=True, exist_ok=True)
-    lock = note.with_suffix(".lock")
-    try:
-        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-    except FileExistsError:
-        with contextlib.suppress(OSError):
-            if time.time() - lock.stat().st_mtime > STALE:  # its holder was killed
-                lock.unlink()
+    lock = _lock_of(note)
+    if not _taken(lock):
         yield None
         return
     try:
@@ -183,3 +194,19 @@ def _turn(note: Path, every: float) -> Iterator[dict[str, str] | None]:
     finally:
         with contextlib.suppress(OSError):
             lock.unlink()
+
+
+def _lock_of(note: Path) -> Path:
+    return note.with_suffix(".lock")
+
+
+def _taken(lock: Path) -> bool:
+    """Take a lock, if nobody has it; one that was killed has it no more after a while."""
+    try:
+        os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        with contextlib.suppress(OSError):
+            if time.time() - lock.stat().st_mtime > STALE:
+                lock.unlink()
+        return False
+    return True

@@ -7,6 +7,7 @@ The API learns of task runs by events and lags behind: by seconds, for a flow of
 from __future__ import annotations
 
 import ast
+import functools
 import logging
 import re
 
@@ -22,6 +23,7 @@ _STATE = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=256)
 def state_of(text: str) -> tuple[str, str | None, bool]:
     """A state as Prefect prints it (`Failed('why')`, `Cached(type=COMPLETED)`): name, message, whether it is bad."""
     match = _STATE.match(text)

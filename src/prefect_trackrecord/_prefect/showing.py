@@ -63,14 +63,23 @@ def show(prefect: Requests, run: LiveRun, sealed: RunMetadata) -> None:
         Exception: the API did not take the summary.
     """
     place = Place.of(run)
-    tell(prefect, place, sealed, run.shown, was_live=live.settle(run) or _was_long(run, sealed))
+    with live.settled(run) as known:
+        tell(prefect, place, sealed, run.shown, was_live=_was_long(run, sealed), progress=known)
     how = (sealed.status, sealed.total_files, sealed.failed_count)
     if run.said != how:
         run.said = how
         events_out.run_ended(sealed, place.url, run.archive.settings)
 
 
-def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str], *, was_live: bool) -> None:
+def tell(
+    prefect: Requests,
+    place: Place,
+    run: RunMetadata,
+    shown: dict[str, str],
+    *,
+    was_live: bool,
+    progress: dict[str, Any] | None = None,
+) -> None:
     """Make the artifacts of a run that has ended.
 
     Args:
@@ -79,6 +88,7 @@ def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str
         run: the sealed run.
         shown: the artifacts that were made of its end before, by key, which are changed; new ones are added.
         was_live: whether its progress may have been shown.
+        progress: what this host knows of the artifact that shows it (see `live.settled`).
 
     Raises:
         Exception: the API did not take the summary.
@@ -90,9 +100,7 @@ def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str
     about = artifact.description(run)
     key = artifact.key(run)
     shown[key] = _put(prefect, run, key, text, about, shown.get(key))
-    if was_live and (found := posting.find(prefect, run.run_id, artifact.run_key(run.run_id))) is not None:
-        told = {**(found.get("metadata_") or {}), live.FINAL: run.status.value}
-        posting.update(prefect, found["id"], text, about, told)
+    _replace_progress(prefect, run, text, about, progress, was_live=was_live)
     if failed:
         key = artifact.slug("trackrecord-failures", run.flow_name or run.command)
         table = artifact.table(failed)
@@ -101,6 +109,24 @@ def tell(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str
     _show_files(prefect, run, failed, shown, deadline)
     if own:
         _show_pictures(prefect, place, run, shown)
+
+
+def _replace_progress(
+    prefect: Requests,
+    run: RunMetadata,
+    text: str,
+    about: str,
+    progress: dict[str, Any] | None,
+    *,
+    was_live: bool,
+) -> None:
+    """Put the summary in the place of the run's progress, where that was shown."""
+    end = {live.FINAL: run.status.value}
+    if progress and posting.update(prefect, progress["artifact"], text, about, {**progress["metadata"], **end}):
+        return
+    found = posting.find(prefect, run.run_id, artifact.run_key(run.run_id)) if was_live else None
+    if found is not None:
+        posting.update(prefect, found["id"], text, about, {**(found.get("metadata_") or {}), **end})
 
 
 def _was_long(run: LiveRun, sealed: RunMetadata) -> bool:

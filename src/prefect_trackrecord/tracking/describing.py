@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import platform
@@ -19,6 +20,12 @@ TRACEBACK_TAIL = 4_000
 
 def versions() -> dict[str, str]:
     """The versions that a run's metadata names."""
+    return dict(_versions())
+
+
+@functools.cache
+def _versions() -> dict[str, str]:
+    """Read once: it takes longer than all else that a small run's start costs."""
     found = {"python": platform.python_version()}
     for name in ("prefect-trackrecord", "prefect"):
         try:

@@ -1,0 +1,192 @@
+"""The flows that `overhead.py` compares, in a process of their own: reads JSON lines of what to run, answers what it cost.
+
+It runs in the interpreter of whoever's flows these are: ours, or one that has the peers installed and not us.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+
+from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.task_runners import ThreadPoolTaskRunner
+
+TICKS = os.sysconf("SC_CLK_TCK")
+returned_at = 0.0
+
+
+def noop(path: str) -> None:
+    """Do nothing."""
+
+
+def work(path: str, seconds: float) -> None:
+    """Take a while, as a task does that waits for something."""
+    time.sleep(seconds)
+
+
+def hook(task, task_run, state) -> None:  # noqa: ARG001
+    """Do nothing."""
+
+
+def mapping(a_task: Any, name: str, *given: Any, runner: Any = None) -> Any:
+    """A flow that maps a task over so many paths."""
+
+    def nightly(n: int) -> None:
+        global returned_at  # noqa: PLW0603
+        a_task.map([f"file-{i}" for i in range(n)], *given).wait()
+        returned_at = time.perf_counter()
+
+    return flow(nightly, name=name, **({"task_runner": runner} if runner else {}))
+
+
+def quiet(place: str) -> dict[str, Any]:
+    """Tasks that do nothing; history in a folder."""
+    from prefect_trackrecord import track
+
+    os.environ["TRACKING_PATH"] = str(Path(place) / "history")
+    return {
+        "bare": mapping(task(noop), "bare"),
+        "one no-op hook": mapping(task(noop, on_completion=[hook]), "hook"),
+        "@track on the flow": track(mapping(task(noop), "flow")),
+        "@track on flow and task(file=)": track(mapping(track(file="path")(task(noop)), "both")),
+    }
+
+
+def bucket(port: str, seconds: float, runner: Callable[[], Any]) -> dict[str, Any]:
+    """Tasks that take a while; history at a bucket."""
+    from prefect_trackrecord import track
+    from prefect_trackrecord.store import StoreConfig
+
+    options = {"key": "a", "secret": "b", "endpoint_url": f"http://127.0.0.1:{port}"}
+    storage = StoreConfig("s3://bench/history", options)
+    tracked = track(file="path")(task(work))
+    return {
+        "bare": mapping(task(work), "bare", seconds, runner=runner()),
+        "tracked": track(storage=storage)(mapping(tracked, "tracked", seconds, runner=runner())),
+    }
+
+
+def peers(sink: str) -> dict[str, Any]:
+    """The same tasks with the nearest peers; everything that they send is taken by a sink on loopback."""
+    os.environ["CONVALESCE_ENDPOINT"], os.environ["CONVALESCE_INGEST_KEY"] = sink, "key"
+    from convalesce_emit_prefect import emit_flow_run, emit_task_run
+    from prefect_datahub.datahub_emitter import DatahubEmitter
+
+    heard = [emit_task_run]
+    told = task(noop, name="told", on_running=heard, on_completion=heard, on_failure=heard)
+    ends = [emit_flow_run]
+    convalesce = mapping(told, "convalesce").with_options(on_completion=ends, on_failure=ends, on_crashed=ends)
+    emitter = DatahubEmitter(datahub_rest_url=sink)
+
+    def named(path: str) -> None:  # noqa: ARG001
+        emitter.add_task()
+
+    def nightly(n: int) -> None:
+        global returned_at  # noqa: PLW0603
+        task(named).map([f"file-{i}" for i in range(n)]).wait()
+        returned_at = time.perf_counter()
+        emitter.emit_flow()
+
+    return {
+        "bare": mapping(task(noop), "bare"),
+        "convalesce-emit-prefect 1.0.0": convalesce,
+        "prefect-datahub 1.7.0": flow(nightly, name="datahub"),
+    }
+
+
+def hello(place: str) -> dict[str, Any]:
+    """A flow that does nothing: async, as Prefect's sync ones wait up to a second for their heartbeat."""
+    from prefect_trackrecord import track
+
+    os.environ["TRACKING_PATH"] = str(Path(place) / "history")
+
+    async def nothing(n: int) -> None:  # noqa: ARG001
+        global returned_at  # noqa: PLW0603
+        returned_at = time.perf_counter()
+
+    return {"bare": flow(nothing, name="hello"), "tracked": track(flow(nothing, name="hello-tracked"))}
+
+
+class Processor:
+    """The processor time of this process and of the workers that its tasks run in."""
+
+    def __init__(self, workers: list[int]) -> None:
+        self.workers = workers
+
+    def __call__(self) -> float:
+        """Seconds so far."""
+        return time.process_time() + sum(self._of(pid) for pid in self.workers)
+
+    def _of(self, pid: int) -> float:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def log_rows(run_id: Any) -> int:
+    """How many rows the API has of a run, once no more come."""
+    body = {"logs": {"flow_run_id": {"any_": [str(run_id)]}}, "limit": 200}
+    before = -1
+    with get_client(sync_client=True) as client:
+        while True:
+            found, offset = 0, 0
+            while page := client.request("POST", "/logs/filter", json={**body, "offset": offset}).json():
+                found, offset = found + len(page), offset + len(page)
+            if found == before:
+                return found
+            before = found
+            time.sleep(2)
+
+
+def main() -> None:
+    """Answer each line."""
+    given = argparse.ArgumentParser()
+    given.add_argument("case", choices=["quiet", "threads", "dask", "peers", "hello"])
+    given.add_argument("place", help="a folder; the sink's URL for peers; the bucket's port for threads and dask")
+    given.add_argument("--seconds", type=float, default=0.1)
+    options = given.parse_args()
+    workers: list[int] = []
+    if options.case == "threads":
+        flows = bucket(options.place, options.seconds, lambda: ThreadPoolTaskRunner(max_workers=8))
+    elif options.case == "dask":
+        from distributed import Client, LocalCluster
+        from prefect_dask import DaskTaskRunner
+
+        cluster = LocalCluster(n_workers=2, threads_per_worker=4, processes=True, dashboard_address=None)
+        workers = list(Client(cluster).run(os.getpid).values())
+        flows = bucket(options.place, options.seconds, lambda: DaskTaskRunner(address=cluster.scheduler_address))
+    else:
+        flows = {"quiet": quiet, "peers": peers, "hello": hello}[options.case](options.place)
+    logging.getLogger("prefect").propagate = False
+    processor = Processor(workers)
+    print(json.dumps(list(flows)), flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        one, state = flows[asked["variant"]], None
+        wall, cpu = time.perf_counter(), processor()
+        if one.isasync:
+            state = asyncio.run(one(asked["tasks"], return_state=True))
+        else:
+            state = one(asked["tasks"], return_state=True)
+        ended = time.perf_counter()
+        time.sleep(asked["settle"])  # what its threads send after its end is part of what it costs
+        found = {"cpu": processor() - cpu, "wall": ended - wall, "end": ended - returned_at}
+        assert state.is_completed(), state
+        if asked.get("rows"):
+            found["rows"] = log_rows(state.state_details.flow_run_id)
+        print(json.dumps(found), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
