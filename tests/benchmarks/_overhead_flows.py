@@ -1,4 +1,4 @@
-"""The flows that `overhead.py` compares, in a process of their own: reads JSON lines of what to run, answers what it cost.
+"""The flows that `overhead.py` compares, in a process of their own: reads what to run, answers what it cost.
 
 It runs in the interpreter of whoever's flows these are: ours, or one that has the peers installed and not us.
 """

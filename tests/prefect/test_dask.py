@@ -1,4 +1,4 @@
-"""Tasks on a Dask cluster of worker processes: hooks, rows, progress and current_tracker() there; a worker that dies."""
+"""Tasks on a Dask cluster of worker processes: hooks, rows, progress, current_tracker() there; one that dies."""
 
 from __future__ import annotations
 

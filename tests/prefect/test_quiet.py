@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 
 import pytest
@@ -74,6 +75,20 @@ def test_quiet_leaves_out_that_one_too(history, monkeypatch):
 def test_the_filter(message, args, kept):
     record = logging.LogRecord("prefect.task_runs", logging.INFO, "f.py", 1, message, args, None)
     assert FILTER.filter(record) is kept
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="the filter alone")
+def test_no_record_is_made_of_our_hooks_lines_and_others_name_who_logged_them(monkeypatch, caplog):
+    caplog.set_level(logging.INFO)
+    logger = logging.getLogger("prefect.task_runs")
+    made = []
+    make = logger.makeRecord
+    monkeypatch.setattr(logger, "makeRecord", lambda *args, **more: made.append(args[4]) or make(*args, **more))
+    adapter = logging.LoggerAdapter(logger, {})
+    adapter.info("Hook 'trackrecord' finished running successfully")
+    adapter.info("Hook 'mine' finished running successfully")
+    assert made == ["Hook 'mine' finished running successfully"]
+    assert caplog.records[-1].funcName == "test_no_record_is_made_of_our_hooks_lines_and_others_name_who_logged_them"
 
 
 def test_prefect_still_logs_what_the_filter_looks_for(history, caplog):
