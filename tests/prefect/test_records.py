@@ -13,6 +13,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from prefect_trackrecord import RecordStatus, Status, ThoughtfulRecord, load_records, track
 from prefect_trackrecord.errors import ConfigurationError, ParameterNameError
 from prefect_trackrecord.journal.context import current_run
+from prefect_trackrecord.record import configure_records_tracing
 
 
 class Invoice(ThoughtfulRecord):
@@ -169,3 +170,19 @@ def test_records_of_pool_workers_land_in_the_flow_s_run_and_are_complete_at_its_
     log = json.loads((folder / "records_logs.json").read_text())
     assert len(log["data"]) == 6, "the log is whole at the flow's end, not only at the workers'"
     assert all(name in (folder / "records_report.html").read_text() for name in names)
+
+
+@flow(task_runner=ProcessPoolTaskRunner(max_workers=1))
+def configured_inside(folder):
+    configure_records_tracing(folder)
+    Invoice(id="of the flow").log_trace("made")
+    return in_a_pool.submit(Invoice(id="of a task")).result()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="paths")
+@pytest.mark.parametrize("tracked", [False, True])
+def test_where_a_flow_says_that_records_go_holds_for_its_tasks_processes(history, tmp_path, tracked):
+    run_id = (track(configured_inside) if tracked else configured_inside)(tmp_path / "here")
+    found = load_records(tmp_path / "here", "configured-inside", run_id)
+    assert {r.record_id for r in found} == {"of the flow", "of a task"}
+    assert "read it" in [t.action for r in found for t in r.traces]

@@ -22,6 +22,10 @@ from prefect_trackrecord.journal.reader import SegmentReader, segment_paths
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.run_tracker import RunTracker
 
+CARRIED = "_trackrecord_carried"
+_RUNS_CARRIED = 16
+"""Runs of one flow, in one process, whose data it carries at a time."""
+
 
 class FlowRunTracker(RunTracker):
     """The tracker of a flow run: as any RunTracker, but its start and its end are the flow's."""
@@ -143,3 +147,25 @@ def provide(found: RunContext | None) -> RunContext | None:
 def inside_flow() -> bool:
     """Whether this code runs in a flow or task, tracked or not (see `journal.context.inside_flow`)."""
     return FlowRunContext.get() is not None or TaskRunContext.get() is not None
+
+
+def carry(name: str, value: Any) -> None:
+    """Let the flow carry plain data to its tasks' processes (see `journal.context.carry`)."""
+    context = FlowRunContext.get()
+    if context is None or context.flow is None or context.flow_run is None:
+        return
+    runs_of_it = dict(getattr(context.flow, CARRIED, None) or {})
+    run_id = str(context.flow_run.id)
+    runs_of_it[run_id] = {**runs_of_it.pop(run_id, {}), name: value}
+    for old in list(runs_of_it)[:-_RUNS_CARRIED]:
+        del runs_of_it[old]
+    setattr(context.flow, CARRIED, runs_of_it)
+
+
+def carried(name: str) -> Any:
+    """What the flow carries, in another process than its own (see `journal.context.carried`)."""
+    context = FlowRunContext.get()
+    if context is None or not context.detached or context.flow_run is None:
+        return None
+    found = getattr(context.flow, CARRIED, None) or {}
+    return found.get(str(context.flow_run.id), {}).get(name)

@@ -54,6 +54,18 @@ def inside_flow() -> bool:
     return provider is not None and bool(provider.inside_flow())
 
 
+def carry(name: str, value: Any) -> None:
+    """Let the flow that surrounds this code, if one does, carry plain data to the processes of its tasks."""
+    if (provider := _provider()) is not None:
+        provider.carry(name, value)
+
+
+def carried(name: str) -> Any:
+    """What the flow's own process gave its tasks to carry, in a process that they were sent to; else None."""
+    provider = _provider()
+    return None if provider is None else provider.carried(name)
+
+
 def _provider() -> ModuleType | None:
     """The one who knows Prefect's context: it lies above this room, and counts only where Prefect is loaded."""
     if "prefect" not in sys.modules:

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from prefect_trackrecord.journal.context import current_run, inside_flow
+from prefect_trackrecord.journal.context import carried, carry, current_run, inside_flow
 from prefect_trackrecord.record import page_model
 from prefect_trackrecord.record.archive_zip import pack, save_page
 from prefect_trackrecord.record.folder import RunFolder
@@ -26,6 +26,7 @@ from prefect_trackrecord.record.recorder import Recorder
 from prefect_trackrecord.settings import current
 
 logger = logging.getLogger("prefect_trackrecord")
+_CARRIED = "records"
 
 
 class _Tracing:
@@ -56,7 +57,10 @@ class _Tracing:
             return self.fixed
         found = self.of_run.get(run.run_id)
         if found is None:
-            found = self.of_run[run.run_id] = self.open(locate(self.place, run))
+            place = self.place
+            if place is None and (told := carried(_CARRIED)) is not None:
+                place = Place.of(*told)  # the flow said so, in its own process
+            found = self.of_run[run.run_id] = self.open(locate(place, run))
         return found
 
     def recorder(self) -> Recorder:
@@ -175,7 +179,8 @@ def configure_records_tracing(
 ) -> None:
     """Say where records are kept: `{folder_path}/{process_name}/{run_id}/`.
 
-    A history that is there already is gone on with. Records that were made before are taken along.
+    A history that is there already is gone on with. Records that were made before are taken along. Called in a flow,
+    it holds for the flow's tasks, too, in whatever process they run.
 
     Args:
         folder_path: a folder, made when the first record comes; or a URL such as `s3://bucket/records`.
@@ -189,6 +194,8 @@ def configure_records_tracing(
     with tracing.lock:
         tracing.place = place
         tracing.forget()
+    text = os.fspath(folder_path)
+    carry(_CARRIED, (text if place.folder is None else str(place.folder), process_name, run_id))
     tracing.output()
 
 
