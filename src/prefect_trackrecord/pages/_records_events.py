@@ -12,6 +12,7 @@ from ._records_text import clock, json_text, moment_ms, shown, text_of
 MAX_EVENTS = 5_000
 """Events of one record that a page shows: the first tenth and the latest; it says how many there were."""
 MAX_FIELDS = 1_000
+_DAY = 86_400_000
 KINDS = ("added", "removed", "changed", "moved")
 
 ShowImage = Callable[[str, str], "dict[str, Any] | None"]
@@ -29,7 +30,11 @@ def badge(name: Any, color: Any) -> list[str | None]:
 
 
 def events_of(entry: dict[str, Any], show_image: ShowImage) -> tuple[list[dict[str, Any]], int]:
-    """The record's events in order, and how many there are in all where the list was cut (else 0)."""
+    """The record's events in order, and how many there are in all where the list was cut (else 0).
+
+    Each has `ms`, its moment, where it has one; `t` is the time as it is shown: where the second is another than
+    the one above, as `day` where the day is, in a record of several days.
+    """
     merged = [(moment_ms(t.get("timestamp")), t, True) for t in dicts(entry.get("traces"))]
     merged += [(moment_ms(s.get("timestamp")), s, False) for s in dicts(entry.get("status_updates"))]
     # What has no moment stays where it stood: behind the one before it.
@@ -49,13 +54,17 @@ def events_of(entry: dict[str, Any], show_image: ShowImage) -> tuple[list[dict[s
             event["t"] = text_of(source.get("timestamp"))
         else:
             event["ms"] = ms
-            # The day is written where it is another than the one above.
-            if before is None or before // 86_400_000 != ms // 86_400_000:
+            if before is None or before // 1000 != ms // 1000:
+                event["t"] = clock(ms, day=False)
+            if before is None or before // _DAY != ms // _DAY:
                 event["day"] = clock(ms)[:10]
-            else:
+            elif ms > before:
                 event["dt"] = ms - before
             before = ms
         events.append(event)
+    days = [event for event in events if "day" in event]
+    if len(days) == 1:  # the record's head says it
+        del days[0]["day"]
     return events, total if total > MAX_EVENTS else 0
 
 

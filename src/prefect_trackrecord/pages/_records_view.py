@@ -67,6 +67,8 @@ def _view(entry: dict[str, Any], show_image: ShowImage) -> dict[str, Any]:
         "rec": _values(entry.get("record")),
         "notes": marks_of(entry),
     }
+    for event in events:
+        event.pop("ms", None)  # `t` is what is shown of it
     return view | {key: value for key, value in extras.items() if value}
 
 

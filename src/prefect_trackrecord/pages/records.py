@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -47,11 +47,12 @@ LABELS = {
     "success": "Done",
 }
 _SCRIPTS = ("base", "theme", "detail", "list", "search", "export", "input")
+"""Parts of the script, in this order, before `records.js` itself."""
 
 
 def prepare() -> None:
     """Import and compile now what pages are made with, once; else the first page does so part by part."""
-    _script()
+    _code()
     _asset("records.css")
     _environment()
 
@@ -103,18 +104,18 @@ def _plain(
     order = sorted(range(len(views)), key=lambda row: CATEGORIES.index(views[row]["cat"]))
     index = summary.index(mode="plain", chunk=CHUNK, title=head["title"])
     colors = sorted({color for view in views for color in _colors(view)})
-    sheet = "".join(f".k{color[1:]}{{--c:{color}}}" for color in colors)
-    yield _head(head, "plain", sheet)
-    yield _summary(summary, "plain", [(row, views[row]) for row in order])
+    classes = {color: f"k{n}" for n, color in enumerate(colors)}
+    yield _head(head, "plain", "".join(f".{name}{{--c:{color}}}" for color, name in classes.items()))
+    yield _summary(summary, "plain", [(row, views[row]) for row in order], classes)
     template = _environment().get_template("record.html")
     pictures = Pictures(images)
     more: list[Any] = [None] * len(views)
     for row in order:
         view = view_of(entries[row], pictures.show)
         more[row] = [view.get("rec"), [event.get("tech") for event in view["ev"]]]
-        yield _bytes(template.render(view=view, row=row))
-    yield _foot(summary, "plain", pictures, _inline_json(index))
-    yield _data("more", _packed(more)) + _END
+        yield _bytes(template.render(view=view, row=row, k=classes))
+    yield _foot(summary, pictures)
+    yield _data("index", _packed({**index, "more": more})) + _END
 
 
 def _chunked(
@@ -145,8 +146,8 @@ def _chunked(
         if views:
             chunks.write(_data(f"c{(summary.count - 1) // CHUNK}", _packed(views)))
         yield _head(head, "chunks", "")
-        yield _summary(summary, "chunks", [])
-        yield _foot(summary, "chunks", pictures, "")
+        yield _summary(summary, "chunks", [], {})
+        yield _foot(summary, pictures)
         yield _data("index", _packed(summary.index(mode="chunks", chunk=CHUNK, title=head["title"])))
         yield b'<i id="begin" hidden></i>\n'
         for held in (chunks, shots):
@@ -156,17 +157,18 @@ def _chunked(
 
 
 def _head(head: dict[str, Any], mode: str, sheet: str) -> bytes:
-    style, script = _asset("records.css"), _script()
+    style, code = _asset("records.css"), _code()
     hashes = " ".join(_source(part) for part in (style, sheet) if part)
     policy = (
-        f"default-src 'none'; script-src {_source(script)}; style-src {hashes}; img-src data:; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'"
+        f"default-src 'none'; script-src {_source(code.loader)} {_source(code.script)}; style-src {hashes}; "
+        "img-src data:; base-uri 'none'; form-action 'none'; "
+        "require-trusted-types-for 'script'; trusted-types trackrecord"
     )
     template = _environment().get_template("head.html")
-    return _bytes(template.render(head=head, mode=mode, policy=policy, style=style, sheet=sheet, script=script))
+    return _bytes(template.render(head=head, mode=mode, policy=policy, style=style, sheet=sheet, code=code))
 
 
-def _summary(summary: Summary, mode: str, rows: list[tuple[int, dict[str, Any]]]) -> bytes:
+def _summary(summary: Summary, mode: str, rows: list[tuple[int, dict[str, Any]]], classes: dict[str, str]) -> bytes:
     return _bytes(
         _environment()
         .get_template("summary.html")
@@ -174,6 +176,7 @@ def _summary(summary: Summary, mode: str, rows: list[tuple[int, dict[str, Any]]]
             summary=summary,
             mode=mode,
             rows=rows,
+            k=classes,
             max_cards=MAX_CARDS,
             max_groups=MAX_GROUPS,
             categories=[(c, LABELS[c], summary.categories[c]) for c in CATEGORIES if summary.categories[c]],
@@ -181,9 +184,8 @@ def _summary(summary: Summary, mode: str, rows: list[tuple[int, dict[str, Any]]]
     )
 
 
-def _foot(summary: Summary, mode: str, pictures: Pictures, index: str) -> bytes:
-    template = _environment().get_template("foot.html")
-    return _bytes(template.render(summary=summary, mode=mode, pictures=pictures, index=index) + "\n")
+def _foot(summary: Summary, pictures: Pictures) -> bytes:
+    return _bytes(_environment().get_template("foot.html").render(summary=summary, pictures=pictures) + "\n")
 
 
 def _colors(view: dict[str, Any]) -> set[str]:
@@ -203,14 +205,6 @@ def _data(name: str, text: str, mime: str = "") -> bytes:
     """A data block; base64 can't end the element it stands in."""
     kind = f' data-mime="{mime}"' if mime else ""
     return f'<script type="application/octet-stream" id="{name}"{kind}>{text}</script>\n'.encode("ascii")
-
-
-def _inline_json(value: Any) -> str:
-    """JSON that can stand in a script element: no `<`, no `&`, and no line ends that only JSON knows."""
-    text = orjson.dumps(value).decode()
-    for character in "<>&\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
 
 
 def _web_link(url: str | None) -> str:
@@ -235,17 +229,27 @@ def _asset(name: str) -> str:
     text = text.replace("\r\n", "\n")
     if name.endswith(".css"):
         text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
-        return re.sub(r":\s+", ":", re.sub(r"\s*([{};,])\s*", r"\1", text)).strip()
+        return re.sub(r":\s+", ":", re.sub(r"\s*([{};,>])\s*", r"\1", text)).replace(";}", "}").strip()
     return re.sub(r"^\s*(//.*|/\*\*.*\*/)?\n?", "", text, flags=re.MULTILINE)
 
 
+class _Code(NamedTuple):
+    """What makes a page more than a text: `loader` stands in it as it is, and brings in the rest, which is `packed`.
+
+    Packed, style and script of what only they show are a third as long.
+    """
+
+    loader: str
+    script: str
+    packed: str
+
+
 @functools.lru_cache(maxsize=1)
-def _script() -> str:
-    return (
-        "(() => {\n'use strict';\n"
-        + "\n".join([*(_asset(f"records_{name}.js") for name in _SCRIPTS), _asset("records.js")])
-        + "})();\n"
-    )
+def _code() -> _Code:
+    parts = [*(_asset(f"records_{name}.js") for name in _SCRIPTS), _asset("records.js")]
+    script = "(() => {\n'use strict';\n" + "\n".join(parts) + "})();\n"
+    both = gzip.compress(orjson.dumps([_asset("records_script.css"), script]), 9, mtime=0)
+    return _Code(_asset("records_loader.js"), script, base64.b64encode(both).decode("ascii"))
 
 
 _OPTIONAL = re.compile(r"</(?:p|li|td|th|tr|thead|tbody)>")
@@ -281,7 +285,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     env.filters.update(clock=clock, iso=iso, duration=duration, number=lambda n: f"{n:,}", t=text)
-    env.globals["class_of"] = lambda color: f" k{color[1:]}" if color else ""
     return env
 
 

@@ -132,6 +132,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
             wait(page, "document.documentElement.dataset.readyMs")
         return page
 
+    goto.trouble = trouble
     yield goto
     for context in contexts:
         context.close()

@@ -191,7 +191,7 @@ def test_colours_of_statuses_are_set_both_ways(visit, save, entry, until):
         page = visit(save([entry(n) for n in range(fill)] + [entry(500, failed=True)]) + "#record=inv-500")
         until(page, "document.querySelector('article')")
         shown = page.evaluate(
-            "getComputedStyle(document.querySelector('article.c-failed .badge')).getPropertyValue('--c').trim()"
+            "getComputedStyle(document.querySelector('article.bad > b')).getPropertyValue('--c').trim()"
         )
         assert shown == "#b22222"
 
@@ -233,6 +233,32 @@ def test_both_renderings_say_the_same(visit, save, entry, until):
     assert chunked.evaluate(expression) == wanted
     assert "3 → 0" in wanted
     assert "Showing 20,000 of 20,010 characters" in wanted
+
+
+def test_no_other_script_is_let_in(visit, few):
+    page = visit(few)
+    tries = {
+        "a policy of its own": "trustedTypes.createPolicy('mine', {createScript: text => text})",
+        "the page's policy again": "trustedTypes.createPolicy('trackrecord', {createScript: text => text})",
+        "a text as a script": "document.createElement('script').text = 'window.bad = 1'",
+        "markup": "document.body.innerHTML = '<img src=x onerror=\"window.bad = 1\">'",
+    }
+    for name, code in tries.items():
+        refused = page.evaluate(f"(() => {{ try {{ {code}; return ''; }} catch (e) {{ return e.name; }} }})()")
+        assert refused == "TypeError", name
+    assert page.evaluate("window.bad === undefined")
+    visit.trouble.clear()  # the browser tells each of them
+
+
+def test_differences_fold(visit, few):
+    page = visit(few)
+    table = page.locator("article li table").first
+    assert table.locator("td").first.is_visible()
+    table.locator("button").click()
+    assert not table.locator("td").first.is_visible()
+    assert table.locator("button").get_attribute("aria-expanded") == "false"
+    page.keyboard.press("Enter")
+    assert table.locator("td").first.is_visible()
 
 
 def test_many_records_open_filter_and_search_through_everything(visit, many, until):

@@ -264,22 +264,11 @@ function fillSelects() {
   byId("type-label").hidden = index.types.length < 2;
 }
 
-/** A plain page: what its articles lack without script. */
-async function complete() {
-  let more = [];
-  try { more = await unpack("more"); } catch { /* an old browser, that can't open compressed data */ }
-  for (const [row, article] of articles.entries()) completed(article, row, index.id[row], ...(more[row] || [null, []]));
-}
-
 async function start() {
   if (index !== undefined) return;
   index = null;
   plain = root.dataset.mode === "plain";
-  if (!plain && typeof DecompressionStream === "undefined") {
-    byId("detail").replaceChildren(el("p", "note", "This browser can't open compressed data (DecompressionStream): the records need a newer one."));
-    return;
-  }
-  index = plain ? JSON.parse(byId("index").textContent) : await unpack("index");
+  index = await unpack("index");
   // Moments come as differences, which compress well.
   let before = 0;
   index.a = index.a.map((step) => (step === null ? null : (before += step)));
@@ -287,7 +276,8 @@ async function start() {
   setTheme(root.dataset.theme);
   list = new List(byId("list"), byId("rows"), index, open);
   articles = plain ? index.id.map((_, row) => byId(`r-${row}`)) : [];
-  if (plain) await complete();
+  // A plain page: what its articles lack without script.
+  for (const [row, article] of articles.entries()) completed(article, row, index.id[row], ...index.more[row]);
   fillSelects();
   listen();
   readAddress();
@@ -300,10 +290,14 @@ async function start() {
 }
 
 // The index stands before the records' data: the page begins to work while those still come in.
-const coming = new MutationObserver(() => {
-  if (!byId("begin")) return;
+const coming = new MutationObserver(begin);
+
+function begin() {
+  if (document.readyState === "loading" && !byId("begin")) return;
   coming.disconnect();
   start();
-});
+}
+
 coming.observe(root, { childList: true, subtree: true });
-document.addEventListener("DOMContentLoaded", () => { coming.disconnect(); start(); });
+document.addEventListener("DOMContentLoaded", begin);
+begin();

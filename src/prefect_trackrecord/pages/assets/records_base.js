@@ -39,8 +39,9 @@ function tint(node, color) {
   return node;
 }
 
-function badge([name, color]) {
-  return tint(el("span", color ? "badge" : "badge bare", name || "---"), color);
+/** A status; inside of what has its colour, it needs none of its own. */
+function badge([name, color], inside) {
+  return tint(el("b", color ? "" : "k", name || "---"), inside ? null : color);
 }
 
 const number = (n) => n.toLocaleString("en-US");

@@ -24,10 +24,6 @@ function cell(v) {
   return node;
 }
 
-function table(heads, rows) {
-  return el("table", "", el("thead", "", el("tr", "", ...heads.map((name) => el("th", "", name)))), el("tbody", "", ...rows));
-}
-
 function technical(name, text) {
   const pre = attrs(el("pre", "", text), { tabindex: 0, "aria-label": name === "Traceback" ? name : "Technical details" });
   return el("details", "tech", el("summary", "", name), pre);
@@ -61,35 +57,35 @@ function diffNodes(event) {
   const rows = event.f.map(([path, kind, from, to, place]) => {
     const head = el("th", "", path || "(value)");
     if (place) head.append(" ", el("span", "tag", place));
-    return el("tr", kind[0], head, first ? null : cell(from), cell(to));
+    return el("tr", kind === (first ? "added" : "changed") ? "" : kind[0], head, first ? null : cell(from), cell(to));
   });
-  const box = el("details", "diff", el("summary", "", `Fields Updated (${number(event.fn || event.f.length)})`),
-    table(first ? ["Field", "To"] : ["Field", "From", "To"], rows));
-  if (event.fn) box.append(el("p", "", cutNote(event.f.length, event.fn, "fields")));
-  box.open = true;
-  return box;
+  if (!first) rows.unshift(el("tr", "", ...["Field", "From", "To"].map((name) => el("th", "", name))));
+  const nodes = [el("table", first ? "f" : "", el("caption", "", `Fields Updated (${number(event.fn || event.f.length)})`), el("tbody", "", ...rows))];
+  if (event.fn) nodes.push(el("p", "cut", cutNote(event.f.length, event.fn, "fields")));
+  return nodes;
 }
 
 function eventNode(event) {
-  const at = el("p", "", event.ms === undefined ? event.t || "no time" : stamp(event.ms).slice(11, 19));
-  if (event.dt) at.append(" ", el("i", "", `+${duration(event.dt)}`));
-  const item = el("li", event.k === "s" ? "s" : "", at);
+  const item = el("li", event.k === "s" ? "s" : "");
+  if (event.t !== undefined || event.dt) {
+    item.append(el("i", "", event.t === undefined ? null : event.t || "no time", event.dt ? el("small", "", `+${duration(event.dt)}`) : null));
+  }
   if (event.k === "s") {
-    tint(item, event.n[1]).append(el("p", "", el("span", "hidden", "Status Update: "), badge(event.o), " → ", badge(event.n)));
+    tint(item, event.n[1]).append(el("p", "", el("u", "", "Status Update: "), badge(event.o), " → ", badge(event.n, true)));
   } else {
     item.append(el("p", "", event.a || "Trace"));
   }
-  if (event.r) item.append(el("p", "why", event.r));
+  if (event.r) item.append(el("p", "", event.r));
   if (event.img) item.append(pictureNodes(event.img));
-  if (event.f) item.append(diffNodes(event));
-  for (const note of event.notes || []) item.append(el("p", "mark-note", note));
+  if (event.f) item.append(...diffNodes(event));
+  for (const note of event.notes || []) item.append(el("p", "note-of", note));
   return item;
 }
 
 function rowsOf(title, rows) {
   const items = rows.map(([name, outcome, ms, error]) => {
     const item = el("li", "", el("b", "", String(name)));
-    if (outcome) item.append(" ", el("span", "", outcome));
+    if (outcome) item.append(` ${outcome}`);
     if (ms !== null) item.append(" ", el("span", "muted", duration(ms)));
     if (error) item.append(" ", bdi(error));
     return item;
@@ -98,12 +94,11 @@ function rowsOf(title, rows) {
 }
 
 function metaNode(view) {
-  const meta = el("p", "meta");
-  if (view.type) meta.append(bdi(view.type), " · ");
+  const meta = el("p", "", view.type ? `${view.type} · ` : null);
   meta.append(plural(view.evn || view.ev.length, "event", "events"));
   if (view.a !== null) {
     const sameDay = Math.floor(view.a / 864e5) === Math.floor(view.b / 864e5);
-    const end = view.b > view.a ? ` – ${sameDay ? clock(view.b).slice(11) : clock(view.b)}` : "";
+    const end = Math.floor(view.b / 1000) !== Math.floor(view.a / 1000) ? ` – ${sameDay ? clock(view.b).slice(11) : clock(view.b)}` : "";
     meta.append(` · ${clock(view.a)}${end} UTC`, view.b > view.a ? ` · ${duration(view.b - view.a)}` : "");
   }
   return meta;
@@ -118,16 +113,14 @@ function errorNode(err) {
 
 function timeInStatus(parts) {
   const items = parts.map(([name, color, seconds]) =>
-    el("li", "", tint(el("i", "o"), color), bdi(name || "---"), " ", el("b", "", duration(seconds * 1000))));
+    el("li", "", tint(el("i", "o"), color), `${name || "---"} `, el("b", "", duration(seconds * 1000))));
   return el("div", "tis", el("h4", "", "Time in status"), parts.length > 1 ? share(parts) : null, el("ul", "", ...items));
 }
 
 /** The whole record. */
 function recordNode(view, row) {
-  const node = attrs(el("article", `record c-${view.cat}`), { id: `r-${row}`, "aria-labelledby": `h-${row}` });
-  tint(node, view.st[1]);
-  node.append(el("header", "", attrs(el("h3", "", view.id || "(no id)"), { id: `h-${row}` }), badge(view.st)), metaNode(view));
-  for (const note of view.notes || []) node.append(el("p", "mark-note", note));
+  const node = tint(el("article", view.cat === "failed" ? "bad" : "", el("h3", "", view.id || "(no id)"), badge(view.st, true), metaNode(view)), view.st[1]);
+  for (const note of view.notes || []) node.append(el("p", "note-of", note));
   if (view.err) node.append(errorNode(view.err));
   if (view.tis) node.append(timeInStatus(view.tis));
   if (view.att) node.append(rowsOf("Attempts", view.att.map(([n, outcome, error, ms]) => [n, outcome, ms, error])));
@@ -135,7 +128,7 @@ function recordNode(view, row) {
   if (view.evn) node.append(el("p", "", cutNote(view.ev.length, view.evn, "events: the first ones and the latest")));
   if (!view.ev.length) node.append(el("p", "muted", "No traces yet."));
   else {
-    const line = el("ol", "line");
+    const line = el("ol");
     for (const event of view.ev) {
       if (event.day) line.append(el("li", "day", event.day));
       line.append(eventNode(event));
@@ -145,19 +138,37 @@ function recordNode(view, row) {
   return completed(node, row, view.id, view.rec, view.ev.map((event) => event.tech));
 }
 
-/** What only the script adds: the link to the record, its present values, and where in the code each event was. */
+/** What only the script adds: a name, the link to the record, its present values, differences that fold, places in the code. */
 function completed(node, row, id, rec, techs) {
-  attrs(node, { "data-row": row, tabindex: -1 }).firstElementChild.append(attrs(el("a", "perma", "#"), {
+  const [head, status] = node.children;
+  head.id = `h-${row}`;
+  attrs(node, { id: `r-${row}`, "data-row": row, tabindex: -1, "aria-labelledby": head.id });
+  status.after(attrs(el("a", "perma", "#"), {
     href: `#record=${encodeURIComponent(id)}`, "aria-label": "Link to this record", title: "Link to this record",
   }));
+  const line = node.querySelector(":scope > ol");
   if (rec) {
     const rows = rec.map(([name, value]) => el("tr", "", el("th", "", name || "record"), cell(value)));
-    const box = el("details", "now", el("summary", "", "Current values ", el("span", "n", number(rec.length))), table(["Field", "Value"], rows));
-    node.insertBefore(box, node.querySelector(":scope > .line, :scope > .muted"));
+    const box = el("details", "now", el("summary", "", "Current values ", el("span", "n", number(rec.length))), el("table", "", el("tbody", "", ...rows)));
+    node.insertBefore(box, line || node.querySelector(":scope > .muted"));
   }
-  const items = node.querySelectorAll(":scope > .line > li:not(.day)");
-  techs.forEach((text, n) => { if (text) items[n].append(technical("Technical Details", text)); });
+  if (!line) return node;
+  let n = 0;
+  for (const item of line.children) {
+    if (item.className === "day") continue;
+    for (const child of item.children) {
+      if (child.tagName === "TABLE") child.caption.replaceChildren(attrs(el("button", "", ...child.caption.childNodes), { type: "button", "aria-expanded": "true" }));
+    }
+    const text = techs[n++];
+    if (text) item.append(technical("Technical Details", text));
+  }
   return node;
+}
+
+/** Fold a table of differences, or open it again. */
+function fold(button) {
+  const open = button.getAttribute("aria-expanded") === "false";
+  attrs(button, { "aria-expanded": String(open) }).closest("table").classList.toggle("shut", !open);
 }
 
 /** Pictures open in their full size; a reduced one says so. */

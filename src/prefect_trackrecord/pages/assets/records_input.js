@@ -48,8 +48,9 @@ function listen() {
   });
   document.addEventListener("click", (e) => {
     const hit = (selector) => e.target.closest(selector);
-    const button = hit(".card, .v, .group"), link = hit(".shot");
-    if (button?.matches(".card")) {
+    const button = hit(".card, .v, .group"), link = hit(".shot"), head = hit("caption button");
+    if (head) fold(head);
+    else if (button?.matches(".card")) {
       const name = button.dataset.status === "" ? "" : index.statuses[button.dataset.status][0] || "---";
       if (name === "") clearFilters();
       else change({ status: state.status === name ? "" : name });

@@ -57,7 +57,7 @@ class Pile {
 /** The texts of a plain page are its articles, without the code locations. */
 function articleText(article) {
   const walker = document.createTreeWalker(article, NodeFilter.SHOW_ELEMENT | NodeFilter.SHOW_TEXT, (node) =>
-    node.nodeType === 1 && node.matches(".line .tech") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
+    node.nodeType === 1 && node.matches("ol .tech") ? NodeFilter.FILTER_REJECT : NodeFilter.FILTER_ACCEPT);
   const parts = [];
   while (walker.nextNode()) if (walker.currentNode.nodeType === 3) parts.push(walker.currentNode.data);
   return parts.join("\n").toLowerCase();

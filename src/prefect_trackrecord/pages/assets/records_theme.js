@@ -1,8 +1,6 @@
-// Dark and light: as the system has it, or as chosen here; set before anything is drawn.
+// Dark and light: as the system has it, or as chosen here. `records_loader.js` sets it before anything is drawn.
 
 const root = document.documentElement;
-root.classList.add("js");
-
 const THEMES = ["auto", "light", "dark"];
 const memory = {
   // A page opened from a file may have no storage; then the choice lasts as long as the page.
