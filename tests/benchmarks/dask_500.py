@@ -1,6 +1,8 @@
 """500 tasks on a Dask cluster of four worker processes, the history on S3 (moto): exactly 500 files.
 
-python tests/benchmarks/dask_500.py [tasks]
+    python tests/benchmarks/dask_500.py [tasks] [--bare]
+
+With `--bare` the same flow is run without tracking first, to see what of the time is Prefect's own.
 """
 
 from __future__ import annotations
@@ -11,14 +13,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "chaos"))
 
 from services import CONTAINER, Services  # noqa: E402
 
+if TYPE_CHECKING:
+    from prefect import Task
 
-def run(tasks: int, services: Services) -> None:
+
+def run(tasks: int, services: Services, *, bare: bool) -> None:
     """One flow run, then what its documents hold."""
     from prefect import flow, task
     from prefect_dask import DaskTaskRunner
@@ -33,18 +40,21 @@ def run(tasks: int, services: Services) -> None:
             raise ValueError(f"no good: {n}")
         return str(os.getpid())
 
-    tracked = track(file=lambda n: f"file-{n}", output="return")(task(one))
+    def timed(work: Task[..., Any], mark: Callable[..., Any]) -> float:
+        @mark
+        @flow(name="five-hundred", task_runner=DaskTaskRunner(address=services.dask_address))
+        def many() -> int:
+            futures = work.map(range(tasks))
+            futures.wait()
+            return len(futures)
 
-    @track
-    @flow(name="five-hundred", task_runner=DaskTaskRunner(address=services.dask_address))
-    def many() -> int:
-        futures = tracked.map(range(tasks))
-        futures.wait()
-        return len(futures)
+        began = time.perf_counter()
+        assert many() == tasks
+        return time.perf_counter() - began
 
-    began = time.perf_counter()
-    assert many() == tasks
-    took = time.perf_counter() - began
+    if bare:
+        print(f"{tasks} tasks, not tracked: {timed(task(one), lambda given: given):.1f} s", flush=True)
+    took = timed(track(file=lambda n: f"file-{n}", output="return")(task(one)), track)
     storage = TrackingStorage(base_path=os.environ["TRACKING_PATH"])
     (found,) = storage.list_runs()
     rows = storage.archive.files(found)
@@ -53,17 +63,19 @@ def run(tasks: int, services: Services) -> None:
     print(f"{tasks} tasks on {len(pids)} worker processes, history at {storage.url}: {took:.1f} s")
     paths = {row.file_path for row in rows}
     print(f"{found.total_files} files by the metadata, {len(rows)} rows, {len(paths)} paths: {dict(counts)}")
-    print(f"tracking errors: {found.tracking_errors}, state {found.state}, status {found.status.value}")
+    print(f"task runs {found.task_counts}, state {found.state}, status {found.status.value}, {found.tracking_errors}")
     assert found.total_files == len(rows) == len(paths) == tasks
+    assert sum(found.task_counts.values()) == tasks
 
 
 if __name__ == "__main__":
+    numbers = [argument for argument in sys.argv[1:] if argument.isdigit()]
     folder = Path(tempfile.mkdtemp(prefix="trackrecord-dask-"))
     os.environ.update(CHAOS_DASK_WORKERS="4", TRACKING_PATH=f"s3://{CONTAINER}/history")
     services = Services(folder)
     try:
         services.start(["s3"], dask=True)
-        run(int(sys.argv[1]) if len(sys.argv) > 1 else 500, services)
+        run(int(numbers[0]) if numbers else 500, services, bare="--bare" in sys.argv)
     finally:
         services.stop()
         shutil.rmtree(folder, ignore_errors=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import random
 import shutil
 import sys
@@ -146,6 +147,7 @@ def opened(name: str) -> Iterator[Store]:
         elif name == "s3":
             from moto.server import ThreadedMotoServer
 
+            logging.getLogger("werkzeug").setLevel(logging.CRITICAL)  # a line for each request
             server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
             server.start()
             services.one_write_at_a_time(server)

@@ -63,7 +63,7 @@ def stored(archive, run_id):
     return found
 
 
-def until(what, seconds=10.0):
+def until(what, seconds=60.0):
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "it did not happen in time"
@@ -134,7 +134,7 @@ def test_a_spool_at_its_limit_drops_counts_and_tells(tmp_path, caplog):
     writer.append(ev.RunStarted(at=NOW, run={"command": "c"}))
     began = time.monotonic()
     kept = sum(writer.append(event(n, 1000)) for n in range(2000))
-    assert time.monotonic() - began < 15, "it waits for room, but not for ever"
+    assert time.monotonic() - began < 60, "it waits for room, but not for ever"
     assert 300 < kept < 1000, "half a MiB, and what a segment holds"
     assert writer.append(ev.RunEnded(at=NOW, status="success")), "a run's own events are kept all the same"
     assert any("limit of" in record.message for record in caplog.records)
@@ -293,7 +293,7 @@ def test_a_folder_that_becomes_read_only(small_disk, caplog):
     began = time.monotonic()
     assert tracker.track_file("during"), "kept in the spool, which is elsewhere"
     assert tracker.complete() is None
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
     assert any("read-only file system" in record.message.lower() for record in caplog.records)
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     (done,) = recover(storage)

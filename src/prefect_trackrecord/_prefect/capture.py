@@ -17,7 +17,7 @@ from prefect.exceptions import Abort, Pause
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import context as current
-from prefect_trackrecord._prefect import finishing, observed, outcome, runs
+from prefect_trackrecord._prefect import finishing, observed, outcome, runs, submitted
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -107,6 +107,7 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
         options: FlowOptions = getattr(wrapped, OPTIONS)
         attach(flow, options)
         run, _ = runs.open_run(flow_run.id, options)
+        submitted.watch(run, context.task_runner)
         turn = flow_run.run_count or 1
         _begun(run, flow, flow_run, values.bound(fn, args, kwargs), turn)
         return FlowTry(run, set_current(current.context_of(run, flow)))

@@ -78,16 +78,17 @@ class Finish:
 
     def _tasks(self, prefect: api.Requests | None) -> None:
         try:
-            found = api.task_runs(prefect, self.run, self.flow_run) if prefect else api.observed(self.run)
+            found = api.task_runs(prefect, self.run, self.flow_run) if prefect else api.observed()
         except Exception as exc:  # noqa: BLE001 - the API may be gone
             self.run.trouble("Prefect could not be asked for the flow's task runs", exc)
-            found = api.observed(self.run)
-        if found.fields:
-            self.run.emit(ev.RunUpdated(at=now(), run=found.fields))
+            found = api.observed()
+        seen = dict(self.run.tasks)
         try:
-            reconciling.at_the_end(self.run, found.rows, elsewhere=found.elsewhere)
+            seen = reconciling.at_the_end(self.run, found.rows, elsewhere=found.elsewhere)
         except (TrackRecordError, OSError) as exc:
             self.run.trouble("files that told nothing could not be added", exc)
+        if fields := {**found.fields, **api.summed(found.rows, seen)}:
+            self.run.emit(ev.RunUpdated(at=now(), run=fields))
 
     def _seal(self) -> RunMetadata | None:
         try:

@@ -13,8 +13,8 @@ from datetime import datetime
 from typing import Any
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, runs
-from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord._prefect import api, runs, submitted
+from prefect_trackrecord._prefect.runs import LiveRun, Submitted, TaskEnd
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import FileStatus
@@ -26,11 +26,14 @@ from prefect_trackrecord.tracking.recovery import Reconcile
 logger = logging.getLogger("prefect_trackrecord")
 SECONDS = 20.0
 NOT_BEGUN = "the run ended before it began"
+REFUSED = "Refused"
+PATIENCE = 5.0
+"""Seconds for the states of task runs that have ended on a cluster, and that nobody else has told of."""
 STILL_RUNS = "it was running when the run ended: its process died, or the run did not wait for it"
 
 
-def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bool) -> int:
-    """Tell what Prefect knows of a flow's tracked task runs that told nothing themselves, in the flow's own process.
+def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bool) -> dict[str, TaskEnd]:
+    """Tell of a flow's tracked task runs that told nothing themselves, in the flow's own process.
 
     Args:
         run: the flow's.
@@ -38,17 +41,54 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
         elsewhere: whether they run in other processes: there one may have died whose task run is said to be fine.
 
     Returns:
-        How many files were added.
+        How task runs ended of which the API has not heard so far.
+
+    Raises:
+        StoreError: the run's journal can't be read.
     """
     by_id = {str(r["id"]): r for r in rows}
     by_id.update(_seen_not_to_begin(run, by_id))
-    found = [r for r in by_id.values() if r.get("task_key") in runs.tracked_tasks]
+    unheard = {name: one for name, one in list(run.submitted.items()) if name not in by_id and name not in run.tasks}
+    found = {n: r for n, r in by_id.items() if r.get("task_key") in runs.tracked_tasks}
     if not elsewhere:
-        found = [r for r in found if r.get("state_type") != "COMPLETED"]
-    if not found:
-        return 0
+        found = {n: r for n, r in found.items() if r.get("state_type") != "COMPLETED"}
+    if not found and not unheard:
+        return dict(run.tasks)
     fold = RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold
-    return _tell(run.emit, found, fold, now())
+    open_ = {n for n, r in by_id.items() if not api.is_final(r)}
+    ends = {n: _end_of(row) for n, row in fold.outcomes_of({*open_, *unheard}).items()} if elsewhere else {}
+    silent = {n: one for n, one in unheard.items() if one.tracked and n not in ends and not fold.has_begun(n)}
+    found.update(_never_told(silent))
+    paths = {n: one.path for n, one in run.submitted.items() if one.path is not None}
+    _tell(run.emit, found, fold, now(), paths)
+    return {**ends, **run.tasks}
+
+
+def _end_of(row: Mapping[str, Any]) -> TaskEnd:
+    """How a task run ended, by the file that it tracked."""
+    name, status = str(row.get("task_run_name")), row.get("status")
+    if status == FileStatus.FAILED.value:
+        return TaskEnd(name, "Failed", row.get("error_message"), bad=True)
+    cached = status == FileStatus.SKIPPED.value and row.get("reason") == "cached"
+    return TaskEnd("", "Cached" if cached else "Completed", None, bad=False)
+
+
+def _never_told(silent: Mapping[str, Submitted]) -> dict[str, dict[str, Any]]:
+    """Task runs of which nobody but their runner knows, as the API would give them."""
+    end = time.monotonic() + PATIENCE
+    found: dict[str, dict[str, Any]] = {}
+    for name, one in silent.items():
+        row: dict[str, Any] = {"id": name, "name": f"{one.name}-{name[-5:]}", "task_key": one.task_key}
+        row["flow_run_run_count"] = one.turn
+        if one.refused is not None:
+            kind, words = one.refused
+            known = (api.NOT_READY, words) if kind == submitted.UPSTREAM else (REFUSED, f"{kind}: {words}")
+            found[name] = {**row, "state_type": "PENDING", "state_name": known[0], "state": {"message": known[1]}}
+        elif (came := submitted.state_of(one, end - time.monotonic())) is not None:
+            found[name] = {**row, "state_type": came.type, "state_name": came.name, "state": {"message": came.message}}
+        else:
+            found[name] = row
+    return found
 
 
 def _seen_not_to_begin(run: LiveRun, rows: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -56,7 +96,8 @@ def _seen_not_to_begin(run: LiveRun, rows: Mapping[str, Mapping[str, Any]]) -> d
     found: dict[str, dict[str, Any]] = {}
     for name, end in dict(run.tasks).items():
         if end.state == api.NOT_READY:
-            row = rows.get(name, {"id": name, "name": end.name, "task_key": _key_of(end.name)})
+            one = run.submitted.get(name)
+            row = rows.get(name, {"id": name, "name": end.name, "task_key": one.task_key if one else _key_of(end.name)})
             state = {"state_type": "PENDING", "state_name": end.state, "state": {"message": end.message}}
             found[name] = {"flow_run_run_count": run.turn, **row, **state}
     return found
@@ -87,25 +128,35 @@ def reconciler() -> Reconcile:
                 "Prefect can't be asked for the task runs of recovered runs (%s: %s)", type(exc).__name__, exc
             )
             return
-        known = [r for r in rows if r.get("task_key") in fold.task_keys]
+        known = {str(r["id"]): r for r in rows if r.get("task_key") in fold.task_keys}
         _tell(archive.writer(run_id).append, known, fold, now())
 
     return reconcile
 
 
-def _tell(emit: Callable[[ev.Event], bool], rows: Iterable[Mapping[str, Any]], fold: Fold, at: datetime) -> int:
-    by_id = {str(row["id"]): row for row in rows}
-    silent = fold.without_outcome(by_id)
-    for name in [n for n in by_id if n in silent]:
-        emit(inferred(by_id[name], at))
-    return len(silent)
+def _tell(
+    emit: Callable[[ev.Event], bool],
+    rows: Mapping[str, Mapping[str, Any]],
+    fold: Fold,
+    at: datetime,
+    paths: Mapping[str, str] | None = None,
+) -> None:
+    silent = fold.without_outcome(rows)
+    for name in [n for n in rows if n in silent]:
+        emit(inferred(rows[name], at, (paths or {}).get(name)))
 
 
-def inferred(row: Mapping[str, Any], at: datetime) -> ev.FileInferred:
-    """The file of a task run that told nothing, by what the API says of it."""
+def inferred(row: Mapping[str, Any], at: datetime, path: str | None = None) -> ev.FileInferred:
+    """The file of a task run that told nothing, by what the API says of it.
+
+    Args:
+        row: the task run.
+        at: now.
+        path: the file's path, where it is known; the task run's name else.
+    """
     key, name = str(row.get("task_key")), str(row.get("name"))
     fields = {
-        "file_path": name,
+        "file_path": path or name,
         "task_name": next((n for n in runs.tracked_tasks.get(key, ()) if name.startswith(f"{n}-")), None),
         "task_run_id": str(row["id"]),
         "task_run_name": name,
@@ -114,7 +165,7 @@ def inferred(row: Mapping[str, Any], at: datetime) -> ev.FileInferred:
         **_came(row),
     }
     turn = row.get("flow_run_run_count") or 1
-    return ev.FileInferred(at=at, row=fields, item=f"{key}\0{name}", turn=turn)
+    return ev.FileInferred(at=at, row=fields, item=f"{key}\0{path or name}", turn=turn)
 
 
 def _came(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,6 +183,8 @@ def _came(row: Mapping[str, Any]) -> dict[str, Any]:
         return _failed("Crashed" if kind == "RUNNING" else state, text or STILL_RUNS)
     if state == api.NOT_READY:
         return _skipped(f"upstream failed: {text}" if text else "upstream failed")
+    if state == REFUSED:
+        return _skipped(f"{NOT_BEGUN}: {text}")
     return _skipped(f"{state.lower()} before it began" if kind in ("CANCELLED", "CANCELLING") else NOT_BEGUN)
 
 

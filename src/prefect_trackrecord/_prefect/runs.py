@@ -9,6 +9,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -49,6 +50,38 @@ class TaskEnd(NamedTuple):
     bad: bool
 
 
+class Came(NamedTuple):
+    """A task run's last state."""
+
+    type: str
+    name: str
+    message: str | None
+
+
+@dataclass
+class Submitted:
+    """A task that was handed to the flow's task runner.
+
+    Attributes:
+        task_key, name: the task's.
+        path: its file's, where that could be told.
+        tracked: whether the task is.
+        turn: the flow's attempt.
+        future: Prefect's, held weakly: who holds a future holds its result, here or on a cluster.
+        came: how it ended, where that was seen.
+        refused: why the runner did not run it: the kind of the error, and its words.
+    """
+
+    task_key: str
+    name: str
+    path: str | None
+    tracked: bool
+    turn: int
+    future: weakref.ref[Any]
+    came: Came | None = None
+    refused: tuple[str, str] | None = None
+
+
 _FINE: dict[str, TaskEnd] = {}
 tracked_tasks: dict[str, set[str]] = {}
 """The tracked tasks that this process knows: names by task key (tasks of one function have one key)."""
@@ -70,6 +103,7 @@ class LiveRun:
         ended: how the run ended, once this process has sealed it.
         finish: how it was finished, to do it again should more come.
         tasks: how each task run ended that this process has seen the end of.
+        submitted: the tasks that were handed to the flow's task runner, by task run; without those seen to end well.
         progress: shows how far it is (see `live`).
         shown: the artifacts that this process has made of its end, by key; doing it again changes them.
         said: how it ended, as Prefect was told by an event.
@@ -86,6 +120,7 @@ class LiveRun:
     ended: ev.RunEnded | None = None
     finish: Any = None
     tasks: dict[str, TaskEnd] = field(default_factory=dict)
+    submitted: dict[str, Submitted] = field(default_factory=dict)
     progress: Any = None
     shown: dict[str, str] = field(default_factory=dict)
     said: Any = None
@@ -99,6 +134,7 @@ class LiveRun:
         """Note how a task run ended; of one that ended well only that, as there may be very many."""
         if not end.bad:
             end = _FINE.get(end.state) or _FINE.setdefault(end.state, TaskEnd("", end.state, None, bad=False))
+            self.submitted.pop(str(task_run_id), None)
         self.tasks[str(task_run_id)] = end
 
     def emit(self, event: ev.Event) -> bool:

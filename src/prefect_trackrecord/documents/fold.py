@@ -17,7 +17,7 @@ from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, Ru
 from prefect_trackrecord.documents.outcomes import Outcomes
 from prefect_trackrecord.documents.rollup import roll_up
 from prefect_trackrecord.documents.rows import email_rows, file_rows, lenient
-from prefect_trackrecord.documents.silent import Silent, without_outcome
+from prefect_trackrecord.documents.silent import Silent, outcomes_of, without_outcome
 
 RECOVERED = "recovered"
 """How the reason of an end begins that somebody else gave a run which could not give it itself."""
@@ -194,6 +194,14 @@ class Fold:
     def without_outcome(self, task_runs: Iterable[str]) -> set[str]:
         """Those of these task runs of which no outcome was tracked."""
         return without_outcome(self._files, task_runs)
+
+    def outcomes_of(self, task_runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """The rows that these task runs tracked."""
+        return outcomes_of(self._files, task_runs)
+
+    def has_begun(self, task_run: str) -> bool:
+        """Whether a task run has told that it began, and no outcome."""
+        return self._silent.has_begun(task_run)
 
     def _run_fields(self) -> dict[str, Any]:
         saved = self._saved.get("run")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.models import FileStatus
@@ -27,6 +28,10 @@ class Silent:
         """Others say what became of a file."""
         self._inferred[_task_run(event)] = event
 
+    def has_begun(self, task_run: str) -> bool:
+        """Whether work on that task run's file began and told no outcome."""
+        return task_run in self._begun
+
     def told(self, event: ev.FileTracked) -> None:
         """An outcome was tracked; most follow their beginning in the same segment."""
         if self._begun:
@@ -40,6 +45,15 @@ class Silent:
             outcome = _outcome(self._begun.get(name), self._inferred.get(name))
             found.setdefault(item_of(outcome), []).append(outcome)
         return found
+
+
+def outcomes_of(tracked: Outcomes, task_runs: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The rows of the outcomes that these task runs tracked."""
+    asked = set(task_runs)
+    found: dict[str, dict[str, Any]] = {}
+    for _, group in tracked.groups() if asked else ():
+        found.update((name, outcome.row) for outcome in group if (name := _task_run(outcome)) in asked)
+    return found
 
 
 def without_outcome(tracked: Outcomes, task_runs: Iterable[str]) -> set[str]:
@@ -59,7 +73,7 @@ def _outcome(begun: ev.FileStarted | None, inferred: ev.FileInferred | None) -> 
         assert inferred is not None
         return ev.FileTracked(inferred.at, inferred.row, inferred.item or _task_run(inferred), inferred.turn)
     message = NO_END
-    if inferred is not None and (why := inferred.row.get("error_message") or inferred.row.get("reason")):
+    if inferred is not None and (why := inferred.row.get("error_message")):
         message = f"{NO_END}: {why}"
     error = {"error_type": "Crashed", "error_message": message}
     attempt = {"started_at": begun.row.get("started_at"), "ended_at": None, "status": "crashed", **error}
