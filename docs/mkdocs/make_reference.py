@@ -90,8 +90,8 @@ def _is_alias(value: Any) -> bool:
 
 def commands() -> Iterator[tuple[str, Any]]:
     """Every command by what is typed, groups before what is in them."""
-    importlib.import_module("prefect_trackrecord.cli.commands")
     app = importlib.import_module("prefect_trackrecord.cli.root").app
+    app.resolved_commands()
 
     def below(names: tuple[str, ...], group: Any) -> Iterator[tuple[str, Any]]:
         for name in sorted(n for n in group if not n.startswith("-")):

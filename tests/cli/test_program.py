@@ -80,8 +80,12 @@ def test_reading_loads_neither_prefect_nor_drivers_nor_templates(program, tracke
     run_id = tracked()
     arguments = [run_id if a == "x" else a for a in command]
     done = program(*arguments, python=("-X", "importtime"), TRACKING_PATH=history.url if "list" in command else "")
-    loaded = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    modules = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    loaded = {name.partition(".")[0] for name in modules}
     assert "prefect_trackrecord" in loaded
+    if command == ("runs", "list"):
+        assert "prefect_trackrecord.documents.models" in modules
+        assert not {f"prefect_trackrecord.{m}" for m in ("events", "documents.seal", "tracking.run_tracker")} & modules
     assert not loaded & {"prefect", "fsspec", "jinja2", "httpx", "sqlalchemy"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import os
 import re
@@ -47,7 +48,7 @@ def test_metadata():
     assert about["Requires-Python"] == ">=3.10"
     assert {"s3", "azure", "gcs", "email"} <= set(about.get_all("Provides-Extra"))
     core = {re.match(r"[\w-]+", r)[0] for r in requires("prefect-trackrecord") if "extra ==" not in r}
-    assert core == {"prefect", "pydantic", "jinja2", "fsspec"}
+    assert core == {"prefect", "pydantic", "jinja2", "fsspec", "cyclopts", "orjson", "pyyaml", "rich"}
 
 
 FLOW = """
@@ -98,3 +99,23 @@ def test_wheel_and_sdist_alone(tmp_path):
     assert "nightly" in run(program, "runs", "list")
     for extra in ("s3", "azure", "gcs", "email"):
         run(uv, "pip", "install", "-q", "--dry-run", "-p", python, *limits, f"{wheel}[{extra}]")
+
+
+BROUGHT = {"pydantic_core": "pydantic", "typing_extensions": "pydantic", "markupsafe": "jinja2", "yaml": "pyyaml"}
+BY_EXTRAS = {"azure": "adlfs", "botocore": "s3fs", "prefect_email": "prefect-email"}
+BY_PREFECT = {"httpx", "pydantic_settings", "sqlalchemy", "anyio"}
+
+
+def test_what_is_imported_is_asked_for():
+    """Prefect 3.6 brings no cyclopts, and another version may drop what else we use."""
+    asked = {re.match(r"[\w-]+", r)[0].replace("-", "_") for r in requires("prefect-trackrecord")}
+    found = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(node.module.partition(".")[0])
+    found -= sys.stdlib_module_names | {"prefect_trackrecord", "pytest", "msvcrt"} | BY_PREFECT
+    names = {BROUGHT.get(name) or BY_EXTRAS.get(name) or name for name in found}
+    assert {name.replace("-", "_") for name in names} <= asked

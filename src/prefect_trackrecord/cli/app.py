@@ -10,7 +10,6 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-import prefect_trackrecord.cli.commands  # noqa: F401  # they join the program
 from prefect_trackrecord.cli.output import complain
 from prefect_trackrecord.cli.root import app
 from prefect_trackrecord.errors import ConfigurationError, TrackRecordError
@@ -24,9 +23,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setLevel(logging.WARNING)  # on the handler: Prefect sets the level of its own loggers
     logging.basicConfig(handlers=[handler], format="%(levelname)s: %(message)s")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if not words or words[0].startswith("-"):
+        app.resolved_commands()  # the program's own help, and completion, tell of all of them
     try:
         code = app(
-            list(arguments) if arguments is not None else None,
+            words,
             exit_on_error=False,
             print_error=False,
             result_action="return_value",

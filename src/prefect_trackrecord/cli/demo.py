@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import sysconfig
-from datetime import timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 from prefect_trackrecord.cli.output import dump, note, say
 from prefect_trackrecord.delivery import parse_config, run_delivery_report
 from prefect_trackrecord.documents.models import FileStatus, RunMetadata
-from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.record import RecordStatus, Status, ThoughtfulRecord
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
@@ -55,7 +54,7 @@ def demo(output: Path, as_json: bool) -> int:
     config = parse_config(
         {"title": "Modules", "window": "today", "recipients": [{"name": "Demo Reader", "email": "reader@example.com"}]}
     )
-    delivered = run_delivery_report(config, now=utc_now().astimezone(timezone.utc), archive=storage.archive)
+    delivered = run_delivery_report(config, now=datetime.now(timezone.utc), archive=storage.archive)
     history = output / "history"
     found = {
         "runs": [run.run_id for run in (first, second)],

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, note, table
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
-from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
 from prefect_trackrecord.pages.words import plural
 
@@ -27,7 +26,7 @@ def failed_files(
         raise UsageError(f"--limit {limit}: a number of files, or 0 for all")
     place = storage_of(storage)
     if first is None and last is None:
-        first = f"{(utc_now() - timedelta(days=DAYS - 1)).date()}"
+        first = f"{(datetime.now(timezone.utc) - timedelta(days=DAYS - 1)).date()}"
     runs = place.list_runs(first, last, command)
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)

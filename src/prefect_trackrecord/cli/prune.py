@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.output import dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
-from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import DateRangeError
 from prefect_trackrecord.pages.words import plural
 
@@ -20,7 +19,7 @@ SHOWN = 20
 def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> int:
     """Show or remove, and say how much it is."""
     place = storage_of(storage)
-    before = utc_now().date() - age(older_than)
+    before = datetime.now(timezone.utc).date() - age(older_than)
     found = list(old_runs(place.archive, before))
     size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
     if as_json:

@@ -1,20 +1,10 @@
-"""The program that every command joins, and the options that most of them have."""
+"""The program that every command joins."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from cyclopts import App
 
-from cyclopts import App, Parameter
-
-Storage = Annotated[
-    str | None,
-    Parameter(
-        help="A folder, a URL such as s3://bucket/path, or trackrecord-storage/<block name>. Where left out: "
-        "TRACKING_PATH, then the setting PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE, then a folder under the Prefect "
-        "home, just as where flows are tracked."
-    ),
-]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, with every field.")]
+from prefect_trackrecord.cli import commands
 
 
 def _version() -> str:
@@ -33,3 +23,5 @@ app = App(
     "Each command has a help of its own: trackrecord runs list --help",
 )
 app.register_install_completion_command(help="Teach your shell (bash, zsh, fish) to complete commands and options.")
+for _name, _module in commands.COMMANDS.items():
+    app.command(f"{commands.__name__}.{_module}:command", name=_name)

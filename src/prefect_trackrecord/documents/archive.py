@@ -13,25 +13,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents import collecting, layout
+from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.reading import Reading
-from prefect_trackrecord.documents.run_journal import SAVED
-from prefect_trackrecord.documents.saving import save
-from prefect_trackrecord.documents.seal import seal, utc_now
-from prefect_trackrecord.documents.uploading import Uploader
-from prefect_trackrecord.documents.writing import dump_model
 from prefect_trackrecord.errors import StoreError
-from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.journal.spool import Spool
-from prefect_trackrecord.journal.spool_writer import SpoolWriter
-from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.settings import Durability, Settings, current
 from prefect_trackrecord.store import identity_of, open_store, within
 from prefect_trackrecord.store.base import Store, StoreConfig
+
+if TYPE_CHECKING:  # what writes is loaded when something is written: readers start without it
+    from prefect_trackrecord import events as ev
+    from prefect_trackrecord.documents.uploading import Uploader
+    from prefect_trackrecord.journal.writer import JournalWriter
 
 logger = logging.getLogger("prefect_trackrecord")
 _writers: dict[tuple[str, str], JournalWriter] = {}
@@ -106,6 +102,10 @@ class Archive(Reading):
         return found
 
     def _new_writer(self, run_id: str) -> JournalWriter:
+        from prefect_trackrecord.documents import seal  # noqa: F401 - whoever writes will seal, maybe as it dies
+        from prefect_trackrecord.journal.spool_writer import SpoolWriter
+        from prefect_trackrecord.journal.writer import JournalWriter
+
         run = layout.safe_part(run_id)
         if (root := self.store.local_root) is not None:
             return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted)
@@ -144,6 +144,8 @@ class Archive(Reading):
         key = (self.identity, self.spool)
         found = _uploaders.get(key)
         if found is None:
+            from prefect_trackrecord.documents.uploading import Uploader
+
             new = Uploader(lambda: self.store, self.settings.upload_seconds, self.settings.call_deadline)
             found = _uploaders.setdefault(key, new)
         return found
@@ -187,6 +189,8 @@ class Archive(Reading):
 
         A document that is there already stays. For a store that is no local folder this happens in the background.
         """
+        from prefect_trackrecord.documents.writing import dump_model
+
         key = layout.run_key(run.run_id, layout.day_of(run.started_at))
         body = dump_model(run)
 
@@ -224,6 +228,8 @@ class Archive(Reading):
         Raises:
             StoreError: the store can't be written now; the events stay, and calling again later is safe.
         """
+        from prefect_trackrecord.documents.seal import seal, utc_now
+
         writer = _writers.pop((self.identity, run_id), None)
         if writer is not None:
             self._let_go(run_id, writer)
@@ -242,10 +248,15 @@ class Archive(Reading):
             raise
 
     def _let_go(self, run_id: str, writer: JournalWriter) -> None:
+        from prefect_trackrecord.journal.spool_writer import SpoolWriter
+
         if isinstance(writer, SpoolWriter):
             self.uploader.forget(run_id)
 
     def _close(self, writer: JournalWriter) -> None:
+        from prefect_trackrecord.documents import collecting
+        from prefect_trackrecord.journal.spool_writer import SpoolWriter
+
         paths = list(writer.segments) if isinstance(writer, SpoolWriter) else [writer.path]
         if writer.close():
             collecting.closed.update(path for path in paths if path is not None)
@@ -253,8 +264,11 @@ class Archive(Reading):
     def _tell_directly(self, run_id: str, untold: list[ev.TrackingFailed]) -> None:
         """Losses that the journal on this host has no room for go to the store as a segment of their own."""
         if untold:
+            from prefect_trackrecord.documents.run_journal import SAVED
+            from prefect_trackrecord.events import encode
+
             name = f"{SAVED}losses-{os.urandom(8).hex()}.ndjson"
-            self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(ev.encode, untold)))
+            self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(encode, untold)))
 
     def collect(self, run_id: str) -> int:
         """Bring this host's spooled segments of a run into the store; see `collecting.collect`.
@@ -262,10 +276,14 @@ class Archive(Reading):
         Raises:
             StoreError: the store can't be written now; nothing is lost from the spool.
         """
+        from prefect_trackrecord.documents import collecting
+
         return collecting.collect(self.store, run_id, self.spool / layout.safe_part(run_id))
 
     def spooled(self) -> Iterator[SpooledRun]:
         """The runs of which this host keeps events for this store."""
+        from prefect_trackrecord.journal.reader import segment_paths
+
         try:
             names = sorted(os.listdir(self.spool))
         except OSError:
@@ -280,4 +298,7 @@ class Archive(Reading):
         Raises:
             StoreError: it could not be written.
         """
+        from prefect_trackrecord.documents.saving import save
+        from prefect_trackrecord.documents.seal import utc_now
+
         save(self.store, run_id, document, value, at or utc_now())

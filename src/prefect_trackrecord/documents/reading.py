@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from prefect_trackrecord.documents import layout, window
-from prefect_trackrecord.documents.fold import Documents
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.documents.projection import facts
-from prefect_trackrecord.documents.run_journal import RunJournal
-from prefect_trackrecord.documents.saving import known_day
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError
 from prefect_trackrecord.store.base import Store
+
+if TYPE_CHECKING:
+    from prefect_trackrecord.documents.fold import Documents
 
 
 class Reading:
@@ -58,6 +58,8 @@ class Reading:
             RunNotFoundError: there is none.
             DamagedDocumentError: its document can't be read.
         """
+        from prefect_trackrecord.documents.saving import known_day
+
         day = known_day(self.store, run_id)
         if day is not None and (blob := self.store.get(layout.run_key(run_id, day))) is not None:
             key = layout.run_key(run_id, day)
@@ -76,6 +78,8 @@ class Reading:
 
     def _live(self, run_id: str) -> Documents | None:
         """What the journal says of a run so far, with what this host still keeps; None where it says nothing."""
+        from prefect_trackrecord.documents.run_journal import RunJournal
+
         fold = RunJournal.read(self.store, run_id, self.spool).fold().fold
         return fold.documents(fold.end()) if fold.started and fold.tracked else None
 

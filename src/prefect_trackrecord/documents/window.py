@@ -13,7 +13,6 @@ from pydantic import TypeAdapter, ValidationError
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.index import Found, read_days
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
-from prefect_trackrecord.documents.rows import lenient
 from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
 from prefect_trackrecord.store.base import Store
 
@@ -125,6 +124,8 @@ def read_rows(store: Store, key: str, adapter: TypeAdapter[Any]) -> list[Any]:
     except ValidationError as exc:
         model = FileProcessingLog if adapter is FILE_ROWS else EmailResult
         try:
+            from prefect_trackrecord.documents.rows import lenient  # what makes documents is not needed to read them
+
             return [lenient(model, row, {})[0] for row in orjson.loads(blob.data)]  # an odd value costs no other row
         except (ValueError, TypeError):
             raise DamagedDocumentError(key, first_line(exc)) from None

@@ -15,7 +15,6 @@ from prefect_trackrecord.errors import ConfigurationError, DamagedDocumentError,
 from prefect_trackrecord.settings import Settings, current, durability_of
 from prefect_trackrecord.store import check_url, open_store
 from prefect_trackrecord.store.base import StoreConfig
-from prefect_trackrecord.tracking.emails import email_rows
 
 BLOCK_PREFIX = "trackrecord-storage/"
 
@@ -117,6 +116,8 @@ class TrackingStorage:
         Raises:
             StoreError: they could not be written.
         """
+        from prefect_trackrecord.tracking.emails import email_rows
+
         rows = [EmailResult.model_validate(r).model_dump(mode="json") for r in email_rows(email_results)]
         self.archive.save(run_id, "emails", rows)
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-
-@app.command(
+command = App(
+    name="delivery-report",
     help_epilogue="Example:\n  trackrecord delivery-report --config config/delivery_report_config.yaml "
     "--date-from 2025-01-20 --date-to 2025-01-26\n\n"
     "To see it without storing or sending anything:\n"
-    "  trackrecord delivery-report --config report.yaml --window last-7-days --dry-run"
+    "  trackrecord delivery-report --config report.yaml --window last-7-days --dry-run",
 )
+
+
+@command.default
 def delivery_report(
     *,
     config: Path,

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_trackrecord.cli.root import Json, app
+from cyclopts import App
+
+from prefect_trackrecord.cli.options import Json
+
+command = App(
+    name="demo",
+    help_epilogue="Example:\n  trackrecord demo --output /tmp/trackrecord-demo",
+)
 
 
-@app.command(help_epilogue="Example:\n  trackrecord demo --output /tmp/trackrecord-demo")
+@command.default
 def demo(*, output: Path = Path("trackrecord-demo"), json: Json = False) -> int:
     """Track two runs over real files, keep their records, and write the report and its mail; needs no server.
 

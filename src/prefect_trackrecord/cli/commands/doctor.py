@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from cyclopts import App
 
+from prefect_trackrecord.cli.options import Json, Storage
 
-@app.command(
+command = App(
+    name="doctor",
     help_epilogue="Example:\n  trackrecord doctor --storage s3://bucket/history\n\n"
-    "Exit code 0 where all is well, or there are warnings only; 1 where something does not work."
+    "Exit code 0 where all is well, or there are warnings only; 1 where something does not work.",
 )
+
+
+@command.default
 def doctor(*, storage: Storage = None, json: Json = False) -> int:
     """Check versions, the storage, events left behind on this host, Prefect's API and the mail server.
 

@@ -6,17 +6,16 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-files = App(
+command = App(
     name="files",
     help="Read the files of many runs.",
     help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20",
 )
-app.command(files)
 
 
-@files.command(
+@command.command(
     name="failed",
     help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20 --command nightly\n\n"
     "Their paths alone, to work through them again:\n"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-
-@app.command(
+command = App(
     name="import-runs",
     help_epilogue="Example:\n  trackrecord import-runs --from 2025-01-01 --to 2025-01-31\n\n"
     "As often as you like: a run that the history has is left as it is.",
 )
+
+
+@command.default
 def import_runs(
     *,
     from_: Annotated[str, Parameter(name="--from")],

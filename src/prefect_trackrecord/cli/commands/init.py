@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from prefect_trackrecord.cli.root import Json, app
+from cyclopts import App
+
+from prefect_trackrecord.cli.options import Json
+
+command = App(
+    name="init",
+    help_epilogue="Example:\n  trackrecord init --timezone Europe/Berlin",
+)
 
 
-@app.command(help_epilogue="Example:\n  trackrecord init --timezone Europe/Berlin")
+@command.default
 def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | None = None, json: Json = False) -> int:
     """Write a starter: prefect.yaml, the delivery report's configuration, an example flow, serve.py.
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-
-@app.command(
+command = App(
+    name="prune",
     help_epilogue="Example:\n  trackrecord prune --older-than 400d --dry-run\n\n"
-    "And then, to remove what it showed:\n  trackrecord prune --older-than 400d --delete"
+    "And then, to remove what it showed:\n  trackrecord prune --older-than 400d --delete",
 )
+
+
+@command.default
 def prune(
     *,
     older_than: str,

@@ -7,17 +7,16 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-records = App(
+command = App(
     name="records",
     help="Read the stories of business records.",
     help_epilogue="Example:\n  trackrecord records show INV-1041",
 )
-app.command(records)
 
 
-@records.command(
+@command.command(
     name="show",
     help_epilogue="Example:\n  trackrecord records show INV-1041 --type Invoice\n\n"
     "Of a program that keeps its records in a folder of its own:\n"
@@ -44,7 +43,7 @@ def show_record(
     return work(storage, folder, record_id, type_, json)
 
 
-@records.command(
+@command.command(
     name="report",
     help_epilogue="Example:\n  trackrecord records report 3f2a81c0 --output invoices.html\n\n"
     "Of a program that keeps its records in a folder of its own:\n"
@@ -71,7 +70,7 @@ def report_records(
     return work(storage, folder, run_id, output, json)
 
 
-@records.command(
+@command.command(
     name="pack",
     help_epilogue="Example:\n  trackrecord records pack 3f2a81c0 --output invoices.zip",
 )

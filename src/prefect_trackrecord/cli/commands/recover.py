@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from cyclopts import App
 
+from prefect_trackrecord.cli.options import Json, Storage
 
-@app.command(
+command = App(
+    name="recover",
     help_epilogue="Example:\n  trackrecord recover --storage s3://bucket/history\n\n"
-    "Safe at any time, as often as you like; for example every hour from cron."
+    "Safe at any time, as often as you like; for example every hour from cron.",
 )
+
+
+@command.default
 def recover(*, storage: Storage = None, json: Json = False) -> int:
     """Close the runs that a dead process left open, and store the events that wait on this host.
 

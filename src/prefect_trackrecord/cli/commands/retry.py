@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-
-@app.command(
+command = App(
+    name="retry",
     help_epilogue="Example:\n  trackrecord retry 3f2a81c0 --dry-run\n\n"
-    'The flow says which parameter takes its files: @track(items="paths") above its @flow.'
+    'The flow says which parameter takes its files: @track(items="paths") above its @flow.',
 )
+
+
+@command.default
 def retry(
     run_id: str,
     /,

@@ -6,18 +6,17 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
 Status = Literal["running", "success", "partial_success", "failed", "aborted"]
-runs = App(
+command = App(
     name="runs",
     help="Read the history of runs.",
     help_epilogue="Example:\n  trackrecord runs show 3f2a --failed",
 )
-app.command(runs)
 
 
-@runs.command(
+@command.command(
     name="list",
     help_epilogue="Example:\n  trackrecord runs list --from 2025-01-20 --to 2025-01-26 --status failed\n\n"
     "Without a terminal the rows are separated by tabs, with run ids in full:\n"
@@ -47,7 +46,7 @@ def list_runs(
     return work(storage, from_, to, command, status, limit, json)
 
 
-@runs.command(
+@command.command(
     name="show",
     help_epilogue="Example:\n  trackrecord runs show 3f2a81c0 --failed\n\n"
     "As JSON, for example for the paths of the failed files:\n"
@@ -72,7 +71,7 @@ def show_run(
     return work(storage, run_id, failed, json)
 
 
-@runs.command(
+@command.command(
     name="open",
     help_epilogue="Example:\n  trackrecord runs open 3f2a81c0\n\n"
     "Only say where it is, for a machine without a browser:\n"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.root import Json, Storage, app
+from prefect_trackrecord.cli.options import Json, Storage
 
-
-@app.command(
+command = App(
+    name="silence",
     help_epilogue="Example:\n  trackrecord silence nightly-invoices 2h\n\n"
     "All flows:            trackrecord silence '*' 30m\n"
     "Which silences last:  trackrecord silence\n"
-    "End one:              trackrecord silence nightly-invoices --end"
+    "End one:              trackrecord silence nightly-invoices --end",
 )
+
+
+@command.default
 def silence(
     flow: str | None = None,
     lasting: str | None = None,
