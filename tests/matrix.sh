@@ -1,30 +1,60 @@
 #!/bin/sh
-# The quick tests on each Python from 3.10 that is installed, with the pinned Prefect; and on 3.12 with the oldest one.
-# Each combination gets a virtual environment of its own under .matrix; a failure does not stop the others.
+# The quick tests on each Python from 3.10 that is installed, with the pinned Prefect; with the oldest Prefect that is
+# allowed, on the oldest Python and on 3.12; and with the newest that can be installed. Each cell gets a virtual
+# environment of its own under .matrix, and a log; a failure does not stop the others.
+# `sh tests/matrix.sh 3.11 oldest` runs the cells whose names hold one of the words.
 set -u
 cd "$(dirname "$0")/.."
-export PREFECT_SERVER_ANALYTICS_ENABLED=false UV_PYTHON_DOWNLOADS=never
+export PREFECT_SERVER_ANALYTICS_ENABLED=false PIP_DISABLE_PIP_VERSION_CHECK=1
+FLOOR=3.6.0
 TESTS="tests/prefect/test_track_definition.py tests/prefect/test_flow_runs.py tests/prefect/test_returned_states.py
-  tests/prefect/test_quiet.py tests/prefect/test_events.py tests/prefect/test_live.py tests/tracking/test_run_tracker.py"
+  tests/prefect/test_quiet.py tests/prefect/test_events.py tests/prefect/test_live.py tests/prefect/test_blocks.py
+  tests/tracking/test_run_tracker.py"
+TOOLS="pytest pytest-asyncio pytest-timeout hypothesis"
+WORDS="$*"
 failed=""
 
+python_of() { # VERSION: where it is, on the path or at pyenv
+  for found in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+    if "$found" -c "import sys; assert '%d.%d' % sys.version_info[:2] == '$1'" 2>/dev/null; then
+      echo "$found"
+      return
+    fi
+  done
+}
+
+wanted() { # NAME
+  [ -z "$WORDS" ] && return 0
+  for word in $WORDS; do
+    case $1 in *"$word"*) return 0 ;; esac
+  done
+  return 1
+}
+
 try() { # NAME PYTHON REQUIREMENT...
-  name=$1 python=$2
+  name=$1 python=$(python_of "$2") place=.matrix/$1
+  wanted "$name" || return
+  [ -n "$python" ] || { echo "$name: no Python $2 here"; return; }
   shift 2
-  place=.matrix/$name
-  if ! uv venv -q --allow-existing -p "$python" "$place" 2>/dev/null; then
-    echo "$name: no Python $python here"
+  [ -x "$place/bin/python" ] || "$python" -m venv "$place"
+  # shellcheck disable=SC2086
+  if ! "$place/bin/python" -m pip install -q "$@" -e . $TOOLS >"$place.log" 2>&1; then
+    echo "$name: can't be installed"
+    failed="$failed $name"
     return
   fi
-  uv pip install -q -p "$place/bin/python" "$@" -e . pytest pytest-asyncio pytest-timeout hypothesis || { failed="$failed $name"; return; }
   home=$(mktemp -d)
   # shellcheck disable=SC2086
-  PREFECT_HOME=$home "$place/bin/python" -m pytest -p no:cacheprovider $TESTS >".matrix/$name.log" 2>&1 || failed="$failed $name"
-  echo "$name: $(tail -1 ".matrix/$name.log")"
+  PREFECT_HOME=$home "$place/bin/python" -m pytest -p no:cacheprovider $TESTS >"$place.log" 2>&1 || failed="$failed $name"
+  what=$("$place/bin/python" -c 'import platform, prefect; print("Python", platform.python_version() + ", Prefect", prefect.__version__)')
+  echo "$name: $what: $(grep -E '^[0-9]+ (passed|failed)|passed|failed' "$place.log" | tail -1)"
   rm -rf "$home"
 }
 
 mkdir -p .matrix
 for version in 3.10 3.11 3.12 3.13; do try "python-$version" "$version" -c constraints.txt; done
-try oldest-prefect 3.12 'prefect==3.6.0' 'fastapi<0.116' 'sqlalchemy<2.1'
+for version in 3.10 3.12; do
+  try "oldest-prefect-$version" "$version" "prefect==$FLOOR" 'fastapi<0.116' 'sqlalchemy<2.1'
+done
+try newest-prefect 3.13 'prefect>=3.8,<4' 'fastapi<0.151' 'sqlalchemy<2.1'
 [ -z "$failed" ] || { echo "failed:$failed (logs in .matrix)"; exit 1; }

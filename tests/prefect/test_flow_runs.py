@@ -9,9 +9,11 @@ import time
 
 import pytest
 from prefect import flow, task
+from prefect.client.orchestration import get_client
 from prefect.states import Failed
 
 from prefect_trackrecord import current_tracker, hooks, param, track
+from prefect_trackrecord._prefect import posting
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.tracking import RunTracker
 
@@ -157,6 +159,9 @@ def test_sealing_never_takes_a_flow_over_its_timeout(only_run, monkeypatch):
     wait_for_threads()
     found, _ = only_run()
     assert (found.status.value, found.state) == ("success", "Completed")
+    with get_client(sync_client=True) as client:  # made after the flow has closed its own client
+        made = posting.find(client, found.run_id, "trackrecord-nightly")
+    assert made["data"].startswith("# ✅ success")
 
 
 def wait_for_threads():

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
+from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from prefect_trackrecord import track
-from prefect_trackrecord._prefect import live, posting, untold
+from prefect_trackrecord._prefect import artifact, live, posting, untold
 from prefect_trackrecord._prefect.runs import LiveRun
 
 pytestmark = pytest.mark.prefect
@@ -56,6 +57,33 @@ def test_progress_is_shown_and_then_the_summary(history, monkeypatch, runner):
     assert 1 <= counts["success"] <= 9
     if runner is ThreadPoolTaskRunner:
         assert made.count(key) == 1  # made once, then changed
+
+
+def test_a_run_whose_files_come_to_no_end_for_long_shows_those_that_did(history, monkeypatch):
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.3")
+    seen = []
+
+    @track
+    @flow
+    def slow():
+        work.map(["a", "bad"], 0.0).wait()
+        key = artifact.run_key(flow_run.id)
+        end = time.monotonic() + 30
+        with get_client(sync_client=True) as client:
+            while not seen and time.monotonic() < end:
+                time.sleep(0.1)
+                seen.extend(found["data"] for found in [posting.find(client, flow_run.id, key)] if found)
+
+    slow(return_state=True)
+    assert "| files | 1 | 1 | 0 | 2 |" in seen[0]
+
+
+def test_a_worker_shows_no_progress_of_a_run_that_is_over(history):
+    state = nightly(["a"], 0.0, return_state=True)
+    progress = live.Progress(LiveRun(str(state.state_details.flow_run_id), history, None))  # as another process has it
+    progress.next = 0.0
+    progress._work()
+    assert set(artifacts_of(state)) == {"trackrecord-nightly"}
 
 
 def test_none_is_shown_where_the_setting_says_so(history, monkeypatch):

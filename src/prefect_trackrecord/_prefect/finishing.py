@@ -20,7 +20,7 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, reconciling, showing, untold
+from prefect_trackrecord._prefect import api, artifact, clients, reconciling, showing, untold
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.seal import utc_now as now
@@ -106,12 +106,19 @@ class Finish:
             flow_run_logger(self.flow_run, self.flow).info("%s", artifact.line(sealed, place))
         try:
             if prefect is not None:
-                showing.show(prefect, self.run, sealed)
+                self._show(sealed, prefect)
             else:
                 untold.note(settings, place, self.run.run_id)
         except Exception as exc:  # noqa: BLE001 - the API or the store may be gone
             untold.note(settings, place, self.run.run_id)
             self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
+
+    def _show(self, sealed: RunMetadata, prefect: api.Requests) -> None:
+        try:
+            showing.show(prefect, self.run, sealed)
+        except RuntimeError:  # the flow did not wait so long: its client is closed, or its event loop
+            with clients.new() as own:
+                showing.show(own, self.run, sealed)
 
 
 def seconds_left(run: LiveRun, flow: Flow[..., Any], state: State[Any]) -> float:

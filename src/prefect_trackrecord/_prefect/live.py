@@ -1,7 +1,7 @@
 """How far a run is, in an artifact that is changed as the run goes on; from whichever process its tasks run in.
 
-A task that has ended only looks at the clock. Once the time has come, a thread of its own counts what the journal of
-this host says and changes the artifact; a small file keeps this host's processes from doing that more often than they
+A task that has ended only sees to it that a thread waits for the time to come. That one counts what the journal of this
+host says and changes the artifact; a small file keeps this host's processes from doing that more often than they
 should, and each host keeps its own count in the artifact's metadata, so that several add up.
 """
 
@@ -22,7 +22,7 @@ from typing import Any
 from prefect.context import AsyncClientContext, SyncClientContext
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import artifact, clients, posting
+from prefect_trackrecord._prefect import api, artifact, clients, posting
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.outcomes import item_of
@@ -34,6 +34,7 @@ logger = logging.getLogger("prefect_trackrecord")
 STALE = 60.0
 WAIT = 1.0
 FINAL = "ended"
+_OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 _FILE = b'{"kind":"file"'
 
 
@@ -82,15 +83,13 @@ class Progress:
         self.every = run.archive.settings.live_seconds
         self.next = time.monotonic() + self.every
         self.tally = Tally(run)
-        self.began = time.time()
-        self.busy = False
+        self.waiting = False
 
     def tick(self) -> None:
-        """A file has come to its end; show it if it is time."""
-        now = time.monotonic()
-        if now < self.next or self.busy or not self.every or self.run.ended is not None:
+        """A file has come to its end; let it be shown when it is time."""
+        if self.waiting or not self.every or self.run.ended is not None:
             return
-        self.next, self.busy = now + self.every, True
+        self.waiting = True
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._work,), name="trackrecord-live", daemon=True).start()
 
@@ -99,13 +98,16 @@ class Progress:
         SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
         AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
         try:
+            time.sleep(max(0.0, self.next - time.monotonic()))
+            self.next = time.monotonic() + self.every
+            self.waiting = False  # what ends from now on may be too late for this time
+            if self.run.ended is not None:
+                return
             with _turn(note_of(self.run), self.every) as known:
                 if known is not None:
                     known.update(self._show())
         except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
             logger.debug("the progress of run %s was not shown: %s: %s", self.run.run_id, type(exc).__name__, exc)
-        finally:
-            self.busy = False
 
     def _show(self) -> dict[str, Any]:
         counts = self.tally.counts()
@@ -113,7 +115,7 @@ class Progress:
         with clients.kept() as prefect:
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
-            if FINAL in theirs or self.run.ended is not None:
+            if FINAL in theirs or self.run.ended is not None or self._is_over(prefect):
                 return {}
             theirs[host_name()] = json.dumps(dict(counts))
             text = artifact.live(_sum(theirs), self.tally.last_failed, self.run.told.get("flow_run_name"))
@@ -123,9 +125,16 @@ class Progress:
             made = posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)
             return {"artifact": made, "metadata": theirs}
 
+    def _is_over(self, prefect: api.Requests) -> bool:
+        """Whether the flow run has ended, in a process other than its own, which is not told so."""
+        if self.run.turn:
+            return False
+        found = api.answer(prefect, "GET", f"/flow_runs/{self.run.run_id}", timeout=api.SECONDS)
+        return found.status_code == 404 or (found.is_success and found.json().get("state_type") in _OVER)
+
 
 def tick(run: LiveRun) -> None:
-    """A file of the run has come to its end in this process. Never raises, and costs a look at the clock."""
+    """A file of the run has come to its end in this process. Never raises, and costs next to nothing."""
     try:
         if run.progress is None:
             run.progress = Progress(run)
