@@ -17,6 +17,8 @@ pytestmark = pytest.mark.prefect
 @pytest.fixture
 def sent():
     """Our events of this test, once those of Prefect's queue are worked off."""
+    if not hasattr(EventsWorker, "set_client_override"):
+        pytest.skip("this Prefect's queue can't be looked into")
     EventsWorker.set_client_override(AssertingEventsClient)
     AssertingEventsClient.reset()
 

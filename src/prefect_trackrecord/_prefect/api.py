@@ -7,7 +7,7 @@ import concurrent.futures
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol
 
@@ -72,6 +72,9 @@ def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
             yield own
 
 
+Told = Callable[[], Collection[str]]
+
+
 class TaskRuns(NamedTuple):
     """A flow run's task runs.
 
@@ -98,40 +101,55 @@ def answer(prefect: Requests, method: str, path: str, **more: Any) -> Response:
         return exc.response
 
 
-def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun) -> TaskRuns:
+def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun, told: Told) -> TaskRuns:
     """What became of a flow run's task runs.
 
-    The API lags behind what happens. A task run whose end this process has seen is told as seen, and where it has
-    seen them all an API that is busy is not waited for; where tasks run in other processes, the API is read again
-    for as long as the time allows.
+    The API lags behind what happens. A task run whose end this process has seen is told as seen. Where it has seen
+    them all end well, the API is not asked for them; where it has seen them all, an API that is busy is not waited
+    for; where tasks run in other processes, the API is read again for as long as the time allows, and the run's own
+    journal does not know.
+
+    Args:
+        prefect: whom to ask.
+        run: the flow's.
+        flow_run: the flow run.
+        told: the task runs whose outcome the run's journal holds.
 
     Raises:
         Exception: the API did not answer.
     """
     if _has_seen_all(run):
+        if run.watched and not run.submitted and not any(end.bad for end in list(run.tasks.values())):
+            return TaskRuns(_deployment(prefect, flow_run, time.monotonic() + QUICK), [], elsewhere=False)
         try:
-            return _asked(prefect, run, flow_run, time.monotonic() + QUICK)
+            return _asked(prefect, run, flow_run, time.monotonic() + QUICK, told)
         except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
             return observed()
     # What has run for long has left the API much to do; it may take that run longer to tell of it.
     deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))
-    return _asked(prefect, run, flow_run, deadline)
+    return _asked(prefect, run, flow_run, deadline, told)
 
 
-def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float) -> TaskRuns:
-    fields: dict[str, Any] = {}
-    if flow_run.deployment_id is not None:
-        path = f"/deployments/{flow_run.deployment_id}"
-        found = answer(prefect, "GET", path, timeout=max(0.1, deadline - time.monotonic()))
-        if found.is_success:  # else it was deleted meanwhile
-            fields["deployment_name"] = found.json().get("name")
+def _deployment(prefect: Requests, flow_run: FlowRun, deadline: float) -> dict[str, Any]:
+    """The name of the flow run's deployment, as a field of the run's metadata."""
+    if flow_run.deployment_id is None:
+        return {}
+    path = f"/deployments/{flow_run.deployment_id}"
+    found = answer(prefect, "GET", path, timeout=max(0.1, deadline - time.monotonic()))
+    return {"deployment_name": found.json().get("name")} if found.is_success else {}  # it was deleted meanwhile
+
+
+def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float, told: Told) -> TaskRuns:
+    fields = _deployment(prefect, flow_run, deadline)
     rows = read_task_runs(prefect, run.run_id, deadline)
     came = time.monotonic()
     while _elsewhere() and time.monotonic() + 0.25 < deadline:
         expected = {name for name, one in list(run.submitted.items()) if one.refused is None}
         missing = expected - {*run.tasks, *(row["id"] for row in rows)}
+        open_ = {r["id"] for r in rows if not is_final(r) and r["id"] not in run.tasks}
+        known = told() if missing or open_ else ()
         # what was submitted may never have become a task run: it is waited for as long as others still come
-        if not _unfinished(rows, run) and not (missing and time.monotonic() < came + SECONDS):
+        if not open_.difference(known) and not (missing.difference(known) and time.monotonic() < came + SECONDS):
             break
         time.sleep(0.25)
         before = len(rows)
@@ -154,10 +172,6 @@ def _elsewhere() -> bool:
 def _has_seen_all(run: LiveRun) -> bool:
     """Whether this process sees the end of all the run's tasks: they run in its threads, and Prefect logs that."""
     return bool(run.tasks) and not _elsewhere() and logging.getLogger("prefect.task_runs").isEnabledFor(logging.INFO)
-
-
-def _unfinished(rows: list[dict[str, Any]], run: LiveRun) -> bool:
-    return any(not is_final(r) and r["id"] not in run.tasks for r in rows)
 
 
 def is_final(row: Mapping[str, Any]) -> bool:

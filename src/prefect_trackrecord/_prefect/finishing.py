@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import threading
 import time
 from contextlib import ExitStack
@@ -78,7 +79,8 @@ class Finish:
 
     def _tasks(self, prefect: api.Requests | None) -> None:
         try:
-            found = api.task_runs(prefect, self.run, self.flow_run) if prefect else api.observed()
+            told = functools.partial(reconciling.told, self.run)
+            found = api.task_runs(prefect, self.run, self.flow_run, told) if prefect else api.observed()
         except Exception as exc:  # noqa: BLE001 - the API may be gone
             self.run.trouble("Prefect could not be asked for the flow's task runs", exc)
             found = api.observed()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -20,6 +20,7 @@ from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.seal import utc_now as now
+from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.tracking.recovery import Reconcile
 
@@ -50,8 +51,9 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
     by_id.update(_seen_not_to_begin(run, by_id))
     unheard = {name: one for name, one in list(run.submitted.items()) if name not in by_id and name not in run.tasks}
     found = {n: r for n, r in by_id.items() if r.get("task_key") in runs.tracked_tasks}
-    if not elsewhere:
-        found = {n: r for n, r in found.items() if r.get("state_type") != "COMPLETED"}
+    if not elsewhere:  # what was seen here to end well was told here
+        well = {n for n, end in dict(run.tasks).items() if not end.bad}
+        found = {n: r for n, r in found.items() if r.get("state_type") != "COMPLETED" and n not in well}
     if not found and not unheard:
         return dict(run.tasks)
     fold = RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold
@@ -62,6 +64,14 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
     paths = {n: one.path for n, one in run.submitted.items() if one.path is not None}
     _tell(run.emit, found, fold, now(), paths)
     return {**ends, **run.tasks}
+
+
+def told(run: LiveRun) -> Collection[str]:
+    """The task runs whose outcome the run's journal holds, so far as this host can read it."""
+    try:
+        return RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold.task_runs()
+    except (TrackRecordError, OSError):
+        return ()
 
 
 def _end_of(row: Mapping[str, Any]) -> TaskEnd:

@@ -104,6 +104,7 @@ class LiveRun:
         finish: how it was finished, to do it again should more come.
         tasks: how each task run ended that this process has seen the end of.
         submitted: the tasks that were handed to the flow's task runner, by task run; without those seen to end well.
+        watched: whether all that is handed to its task runner is noted.
         progress: shows how far it is (see `live`).
         shown: the artifacts that this process has made of its end, by key; doing it again changes them.
         said: how it ended, as Prefect was told by an event.
@@ -121,6 +122,7 @@ class LiveRun:
     finish: Any = None
     tasks: dict[str, TaskEnd] = field(default_factory=dict)
     submitted: dict[str, Submitted] = field(default_factory=dict)
+    watched: bool = False
     progress: Any = None
     shown: dict[str, str] = field(default_factory=dict)
     said: Any = None

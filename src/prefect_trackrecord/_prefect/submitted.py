@@ -44,6 +44,7 @@ def watch(run: LiveRun, runner: Any) -> None:
 
     submit.trackrecord = run  # type: ignore[attr-defined]
     runner.submit = submit
+    run.watched = True
 
 
 def state_of(one: Submitted, seconds: float) -> Came | None:

@@ -195,6 +195,10 @@ class Fold:
         """Those of these task runs of which no outcome was tracked."""
         return without_outcome(self._files, task_runs)
 
+    def task_runs(self) -> set[str]:
+        """The task runs of which an outcome was tracked."""
+        return {str(outcome.row.get("task_run_id")) for _, group in self._files.groups() for outcome in group}
+
     def outcomes_of(self, task_runs: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The rows that these task runs tracked."""
         return outcomes_of(self._files, task_runs)
