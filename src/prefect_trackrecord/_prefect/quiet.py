@@ -11,7 +11,6 @@ needs no request: `sink` is told of them.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -43,13 +42,15 @@ class QuietHooks(logging.Filter):
 
 
 def _short_cut(logger: logging.Logger) -> None:
-    """Drop the two lines before a record is made of them, which takes ten times as long as to see that it need not."""
+    """Drop the two lines before a record is made of them: that, and finding who logged, is most of what they cost."""
     log = logger.log
 
-    def quick(level: int, msg: object, *args: object, **more: Any) -> None:
+    def quick(level: int, msg: object, *args: Any, **more: Any) -> None:
         if not (type(msg) is str and msg.startswith(_DROPPED)):
-            log(level, msg, *args, **{**more, "stacklevel": more.get("stacklevel", 1) + 1})
+            log(level, msg, *args, **more)
 
+    # to those who look for the line that logged, this is a part of logging
+    quick.__code__ = quick.__code__.replace(co_filename=logging.Logger.log.__code__.co_filename)
     logger.log = quick  # type: ignore[method-assign]
 
 
@@ -62,8 +63,7 @@ def install() -> QuietHooks:
         found = found or ours or QuietHooks()
         if ours is None:
             logger.addFilter(found)
-            if sys.version_info >= (3, 11):  # before, a record would name this file as the one that logged it
-                _short_cut(logger)
+            _short_cut(logger)
     assert found is not None
     return found
 
