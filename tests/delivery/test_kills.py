@@ -1,6 +1,6 @@
 """The delivering processes are killed at random moments, two at a time, and restarted until all is done.
 
-20 kills here; `TRACKRECORD_CHAOS=200` for as many as you like.
+Six kills here; `TRACKRECORD_CHAOS=200` for as many as you like.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from prefect_trackrecord.delivery import Ledger, run_delivery_report
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
 NOW = datetime.now(timezone.utc)
-KILLS = int(os.environ.get("TRACKRECORD_CHAOS") or 20)
+KILLS = int(os.environ.get("TRACKRECORD_CHAOS") or 6)
 
 
 class Slow(Handler):
