@@ -16,7 +16,7 @@ from prefect.utilities.callables import parameter_schema
 
 from prefect_trackrecord._prefect.flows import delivery_report
 from prefect_trackrecord.errors import ConfigFileError, UsageError
-from prefect_trackrecord.tracking import RunTracker
+from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "delivery"))
 from servers import Handler, smtp_server  # noqa: E402
@@ -65,6 +65,19 @@ def test_a_report(some_runs, config):
     }
     assert "ValueError: no sound" in artifacts["delivery-failures-morning-report"]
     assert "no sound" in artifacts["delivery-report-morning-report"]
+
+
+def test_its_own_run_is_kept_where_its_configuration_says(some_runs, config, tmp_path):
+    other = TrackingStorage(base_path=tmp_path / "elsewhere")
+    with RunTracker("of another history", storage=other) as tracker:
+        tracker.track_file("c.wav")
+    delivery_report({**config, "window": "today", "storage": str(tmp_path / "elsewhere")}, return_state=True)
+    (own,) = [run for run in other.list_runs() if run.role == "report"]
+    assert {e.email for e in own.email_results} == {"ada@example.com", None}
+    assert not [run for run in some_runs.list_runs() if run.role == "report"]
+    # One that can't be read is told where the settings say.
+    delivery_report({"titel": "x"}, return_state=True)
+    assert [(r.role, r.status.value) for r in some_runs.list_runs() if r.role] == [("report", "failed")]
 
 
 def test_what_people_wrote_is_no_markup_in_an_artifact_s_description(some_runs, config):

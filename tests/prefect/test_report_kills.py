@@ -1,6 +1,7 @@
 """The report flow is killed at random moments of its delivery, two runs at a time, and restarted until all is done.
 
-Both runs are killed once here, with four recipients; `TRACKRECORD_CHAOS=200` for as many kills as you like, and 20 recipients.
+Both runs are killed once here, with four recipients; `TRACKRECORD_CHAOS=200` for as many kills as you like, and 20
+recipients.
 """
 
 from __future__ import annotations

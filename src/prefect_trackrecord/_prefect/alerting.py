@@ -79,7 +79,7 @@ class NotifyOnFailure:
             if options is None:
                 archive, run = archive_of(config), from_prefect(flow_run, state, flow.name)
             else:
-                live, _ = runs.open_run(flow_run.id, options)
+                live, _ = runs.open_run(flow_run.id, options, arguments=flow_run.parameters)
                 archive = live.archive
                 run = sealed(archive, flow_run, state) or from_prefect(flow_run, state, flow.name)
             say(logger, alert(run, archive, config, retry_for=RETRY_FOR))

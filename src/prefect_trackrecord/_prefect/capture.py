@@ -106,10 +106,11 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
         flow, flow_run = context.flow, context.flow_run
         options: FlowOptions = getattr(wrapped, OPTIONS)
         attach(flow, options)
-        run, _ = runs.open_run(flow_run.id, options)
+        arguments = values.bound(fn, args, kwargs)
+        run, _ = runs.open_run(flow_run.id, options, arguments=arguments)
         submitted.watch(run, context.task_runner)
         turn = flow_run.run_count or 1
-        _begun(run, flow, flow_run, values.bound(fn, args, kwargs), turn)
+        _begun(run, flow, flow_run, arguments, turn)
         return FlowTry(run, set_current(current.context_of(run, flow)))
     except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
         logger.warning("flow %s could not be tracked: %s: %s", context.flow.name, type(exc).__name__, exc)
@@ -118,7 +119,7 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
 
 def running(flow: Flow[..., Any], flow_run: FlowRun, options: FlowOptions) -> None:
     """The server has let a flow run begin (its first hook): before its function, with arguments as they were given."""
-    run, fresh = runs.open_run(flow_run.id, options)
+    run, fresh = runs.open_run(flow_run.id, options, arguments=flow_run.parameters)
     if fresh:
         outer = current_run()  # in a subflow the context is still the parent's
         run.outer = outer.run_id if outer is not None and outer.run_id != run.run_id else None
@@ -175,7 +176,7 @@ def _start(
 
 def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: FlowOptions) -> finishing.Finish:
     """A flow run has come to its end, or to one that a later one may replace; says how to finish it."""
-    run, _ = runs.open_run(flow_run.id, options)
+    run, _ = runs.open_run(flow_run.id, options, arguments=flow_run.parameters)
     here = run.turn > 0
     if not here and _is_unknown(run):  # Prefect refused its parameters, or its process never came so far
         fields = flow_fields(flow, flow_run, options, dict(flow_run.parameters or {}))

@@ -140,7 +140,7 @@ def provide(found: RunContext | None) -> RunContext | None:
     if found is not None and (known is None or found.run_id != known.outer):
         return found
     options = runs.flow_options_of(context.flow)
-    run = known or runs.open_run(context.flow_run.id, options, runs.told_place(context))[0]
+    run = known or runs.open_run(context.flow_run.id, options, runs.told_place(context), context.parameters)[0]
     return context_of(run, context.flow)
 
 

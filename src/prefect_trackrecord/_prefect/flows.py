@@ -21,6 +21,7 @@ from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.report_tasks import Work
 from prefect_trackrecord._prefect.track import track
 from prefect_trackrecord.delivery import ReportConfig, check_address, prepare
+from prefect_trackrecord.delivery.collecting import storage_of
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, parts
 from prefect_trackrecord.documents.models import EmailResult
@@ -34,6 +35,7 @@ AT_ONCE = 4
 
 Window = Literal["today", "yesterday", "last-7-days", "last-14-days", "last-30-days", "previous-week", "previous-month"]
 Config = Path | dict[str, Any]
+DEFAULT = Path("delivery_report.yaml")
 _RESEND: dict[str, Any] = {"no": False, "undelivered": "undelivered", "all": True}
 
 
@@ -45,10 +47,15 @@ def _dates_of(date_from: date | None, date_to: date | None, window: str | None) 
     return f"{date_from}..{date_to}" if date_from or date_to else window
 
 
-@track(command="delivery-report", config_path=_path_of, target_date=_dates_of, role=REPORT_ROLE)
+def _storage_of(config: Path | dict[str, Any] = DEFAULT) -> Any:
+    """The report's own run is kept where the runs are that it reports on: its email results are looked for there."""
+    return storage_of(report_config_of(config))
+
+
+@track(command="delivery-report", config_path=_path_of, target_date=_dates_of, role=REPORT_ROLE, storage=_storage_of)
 @flow(name="delivery-report", task_runner=ThreadPoolTaskRunner(max_workers=AT_ONCE))  # type: ignore[arg-type]
 def delivery_report(
-    config: Config = Path("delivery_report.yaml"),
+    config: Config = DEFAULT,
     window: Window | None = None,
     date_from: date | None = None,
     date_to: date | None = None,

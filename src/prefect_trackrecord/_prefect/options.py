@@ -13,7 +13,7 @@ from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.store import check_url
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import BLOCK_PREFIX, TrackingStorage
-from prefect_trackrecord.tracking.values import parameter_name, source
+from prefect_trackrecord.tracking.values import Call, parameter_name, source
 
 Partial = Literal["completed", "failed"]
 Storage = TrackingStorage | StoreConfig | str | None
@@ -25,7 +25,7 @@ class FlowOptions:
     """The options of a tracked flow. Values are constants, `Param`s or `Call`s (see `values`).
 
     Attributes:
-        storage: where its history is kept; None leaves it to the settings.
+        storage: where its history is kept, perhaps by its arguments; None leaves it to the settings.
         command: None for the flow's name.
         subcommand, config_path, target_date: more of the run's metadata.
         partial: the state of a run of which some files failed; None leaves it alone.
@@ -34,7 +34,7 @@ class FlowOptions:
         role: `report` for a run that only reports on others.
     """
 
-    storage: Storage = None
+    storage: Storage | Call = None
     command: Any = None
     subcommand: Any = None
     config_path: Any = None
@@ -78,7 +78,11 @@ def flow_options(fn: Callable[..., Any] | None, given: Mapping[str, Any]) -> Flo
         ConfigurationError: one of them can't work.
     """
     options = dict(given)
-    options["storage"] = checked_storage(options.get("storage"))
+    given_storage = options.get("storage")
+    if callable(given_storage):
+        options["storage"] = source(given_storage, fn, "storage", text_is_parameter=False)
+    else:
+        options["storage"] = checked_storage(given_storage)
     for name in ("command", "subcommand", "config_path", "target_date"):
         value = options.get(name)
         if value is not None:

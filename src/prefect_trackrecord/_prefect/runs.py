@@ -11,6 +11,7 @@ import threading
 import time
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -19,7 +20,7 @@ from prefect.context import FlowRunContext
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import settings
-from prefect_trackrecord._prefect.options import FlowOptions, Storage
+from prefect_trackrecord._prefect.options import FlowOptions, Storage, checked_storage
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
 from prefect_trackrecord._prefect.wrapping import options_of
 from prefect_trackrecord.documents.archive import Archive
@@ -28,6 +29,7 @@ from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.plain import clean
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
+from prefect_trackrecord.tracking.values import Call
 
 logger = logging.getLogger("prefect_trackrecord")
 KEPT = 128
@@ -94,6 +96,7 @@ class LiveRun:
     Attributes:
         run_id: the flow run's id.
         storage: where its history is kept.
+        by_settings: whether the settings say so, and not the flow.
         options: its flow's; None for a flow that is not tracked.
         turn: the attempt that began last in this process; 0 where none did.
         outer: the run inside which it runs.
@@ -113,6 +116,7 @@ class LiveRun:
     run_id: str
     storage: TrackingStorage
     options: FlowOptions | None
+    by_settings: bool = False
     turn: int = 0
     outer: str | None = None
     began: float = 0.0
@@ -173,13 +177,16 @@ def find(run_id: Any) -> LiveRun | None:
     return _runs.get(str(run_id))
 
 
-def open_run(run_id: Any, options: FlowOptions | None, storage: Storage = None) -> tuple[LiveRun, bool]:
+def open_run(
+    run_id: Any, options: FlowOptions | None, storage: Storage = None, arguments: Mapping[str, Any] | None = None
+) -> tuple[LiveRun, bool]:
     """The run of a flow run, and whether it was made just now.
 
     Args:
         run_id: the flow run's id.
         options: its flow's options; None for a flow that is not tracked.
         storage: where to keep it when the flow's options don't say.
+        arguments: of the flow, from which its options may take the storage.
     """
     name = str(run_id)
     found = _runs.get(name)
@@ -189,7 +196,10 @@ def open_run(run_id: Any, options: FlowOptions | None, storage: Storage = None) 
         found = _runs.get(name)
         if found is not None and (found.options is not None or options is None):
             return found, False
-        found = LiveRun(name, _storage((options.storage if options else None) or storage), options)
+        place = options.storage if options else None
+        if isinstance(place, Call):
+            place = _asked(place, arguments or {})
+        found = LiveRun(name, _storage(place or storage), options, options is not None and place is None)
         found.began = time.monotonic()
         _runs[name] = found
         while len(_runs) > KEPT:
@@ -198,6 +208,15 @@ def open_run(run_id: Any, options: FlowOptions | None, storage: Storage = None) 
                 break
             del _runs[done]
         return found, True
+
+
+def _asked(of_arguments: Call, arguments: Mapping[str, Any]) -> Storage:
+    """The storage that a flow's arguments name; that of the settings where they name none that can be used."""
+    try:
+        return checked_storage(of_arguments(arguments))
+    except Exception as exc:  # noqa: BLE001 - a user's callable may raise anything
+        logger.warning("storage= can't be told by the flow's arguments (%s: %s)", type(exc).__name__, exc)
+        return None
 
 
 def _storage(given: Storage) -> TrackingStorage:
@@ -243,7 +262,7 @@ def flow_options_of(flow: Flow[..., Any] | None) -> FlowOptions | None:
 
 def tell_place(run: LiveRun, flow: Flow[..., Any]) -> None:
     """Let the flow carry to its tasks' processes where its own settings keep the run; theirs may differ."""
-    if run.options is not None and run.options.storage is None:
+    if run.by_settings:
         now_set = run.archive.settings
         setattr(flow, PLACE, str(now_set.tracking_path or now_set.prefect_storage or now_set.default_path))
 

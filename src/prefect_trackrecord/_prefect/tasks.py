@@ -190,7 +190,8 @@ def _run_of(task: Task[..., Any], options: TaskOptions) -> LiveRun | None:
     flow_options = runs.flow_options_of(context.flow)
     if flow_options is None and (around := _run_around(str(context.flow_run.id))) is not None:
         return around
-    run, fresh = runs.open_run(context.flow_run.id, flow_options, runs.told_place(context) or options.storage)
+    place = runs.told_place(context) or options.storage
+    run, fresh = runs.open_run(context.flow_run.id, flow_options, place, context.parameters)
     if fresh and flow_options is None:
         name = context.flow.name if context.flow else "?"
         logger.warning(

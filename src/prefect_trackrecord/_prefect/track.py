@@ -62,9 +62,10 @@ def track(obj: Any = None, /, **options: Any) -> Any:
     Args:
         obj: the flow or task, for use without parentheses.
         **options: of both:
-            storage: a folder, a URL, `"trackrecord-storage/<block>"` or a TrackingStorage; where left out
-            `TRACKING_PATH` says it, then the setting `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under
-            the Prefect home is taken. A task's counts only in flows that are not tracked.
+            storage: a folder, a URL, `"trackrecord-storage/<block>"` or a TrackingStorage; of a flow also a callable of
+            its arguments by name that gives one of these. Where left out `TRACKING_PATH` says it, then the setting
+            `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under the Prefect home is taken. A task's counts
+            only in flows that are not tracked.
 
             Of a flow, each a constant, `param("name")`, or a callable of the flow's arguments by name:
             command (default: the flow's name), subcommand, config_path, target_date. And: `partial="completed"` or

@@ -54,9 +54,14 @@ def archive_of(config: ReportConfig) -> Archive:
     Raises:
         ConfigurationError: it can't be used.
     """
+    return resolve_storage(storage_of(config)).archive
+
+
+def storage_of(config: ReportConfig) -> StoreConfig | str | None:
+    """Where a configuration says that the history is; None leaves it to the settings."""
     if config.storage and config.storage_options:
-        return resolve_storage(StoreConfig(config.storage, config.storage_options)).archive
-    return resolve_storage(config.storage).archive
+        return StoreConfig(config.storage, config.storage_options)
+    return config.storage
 
 
 def collect(
