@@ -16,10 +16,12 @@ from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRu
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_trackrecord import notify_on_failure, track
+from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.alerting import HOOKS
 from prefect_trackrecord._prefect.schedules import expected, expecting
 from prefect_trackrecord._prefect.watching import alert_on_run, watch_flows
 from prefect_trackrecord.delivery import parse_config, run_delivery_report, watch
+from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.errors import ConfigFileError
 from prefect_trackrecord.history import Grace
 from prefect_trackrecord.report import Filters
@@ -251,6 +253,60 @@ def test_what_the_scheduler_says_about_a_moment_without_a_run(deployed, monkeypa
     found = expected([], DAY, DAY + timedelta(hours=7), filters=Filters(flow=(name,)))
     # 0 and 4 are late in Prefect; 5 and 6 nobody has scheduled, and nothing later either: the scheduler is down
     assert [at.hour for at in found[name]] == [0, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("before", "back", "wanted"),
+    [
+        # The server went away: what was planned began when it was back, late; nothing else began meanwhile.
+        ("2026-03-28T05:30:10Z", "2026-03-28T05:30:05Z", [2, 3, 4, 5, 6]),
+        (None, "2026-03-28T05:30:05Z", [2, 3, 4, 5, 6]),
+        # Other flows' runs began from 4 on: the server was there, so that the deployment was paused.
+        ("2026-03-28T05:30:10Z", "2026-03-28T03:59:00Z", [2, 3, 5, 6]),
+        # The run before the gap began in time: a pause.
+        ("2026-03-28T02:00:02Z", "2026-03-28T02:05:00Z", [2, 6]),
+    ],
+)
+def test_a_server_that_was_away_and_a_deployment_that_was_paused(deployed, monkeypatch, before, back, wanted):
+    from prefect_trackrecord._prefect import schedules
+
+    name = f"away-{uuid4()}"
+    deployed(name, [CronSchedule(cron="0 * * * *", timezone="UTC")])
+    real = schedules._all
+
+    def row(hour, created, began=None):
+        moments = [(DAY + timedelta(hours=h)).isoformat() for h in (hour, created)]
+        base = {"id": f"r{hour}", "auto_scheduled": True, "state_type": "COMPLETED" if began else "SCHEDULED"}
+        return {**base, "expected_start_time": moments[0], "created": moments[1], "start_time": began}
+
+    rows = [row(2, -1, before), row(6, 5.5, "2026-03-28T06:00:01Z")]  # nothing was made for 3, 4, and 5
+
+    def told(prefect, path, body):
+        if path == "/flow_runs/filter":
+            after = body["flow_runs"]["expected_start_time"]["after_"]
+            return [row for row in rows if row["expected_start_time"] >= after]
+        found = real(prefect, path, body)
+        for one in found if path == "/deployments/filter" else ():
+            for schedule in one["schedules"]:
+                schedule["updated"] = "2020-01-01T00:00:00Z"
+        return found
+
+    with api.client() as prefect:  # the server understands what it is asked
+        when = DAY.isoformat()
+        schedules._one(prefect, {"flow_runs": {"start_time": {"after_": when}}, "sort": "START_TIME_ASC"})
+        before_it = {"expected_start_time": {"before_": when}, "deployment_id": {"any_": [str(uuid4())]}}
+        assert schedules._one(prefect, {"flow_runs": before_it, "sort": "EXPECTED_START_TIME_DESC"}) is None
+    monkeypatch.setattr(schedules, "_all", told)
+    asked = lambda prefect, body: rows[0] if body["sort"] == "EXPECTED_START_TIME_DESC" else {"start_time": back}  # noqa: E731
+    monkeypatch.setattr(schedules, "_one", asked)
+    runs = [
+        RunMetadata(run_id=row["id"], command=name, started_at=row["start_time"], status="success", flow_name=name)
+        for row in rows
+        if row["start_time"]
+    ]
+    begin = DAY + timedelta(hours=2)
+    found = expected(runs, begin, DAY + timedelta(hours=7), filters=Filters(flow=(name,)))
+    assert [at.hour for at in found[name]] == wanted
 
 
 def test_missing_runs_are_in_the_report_and_the_flow_that_watches_tells_them(history, deployed, long_ago):

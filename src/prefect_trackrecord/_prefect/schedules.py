@@ -4,7 +4,8 @@ A moment of a schedule for which the history has no run was to have one, unless
 
 * its deployment, or the schedule, is paused now, or the schedule was changed after that moment;
 * Prefect says that the run was cancelled before it began, or that it ran (then its flow is not tracked);
-* the scheduler made no run for it, and has made others since: the deployment was paused at that moment.
+* the scheduler made no run for it, and has made others since: the deployment was paused at that moment. Where
+  nothing at all began then, nor the run before it, the server was away, and the moment counts.
 """
 
 from __future__ import annotations
@@ -147,24 +148,58 @@ def _excused(
     if not empty:
         return frozenset()
     after = (min(empty) - timedelta(seconds=1)).isoformat()
+    mine = {"deployment_id": {"any_": [deployment.id]}}
     body = {
-        "flow_runs": {"deployment_id": {"any_": [deployment.id]}, "expected_start_time": {"after_": after}},
+        "flow_runs": {**mine, "expected_start_time": {"after_": after}},
         "sort": "EXPECTED_START_TIME_ASC",
     }
     rows = [row for row in _all(prefect, "/flow_runs/filter", body) if row.get("auto_scheduled")]
     planned = {_moment(row["expected_start_time"]): row for row in rows if row.get("expected_start_time")}
     made = [_moment(row["created"]) for row in rows if row.get("created")]
-    excused = set()
+    excused, gap = set(), []
     for at in empty:
         row = planned.get(at)
         if row is None:
-            was_paused = any(when > at for when in made)
-        else:
-            elsewhere = bool(row.get("start_time")) and row["id"] not in known
-            was_paused = elsewhere or (row.get("state_type") == "CANCELLED" and not row.get("start_time"))
-        if was_paused:
+            if any(when > at for when in made):
+                gap.append(at)
+            continue
+        elsewhere = bool(row.get("start_time")) and row["id"] not in known
+        if elsewhere or (row.get("state_type") == "CANCELLED" and not row.get("start_time")):
             excused.add(at)
+    if gap:
+        body = {"flow_runs": {**mine, "expected_start_time": {"before_": min(gap).isoformat()}}}
+        before = _one(prefect, {**body, "sort": "EXPECTED_START_TIME_DESC"})
+        if before is not None and before.get("expected_start_time"):
+            planned.setdefault(_moment(before["expected_start_time"]), before)
+        excused |= {at for at in gap if not _was_away(prefect, at, deployment.times, planned)}
     return frozenset(excused)
+
+
+def _was_away(
+    prefect: api.Requests, at: datetime, times: Sequence[datetime], planned: Mapping[datetime, Mapping[str, Any]]
+) -> bool:
+    """Whether the scheduler made no run for this moment because the server was away, and not because it was told to.
+
+    It plans ahead: a pause takes back what was planned, so that the last run before it is one that began. When the
+    server goes away, what was planned stays, and begins late or never; until the server is back nothing begins.
+    """
+    last = max((moment for moment in planned if moment < at), default=None)
+    if last is None:
+        return False
+    first = next((moment for moment in times if moment > last), at)
+    began = planned[last].get("start_time")
+    if began and _moment(began) < first:
+        return False
+    body = {"flow_runs": {"start_time": {"after_": first.isoformat()}}, "sort": "START_TIME_ASC"}
+    back = _one(prefect, body)
+    return back is None or at < _moment(back["start_time"])
+
+
+def _one(prefect: api.Requests, body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first of the flow runs that fit."""
+    answer = prefect.request("POST", "/flow_runs/filter", json={**body, "limit": 1}, timeout=SECONDS)
+    answer.raise_for_status()
+    return next(iter(answer.json()), None)
 
 
 def _all(prefect: api.Requests, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
