@@ -74,9 +74,11 @@ bench-full: $(VENV)/.dev ## the same at 100,000 runs and 10,000,000 file rows, i
 chaos: $(VENV)/.dev ## the kill matrix: 60 kills of every kind of process, on a folder, S3 and Azure (needs azurite-blob)
 	@$(BIN)/python tests/chaos/kills.py --kills 60 --seed 1
 
-chaos-full: $(VENV)/.dev ## the kill matrix with 300 kills, and its control, which must lose
-	@$(BIN)/python tests/chaos/kills.py --kills 300 --seed 6 --out docs/kill-matrix.json
-	@$(BIN)/python tests/chaos/kills.py --kills 20 --seed 6 --victims flow,sealer --stores local --sabotage
+chaos-full: $(VENV)/.dev ## the kill matrix with 300 kills and its control, which must lose; into docs/kill-matrix.md
+	@rm -f docs/kill-matrix.json
+	@for seed in 1 2 3 4 5 6; do $(BIN)/python tests/chaos/kills.py --kills 50 --seed $$seed --add docs/kill-matrix.json || exit; done
+	@$(BIN)/python tests/chaos/kills.py --kills 30 --seed 1 --victims flow,pool,sealer --sabotage --add docs/kill-matrix.json
+	@$(BIN)/python tests/chaos/figures.py docs/kill-matrix.json docs/kill-matrix.md
 
 races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 	@$(BIN)/python tests/benchmarks/races.py

@@ -36,7 +36,7 @@ def own_environment(tmp_path_factory, monkeypatch):
     """Spool and default history of each test in a folder of its own; no setting of the developer's leaks in."""
     folder = tmp_path_factory.mktemp("trackrecord")
     ours = ("TRACKING_PATH", "PREFECT_INTEGRATIONS_TRACKRECORD", "TRACKRECORD_")
-    for name in [n for n in os.environ if n.startswith(ours) and n != "TRACKRECORD_CHAOS"]:
+    for name in [n for n in os.environ if n.startswith(ours)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKRECORD_SPOOL", str(folder / "spool"))
     settings.current.cache_clear()

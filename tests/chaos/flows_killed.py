@@ -22,7 +22,6 @@ if os.environ.get("TRACKRECORD_CHAOS_SABOTAGE"):
 
     sabotage.apply()
 
-FILES = 6
 PARTS = 4
 
 
@@ -50,10 +49,10 @@ def obey(folder: str, role: str) -> None:
         while Path(folder).is_dir():
             if order.exists():
                 how = order.read_text()
+                order.unlink()  # it was obeyed
                 if how == "_exit":
                     os._exit(17)
-                if how == "abort":
-                    os.abort()
+                os.abort()
             time.sleep(0.005)
 
     threading.Thread(target=watch, daemon=True).start()
@@ -73,12 +72,12 @@ def work(path: str, folder: str) -> str:
     return path
 
 
-def body(folder: str) -> None:
+def body(folder: str, files: int) -> None:
     """What each of the flows does."""
     obey(folder, "flow")
     tracker = current_tracker()
     note(folder, f"run {tracker.run_id}")
-    futures = work.map([f"f{n}" for n in range(FILES)], folder=folder)
+    futures = work.map([f"f{n}" for n in range(files)], folder=folder)
     for future in futures:
         future.wait()
         if future.state.is_completed():
@@ -88,9 +87,9 @@ def body(folder: str) -> None:
 
 @track
 @flow(name="chaos")
-def chaos(folder: str) -> None:
+def chaos(folder: str, files: int = 6) -> None:
     """Tasks in threads."""
-    body(folder)
+    body(folder, files)
 
 
 def run_flow(folder: str, place: dict[str, str], runner: str) -> None:
@@ -101,7 +100,6 @@ def run_flow(folder: str, place: dict[str, str], runner: str) -> None:
         place: variables that say where the history is.
         runner: `threads`, `pool`, or the address of a Dask scheduler.
     """
-    os.setsid()
     os.environ.update(place)
     _be_quiet(folder)
     from prefect_trackrecord import settings
@@ -116,7 +114,8 @@ def run_flow(folder: str, place: dict[str, str], runner: str) -> None:
         from prefect_dask import DaskTaskRunner
 
         chosen = DaskTaskRunner(address=runner)
-    (chaos if chosen is None else chaos.with_options(task_runner=chosen))(folder)
+    files = 6 if runner in ("threads", "pool") else 12  # a cluster goes on without a worker
+    (chaos if chosen is None else chaos.with_options(task_runner=chosen))(folder, files)
 
 
 def _be_quiet(folder: str) -> None:

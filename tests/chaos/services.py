@@ -36,11 +36,23 @@ class Services:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.dask_address = ""
 
-    def start(self, stores: list[str], *, dask: bool, prefect: bool = True) -> None:
-        """Start the servers of Prefect, of the stores and of Dask that are asked for."""
+    def start(self, stores: list[str], *, dask: bool, prefect: bool = True, api: str | None = None) -> None:
+        """Start the servers of Prefect, of the stores and of Dask that are asked for.
+
+        Args:
+            stores: `s3`, `azure`; a folder needs no server.
+            dask: whether a cluster is wanted.
+            prefect: whether Prefect's API is.
+            api: where that runs already.
+        """
+        # who is stopped from outside ends his servers, too: they have sessions of their own
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         os.environ.update(TRACKRECORD_SPOOL=str(self.folder / "spool"), TRACKRECORD_STORE_DEADLINE="15")
         os.environ["PREFECT_HOME"] = str(self.folder / "prefect")
-        if prefect:
+        os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false", PREFECT_WORKER_QUERY_SECONDS="1", NO_COLOR="1")
+        if api is not None:
+            os.environ["PREFECT_API_URL"] = api
+        elif prefect:
             self._prefect()
         if "s3" in stores:
             self._s3()
@@ -71,10 +83,7 @@ class Services:
             PREFECT_SERVER_API_PORT=str(port),
             PREFECT_SERVER_ANALYTICS_ENABLED="false",
             PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE="200",
-            PREFECT_LOGGING_TO_API_ENABLED="false",
-            PREFECT_WORKER_QUERY_SECONDS="1",
             PREFECT_CLI_PROMPT="false",
-            NO_COLOR="1",
         )
         self._run("prefect", sys.executable, "-m", "prefect", "server", "start", "--port", str(port), "--no-ui")
         end = time.monotonic() + 400
@@ -102,8 +111,9 @@ class Services:
 
     def _azure(self) -> None:
         port = free_port()
-        command = os.environ.get("AZURITE_BLOB") or shutil.which("azurite-blob")
-        assert command, "azurite-blob is not installed (npm install -g azurite)"
+        own = HERE.parents[1] / ".azurite" / "node_modules" / ".bin"  # where .ci/run puts it
+        command = shutil.which("azurite-blob", path=f"{own}{os.pathsep}{os.environ.get('PATH', '')}")
+        assert command, "azurite-blob is not installed (npm install --prefix .azurite azurite)"
         flags = ("--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort", str(port))
         self._run("azure", command, *flags)
         self._listens(port)

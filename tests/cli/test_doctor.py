@@ -35,6 +35,15 @@ def test_events_that_were_left_behind(trackrecord, tmp_path):
     assert f"trackrecord recover --storage {place}" in done.err
 
 
+def test_events_that_were_left_behind_for_another_storage(trackrecord, tmp_path, history):
+    place = tmp_path / "s"
+    place.write_text("in the way")
+    RunTracker("lost", storage=place).start().track_file("a")
+    done = trackrecord("doctor")
+    assert f"events of 1 run wait on this host for {place}" in done.out
+    assert f"trackrecord recover --storage {place}" in done.err
+
+
 def test_a_mail_server_that_is_not_there(trackrecord, monkeypatch, unused_tcp_port):
     monkeypatch.setenv("TRACKRECORD_SMTP_HOST", "127.0.0.1")
     monkeypatch.setenv("TRACKRECORD_SMTP_PORT", str(unused_tcp_port))

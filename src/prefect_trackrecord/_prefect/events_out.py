@@ -17,6 +17,7 @@ from typing import Any
 
 from prefect.context import FlowRunContext
 from prefect.events import Event, emit_event
+from prefect.events.worker import EventsWorker
 
 from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect import settings as prefect_settings
@@ -38,6 +39,13 @@ _ENDS = {
     RunStatus.FAILED: "failed",
     RunStatus.ABORTED: "aborted",
 }
+
+
+def send(seconds: float) -> None:
+    """Wait, bounded, until what was told is sent: at its exit Prefect's queue would complain that it is not empty."""
+    waiting = threading.Thread(target=EventsWorker.instance().wait_until_empty, daemon=True)
+    waiting.start()
+    waiting.join(seconds)
 
 
 @dataclass

@@ -12,6 +12,7 @@ from prefect_trackrecord._prefect.asking import asker
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord._prefect.settings import current
 from prefect_trackrecord._prefect.track import track
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking import current_tracker
 from prefect_trackrecord.tracking.recovery import recover
 from prefect_trackrecord.tracking.storage import resolve_storage
@@ -46,7 +47,7 @@ def recover_runs(storage: str | None = None) -> State[list[str]]:
     untold.tell(place, [one.run for one in found if one.run is not None])
     current_tracker().metric("recovered", len(closed))
     troubles = len(found) - len(closed)
-    message = f"{len(closed)} runs closed in {place.url}"
+    message = f"{plural(len(closed), 'run')} closed in {place.url}"
     if troubles:
         return Failed(message=f"{message}, {troubles} could not be", data=closed)
     return Completed(message=message, data=closed)

@@ -14,6 +14,8 @@ from prefect_trackrecord.cli.output import dump, note, table
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.errors import ConfigurationError
+from prefect_trackrecord.journal.reader import segment_paths
+from prefect_trackrecord.journal.spool import spools
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.settings import variable
 
@@ -48,6 +50,7 @@ def _all(storage: str | None) -> Iterator[Finding]:
     else:
         yield from check_storage(store)
         yield _spool(archive)
+        yield from _other_spools(archive)
     yield _prefect()
     yield _mail()
 
@@ -77,6 +80,18 @@ def _spool(archive: Archive) -> Finding:
     age = plural(round((datetime.now(timezone.utc).timestamp() - max(times, default=0.0)) / 60), "minute")
     said = f"events of {plural(len(waiting), 'run')} wait on this host, the newest for {age} ({archive.spool})"
     return Finding("spool", "warning", said, f"trackrecord recover --storage {archive.store.url}; runs that go on stay")
+
+
+def _other_spools(archive: Archive) -> Iterator[Finding]:
+    """What waits on this host for other storages: of a flow that keeps its history elsewhere, or once did."""
+    for store, folder in spools(archive.settings.spool):
+        if folder == archive.spool:
+            continue
+        waiting = sum(bool(segment_paths(run)) for run in folder.iterdir() if run.is_dir())
+        if waiting:
+            said = f"events of {plural(waiting, 'run')} wait on this host for {store or 'another storage'} ({folder})"
+            place = store.partition(" at ")[0] or "URL"
+            yield Finding("spool", "warning", said, f"trackrecord recover --storage {place}; runs that go on stay")
 
 
 def _prefect() -> Finding:

@@ -35,8 +35,9 @@ def import_runs(storage: str | None, first: str, last: str | None, as_json: bool
     if as_json:
         dump(dataclasses.asdict(done))
     unfinished = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
-    note(
-        f"{plural(done.added, 'run')} with {plural(done.files, 'task run')} imported into {place.url}; "
-        f"{done.known:,} were there already{unfinished}"
-    )
+    if done.added:
+        said = f"{plural(done.added, 'run')} with {plural(done.files, 'task run')} imported into {place.url}"
+        note(f"{said}; {done.known:,} were there already{unfinished}")
+    else:
+        note(f"nothing to import into {place.url}; {done.known:,} were there already{unfinished}")
     return 0

@@ -162,7 +162,7 @@ def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
         ("command", f"{run.command} {run.subcommand or ''}".strip()),
         ("flow run", run.flow_run_name),
         ("status", run.status.value),
-        ("error", run.error_message and f"{run.error_type or 'error'}: {run.error_message}"),
+        ("error", run.error_message and ": ".join(filter(None, (run.error_type, run.error_message)))),
         ("reason", run.reason),
         ("started", when(run.started_at)),
         ("ended", when(run.completed_at)),

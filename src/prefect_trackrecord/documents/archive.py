@@ -158,6 +158,7 @@ class Archive(Reading):
         return self.store.local_root is not None or self.uploader.flush()
 
     def _diverted(self, trouble: str) -> None:
+        self._spool.begin()
         self.warn(
             f"the history at {self.store.url} can't be written ({trouble}); events are kept in {self.spool}. "
             f"{self._way_out()}",
