@@ -25,7 +25,7 @@ def opened(base):
         errors = []
         page.on("pageerror", lambda e: errors.append(str(e)))
 
-        def see(ui, path, *words, seconds=40, picture=None):
+        def see(ui, path, *words, seconds=180, picture=None):
             page.goto(base + UIS[ui] + path)
             end = time.monotonic() + seconds
             while True:

@@ -1,4 +1,8 @@
-"""A real Prefect server and process worker of these tests' own, each in a process of its own."""
+"""A real Prefect server and process worker, one for all of these tests, and a project that is deployed to it.
+
+Processes take most of the time on two cores: what need not be a command line of its own is asked of the API, and what
+only waits is begun together.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,34 @@ import subprocess
 import sys
 import time
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 long = pytest.mark.skipif(not os.environ.get("E2E_ALL"), reason="takes minutes: make e2e")
 PREFECT = [sys.executable, "-m", "prefect"]
+OURS = [sys.executable, "-m", "prefect_trackrecord"]
+LONG = 300
+BEGUN = ("PENDING", "RUNNING", "COMPLETED")
+SCHEDULE = 'cron: "0 2 * * *"\n        timezone: Europe/Berlin'
+WAITING = """
+  - name: here
+    entrypoint: flows_here.py:waiting
+    work_pool: *work_pool
+"""
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC"
+RECORDS = """
+    from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
+    import base64
+
+    class Letter(ThoughtfulRecord):
+        status: RecordStatus = RecordStatus("New")
+
+    letter = Letter(id="letter-1")
+    letter.log_trace("Scanned", image=base64.b64decode("%s"))
+    letter.status = RecordStatus("Read")
+"""
 
 
 def free_port() -> int:
@@ -75,7 +101,7 @@ class Place:
 
     def run(self, *command, cwd=None, **env):
         done = subprocess.run(
-            command, env={**self.env, **env}, cwd=cwd or self.folder, capture_output=True, text=True, timeout=120
+            command, env={**self.env, **env}, cwd=cwd or self.folder, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -85,7 +111,7 @@ class Place:
 
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read() or b"null")
 
     def healthy(self):
@@ -96,6 +122,18 @@ class Place:
 
     def state_of(self, run_id):
         return self.request(f"/flow_runs/{run_id}")["state_type"]
+
+    def start_run(self, deployment, **parameters):
+        """Start a deployment ("flow/name"), as the button in the UI does; its flow run's id."""
+        found = self.request(f"/deployments/name/{deployment}")
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return self.request(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+
+    def scheduled_run(self):
+        """The first run that the example's schedule has begun; None before."""
+        asked = {"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 200}
+        rows = self.request("/flow_runs/filter", asked)
+        return next((r for r in rows if r["auto_scheduled"] and r["state_type"] in BEGUN), None)
 
     def stop(self):
         for process in reversed(self.processes):
@@ -110,18 +148,83 @@ class Place:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory):
-    """A server that is up, with the flows of `flows_here.py` deployed to a process worker."""
+    """A server that is up, and a process worker at the pool `trackrecord`."""
     where = Place(tmp_path_factory.mktemp("e2e"))
-    source = Path(__file__).with_name("flows_here.py")
-    (where.folder / source.name).write_text(source.read_text())
     try:
         where.start_server()
-        where.start("worker", *PREFECT, "worker", "start", "--pool", "here", "--type", "process")
-        until(lambda: where.request("/work_pools/filter", {}), 120, "work pool")
-        where.run(*PREFECT, "--no-prompt", "deploy", "flows_here.py:nightly", "--name", "here", "--pool", "here")
+        where.request("/work_pools/", {"name": "trackrecord", "type": "process"})
+        where.start("worker", *PREFECT, "worker", "start", "--pool", "trackrecord")
         yield where
     finally:
         where.stop()
+
+
+@pytest.fixture(scope="session")
+def project(place):
+    """What `trackrecord init` writes, deployed by `deploy --all`; its example soon by schedule, and with a record.
+
+    The flow of `flows_here.py` is added to it.
+    """
+    folder = place.folder / "project"
+    (folder / "inbox").mkdir(parents=True)
+    for n in range(4):
+        (folder / "inbox" / f"{n}.txt").write_text("so many words")
+    (folder / "inbox" / "bad.txt").write_bytes(b"\xff\xfe\xff")
+    history = str(place.folder / "history")
+    place.run(*OURS, "init", str(folder), "--timezone", "Europe/Berlin", "--history", history)
+    written = (folder / "prefect.yaml").read_text()
+    assert written.count(SCHEDULE) == 1
+    written = written.replace(SCHEDULE, "interval: 20")
+    (folder / "prefect.yaml").write_text(written + WAITING)
+    source = Path(__file__).with_name("flows_here.py")
+    (folder / source.name).write_text(source.read_text())
+    flow = (folder / "flows" / "nightly.py").read_text()
+    flow = flow.replace("    count.map(", RECORDS % PNG + "\n    count.map(", 1).replace("retries=1", "retries=0")
+    (folder / "flows" / "nightly.py").write_text(flow)
+    place.run(*PREFECT, "--no-prompt", "deploy", "--all", cwd=folder)
+    return folder
+
+
+class Waiting:
+    """A run of the flow that waits: its files are done, and it goes on until it is told to stop, or stopped."""
+
+    def __init__(self, place, name, **how):
+        self.folder = place.folder / name
+        self.folder.mkdir()
+        self.process = None
+        if "script" in how:
+            self.process = place.start(name, sys.executable, how["script"], FOLDER=str(self.folder))
+        else:
+            place.start_run("waiting/here", folder=str(self.folder))
+
+    def ready(self):
+        """Its run id and its pid, once it waits."""
+        until((self.folder / "ready").exists, LONG, f"flow that waits in {self.folder.name}")
+        return (self.folder / "run").read_text(), int((self.folder / "pid").read_text())
+
+
+@dataclass
+class Begun:
+    """What is begun at once: the flows that wait, by name, and a run by hand of the example, of which a file fails."""
+
+    waiting: dict[str, Waiting]
+    partial: str
+
+
+@pytest.fixture(scope="session")
+def begun(place, project):
+    """All runs that need no other before them; the schedule is paused once it has begun one."""
+    script = str(project / "flows_here.py")
+    found = Begun(
+        {
+            **{name: Waiting(place, name) for name in ("cancelled", "killed")},
+            **{name: Waiting(place, name, script=script) for name in ("SIGINT", "SIGTERM", "SIGKILL")},
+        },
+        place.start_run("nightly/nightly", folder=str(project / "inbox")),
+    )
+    until(lambda: place.scheduled_run(), LONG, "scheduled run")
+    place.request(f"/deployments/{place.scheduled_run()['deployment_id']}/pause_deployment", {})
+    return found
 
 
 @pytest.fixture

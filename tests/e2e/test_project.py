@@ -10,50 +10,11 @@ from pathlib import Path
 import pytest
 
 from .browser import CHROMIUM, UIS, opened
-from .conftest import PREFECT, long, until
+from .conftest import LONG, OURS, PREFECT, long, until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
-OURS = [sys.executable, "-m", "prefect_trackrecord"]
+KEYS = {f"trackrecord-{kind}nightly" for kind in ("", "failures-", "file-", "pictures-")}
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
-PNG = "iVBORw0KGgoAAAANSUhEUgAAAAoAAAAKCAYAAACNMs+9AAAAFUlEQVR42mNk+M9Qz0AEYBxVSF+FABJADveWkH6oAAAAAElFTkSuQmCC"
-RECORDS = """
-    from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
-    import base64
-
-    class Letter(ThoughtfulRecord):
-        status: RecordStatus = RecordStatus("New")
-
-    letter = Letter(id="letter-1")
-    letter.log_trace("Scanned", image=base64.b64decode("%s"))
-    letter.status = RecordStatus("Read")
-"""
-
-
-@pytest.fixture(scope="module")
-def project(place):
-    """The starter, deployed to the worker of these tests; its example on a short schedule and with a record."""
-    folder = place.folder / "project"
-    folder.mkdir()
-    (folder / "inbox").mkdir()
-    for n in range(4):
-        (folder / "inbox" / f"{n}.txt").write_text("so many words")
-    (folder / "inbox" / "bad.txt").write_bytes(b"\xff\xfe\xff")
-    place.run(*OURS, "init", str(folder), "--timezone", "Europe/Berlin", "--history", str(place.folder / "history"))
-    written = (folder / "prefect.yaml").read_text()
-    written = written.replace("name: trackrecord\n", "name: here\n")
-    written = written.replace('cron: "0 2 * * *"\n        timezone: Europe/Berlin', "interval: 20", 1)
-    (folder / "prefect.yaml").write_text(written)
-    flow = (folder / "flows" / "nightly.py").read_text()
-    flow = flow.replace("    count.map(", RECORDS % PNG + "\n    count.map(", 1).replace("retries=1", "retries=0")
-    (folder / "flows" / "nightly.py").write_text(flow)
-    place.run(*PREFECT, "--no-prompt", "deploy", "--all", cwd=folder)
-    return folder
-
-
-def ended_runs(place, name):
-    """The flow's runs that have completed; the scheduler makes very many of the future."""
-    body = {"flows": {"name": {"any_": [name]}}, "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
-    return place.request("/flow_runs/filter", body)
 
 
 def artifacts_of(place, run_id):
@@ -66,34 +27,17 @@ def events_of(place, run_id):
 
 
 @pytest.fixture(scope="module")
-def scheduled(place, project):
-    """A run that the schedule began, which then stops."""
-
-    def ended():
-        return [r for r in ended_runs(place, "nightly") if r["auto_scheduled"]][:1]
-
-    (run,) = until(ended, 240, "scheduled run")
-    place.request(f"/deployments/{run['deployment_id']}/pause_deployment", {})
-    return run
-
-
-@pytest.fixture(scope="module")
-def partial(place, project, scheduled):
-    """A run by hand, of which one file failed; its id."""
-    parameters = json.dumps({"folder": str(project / "inbox")})
-    place.run(*PREFECT, "deployment", "run", "nightly/nightly", "--params", parameters)
-
-    def ended():
-        return [r for r in ended_runs(place, "nightly") if r["state_name"] == "PartialSuccess"]
-
-    (run,) = until(ended, 240, "partial run")
-    until(lambda: len({a["key"] for a in artifacts_of(place, run["id"])}) >= 4, 30, "artifacts")  # made after the state
-    return run["id"]
+def partial(place, begun):
+    """A run by hand, of which one file failed; its id. Its artifacts are there."""
+    run_id = begun.partial
+    until(lambda: place.request(f"/flow_runs/{run_id}")["state_name"] == "PartialSuccess", LONG, "partial run")
+    until(lambda: {a["key"] for a in artifacts_of(place, run_id)} >= KEYS, LONG, "artifacts")  # made after the state
+    return run_id
 
 
 def test_the_deployments_are_as_the_file_says(place, project):
-    found = {d["name"]: d for d in place.request("/deployments/filter", {}) if d["name"] != "here"}
-    assert {"nightly", "daily", "hourly"} <= set(found)
+    found = {d["name"]: d for d in place.request("/deployments/filter", {})}
+    assert {"nightly", "daily", "hourly", "here"} <= set(found)
     assert found["hourly"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     assert found["daily"]["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
     for name in ("nightly", "daily", "hourly"):
@@ -101,26 +45,26 @@ def test_the_deployments_are_as_the_file_says(place, project):
         assert found[name]["enforce_parameter_schema"] is True
 
 
-def test_the_scheduled_run_is_tracked(place, scheduled, storage):
-    run = until(lambda: [r for r in storage.list_runs() if r.run_id == scheduled["id"]], 20, "document")[0]
+def test_the_scheduled_run_is_tracked(place, begun, storage):
+    scheduled = place.scheduled_run()
+
+    def ended():
+        return [r for r in storage.list_runs() if r.run_id == scheduled["id"] and r.completed_at]
+
+    (run,) = until(ended, LONG, "document")
     assert (run.status.value, run.deployment_name, run.items_parameter) == ("success", "nightly", "paths")
 
 
 def test_its_artifacts_and_events(place, partial):
     by_key = {a["key"]: a for a in artifacts_of(place, partial)}
-    assert set(by_key) == {
-        "trackrecord-nightly",
-        "trackrecord-failures-nightly",
-        "trackrecord-file-nightly",
-        "trackrecord-pictures-nightly",
-    }
+    assert set(by_key) - {f"trackrecord-run-{partial}"} == KEYS  # a slow one has shown its progress, too
     assert "# ⚠️ partial success" in by_key["trackrecord-nightly"]["data"]
     assert f"trackrecord retry {partial}" in by_key["trackrecord-nightly"]["data"]
     (row,) = json.loads(by_key["trackrecord-failures-nightly"]["data"])
     assert (row["file"].endswith("bad.txt"), row["error"]) == (True, "UnicodeDecodeError")
     task_run = place.request(f"/task_runs/{by_key['trackrecord-file-nightly']['task_run_id']}")
     assert task_run["name"].endswith("bad.txt")
-    events = until(lambda: len(e := events_of(place, partial)) >= 3 and e, 20, "events")
+    events = until(lambda: len(e := events_of(place, partial)) >= 3 and e, LONG, "events")
     assert {"trackrecord.run.partial", "trackrecord.file.failed", "trackrecord.record.status-changed"} == set(events)
     assert events["trackrecord.run.partial"]["payload"]["failed"] == 1
     assert events["trackrecord.run.partial"]["follows"]
@@ -177,7 +121,7 @@ def test_an_automation_mails_what_the_event_tells(place, project, partial):
     config |= {"storage": str(place.folder / "history"), "alerts": {"partial_is_bad": True}}
     params = [f"--param=config={json.dumps(config)}"]
     deploy = [*PREFECT, "--no-prompt", "deploy", "flows/alerts.py:alert_on_run", "--name", "for-automations"]
-    place.run(*deploy, "--pool", "here", *params, "--prefect-file", "none.yaml", cwd=project)
+    place.run(*deploy, "--pool", "trackrecord", *params, "--prefect-file", "none.yaml", cwd=project)
     (deployment,) = [d for d in place.request("/deployments/filter", {}) if d["name"] == "for-automations"]
     example = (DOCS / "act-on-events.md").read_text().split("```yaml\n")[1].split("```")[0]
     file = place.folder / "automation.yaml"
@@ -195,7 +139,9 @@ def test_retry_runs_the_failed_file_alone(place, project, partial, storage):
     said = place.run(*OURS, "retry", partial, "--json")
     made = json.loads(said)
     assert made["items"] == [str(bad)]
-    again = until(lambda: [r for r in storage.list_runs() if r.retry_of == partial and r.completed_at], 240, "retry")[0]
+    again = until(lambda: [r for r in storage.list_runs() if r.retry_of == partial and r.completed_at], LONG, "retry")[
+        0
+    ]
     assert (again.status.value, again.total_files, again.run_id) == ("success", 1, made["flow_run_id"])
     from prefect_trackrecord import failed_files
     from prefect_trackrecord.history import ItemState, item_changes

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 
 from prefect_trackrecord._prefect import artifact
+from prefect_trackrecord._prefect.capture import _reason
 from prefect_trackrecord.documents.models import FailedTask, FileProcessingLog, RunMetadata
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -42,6 +44,23 @@ def test_a_task_run_that_is_a_failed_file_is_told_once():
     text = artifact.markdown(run(**fields), [row("a", task_run_id="t1")], "/h")
     assert "Task runs that did not end well (1 of 1)" in text
     assert "- `other`\n  **Crashed**" in text
+
+
+def test_the_failures_table_has_room_for_its_messages():
+    rows = [row("/data/in/a.wav"), row("/data/in/deep/b.wav")]
+    assert [one["file"] for one in json.loads(artifact.table(rows))] == ["a.wav", "deep/b.wav"]
+    assert [one["file"] for one in json.loads(artifact.table(rows[:1]))] == ["a.wav"]
+    assert [one["file"] for one in json.loads(artifact.table([row("a.wav")]))] == ["a.wav"]
+    assert artifact.table_description(run(failed_count=2), rows) == "2 failed files of run r, in `/data/in/`."
+    assert artifact.table_description(run(failed_count=9), [row("a")]) == "1 of 9 failed files of run r."
+
+
+def test_a_cancelled_run_says_so_once():
+    fields = {"status": "aborted", "reason": _reason("cancelled", "Flow run was cancelled."), "total_files": 3}
+    text = artifact.markdown(run(**fields, success_count=3, error_message="Flow run was cancelled."), [], "/h")
+    assert text.lower().count("cancelled") == 1
+    assert "100 % of the files that it came to" in text
+    assert _reason("cancelled", "by Ada") == "the flow run was cancelled: by Ada"
 
 
 def test_hostile_names_are_text():

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.pages.words import plural
 
 MAX_FAILED = 25
 MAX_ROWS = 500
@@ -62,13 +63,13 @@ def counts(run: RunMetadata) -> str:
     parts = []
     if run.total_files:
         parts.append(
-            f"{run.total_files:,} files ({run.success_count:,} succeeded, {run.failed_count:,} failed, "
+            f"{plural(run.total_files, 'file')} ({run.success_count:,} succeeded, {run.failed_count:,} failed, "
             f"{run.skipped_count:,} skipped)"
         )
     if sent := run.emails_sent + run.emails_failed + run.emails_skipped:
-        parts.append(f"{sent:,} emails ({run.emails_sent:,} sent, {run.emails_failed:,} failed)")
+        parts.append(f"{plural(sent, 'email')} ({run.emails_sent:,} sent, {run.emails_failed:,} failed)")
     if run.task_counts:
-        parts.append(f"{sum(run.task_counts.values()):,} task runs")
+        parts.append(plural(sum(run.task_counts.values()), "task run"))
     return ", ".join(parts) or "no files"
 
 
@@ -102,20 +103,21 @@ def live(counts_: Mapping[str, int], last_failed: str | None, name: str | None) 
     return "\n".join([*out, ""])
 
 
-def bar(good: int, all_: int) -> str:
+def bar(good: int, all_: int, which: str = "the files") -> str:
     """A bar of text, which both of Prefect's pages show alike: `█████░░░░░ 50 %`."""
     full = round(WIDTH * good / all_)
     full = min(max(full, 1 if good else 0), WIDTH - 1 if good < all_ else WIDTH)
     share = good / all_
     percent = "100" if good == all_ else f"{min(share * 100, 99.9):.1f}".removesuffix(".0")
-    return f"`{'█' * full}{'░' * (WIDTH - full)}` {percent} % of the files came through"
+    return f"`{'█' * full}{'░' * (WIDTH - full)}` {percent} % of {which} came through"
 
 
 def table(failed: Sequence[FileProcessingLog]) -> str:
-    """The failures table, as JSON text; within what both pages bear."""
+    """The failures table, as JSON text; within what both pages bear. Paths begin below `table_folder`."""
+    folder = table_folder(failed)
     rows = [
         {
-            "file": _cut(row.file_path),
+            "file": _cut(row.file_path[len(folder) :]),
             "error": _cut(row.error_type or ""),
             "message": _cut(row.error_message or ""),
             "attempts": len(row.attempts) or 1,
@@ -126,6 +128,21 @@ def table(failed: Sequence[FileProcessingLog]) -> str:
         for row in failed[:MAX_ROWS]
     ]
     return json.dumps(rows, ensure_ascii=False)
+
+
+def table_folder(failed: Sequence[FileProcessingLog]) -> str:
+    """The folder that all files of the failures table are in, with its slash; a long path leaves no room beside it."""
+    paths = [row.file_path for row in failed[:MAX_ROWS]]
+    return _common_folder([*paths, paths[0]]) if paths else ""
+
+
+def table_description(run: RunMetadata, failed: Sequence[FileProcessingLog]) -> str:
+    """One sentence about the failures table."""
+    shown = min(len(failed), MAX_ROWS)
+    of = plural(run.failed_count, "failed file")
+    folder = table_folder(failed)
+    where = f", in {code(folder)}" if folder else ""
+    return f"{of if shown == run.failed_count else f'{shown:,} of {of}'} of run {run.run_id}{where}."
 
 
 def file_markdown(row: FileProcessingLog) -> str:
@@ -175,12 +192,13 @@ def markdown(run: RunMetadata, failed: Sequence[FileProcessingLog], place: str, 
     """
     links = links or Links()
     out = [f"# {_VERDICTS[run.status]}", "", f"**{escape(run.flow_run_name or run.command)}**: {counts(run)}", ""]
-    if run.error_message:
+    if run.error_message and (run.error_type or not run.reason):  # a cancelled run has no error but its reason
         out += [f"**{escape(run.error_type or 'Error')}**: {escape(run.error_message[:1_000])}", ""]
     if run.reason:
-        out += [escape(run.reason), ""]
+        out += [escape(run.reason[:1].upper() + run.reason[1:]), ""]
     if run.total_files:
-        out += [bar(run.success_count + run.skipped_count, run.total_files), ""]
+        which = "the files that it came to" if run.status is RunStatus.ABORTED else "the files"
+        out += [bar(run.success_count + run.skipped_count, run.total_files, which), ""]
     out += _table(("", "succeeded", "failed", "skipped", "in all"), _sums(run))
     out += _groups(run)
     if failed:

@@ -194,7 +194,7 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
             fields["traceback"] = outcome.trace_text(run.error, outcome.own_trace(run.error))
         if status == "aborted":
             how = "cancelled" if cancelled else "stopped"
-            fields["reason"] = f"the flow run was {how}: {state.message or ''}".rstrip(": ")
+            fields["reason"] = _reason(how, state.message)
     run.ended = ev.RunEnded(
         at=now(),  # the state may be older than what its process still said: cancelling comes before the end
         status=status,
@@ -205,6 +205,13 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
     run.emit(run.ended)
     finish = run.finish = finishing.Finish(run, flow, flow_run)
     return finish
+
+
+def _reason(how: str, message: str | None) -> str:
+    """Why a run was aborted; what Prefect only says once more is left out."""
+    words = (message or "").strip()
+    known = f"flow run was {how}"
+    return f"the {known}" if not words or words.lower().startswith(known) else f"the {known}: {words}"
 
 
 def _is_unknown(run: LiveRun) -> bool:

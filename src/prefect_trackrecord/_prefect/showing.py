@@ -104,7 +104,7 @@ def tell(
     if failed:
         key = artifact.slug("trackrecord-failures", run.flow_name or run.command)
         table = artifact.table(failed)
-        words = f"{min(len(failed), artifact.MAX_ROWS):,} of {run.failed_count:,} failed files of run {run.run_id}."
+        words = artifact.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
     if own:
