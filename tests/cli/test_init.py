@@ -10,8 +10,9 @@ import yaml
 
 from prefect_trackrecord.cli.app import run as main
 from prefect_trackrecord.delivery import load_config
+from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
-FILES = {"prefect.yaml", "delivery_report.yaml", "flows/nightly.py", "flows/upkeep.py", "serve.py"}
+FILES = {"prefect.yaml", "prefect.toml", "delivery_report.yaml", "flows/nightly.py", "flows/upkeep.py", "serve.py"}
 
 
 def names(folder):
@@ -41,6 +42,9 @@ def test_it_overwrites_nothing(tmp_path, capsys):
     assert (tmp_path / "serve.py").read_text() == "mine\n"
     assert names(tmp_path) == {*FILES, "prefect.trackrecord.yaml"}
     assert "--prefect-file prefect.trackrecord.yaml" in capsys.readouterr().out
+    (tmp_path / "prefect.toml").write_text("[api]\n")
+    assert main(["init", str(tmp_path)]) == 0
+    assert f"export TRACKING_PATH={tmp_path / 'history'}" in capsys.readouterr().err
     before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
     assert main(["init", str(tmp_path)]) == 0
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
@@ -51,6 +55,16 @@ def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, capsys, arguments
     monkeypatch.chdir(tmp_path)
     assert main(["init", *arguments]) != 0
     assert names(tmp_path) == set()
+
+
+def test_commands_in_its_folder_find_the_history(tmp_path, monkeypatch, capsys):
+    main(["init", str(tmp_path)])
+    with RunTracker("nightly", storage=TrackingStorage(base_path=tmp_path / "history")):
+        pass
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    assert main(["runs", "list"]) == 0
+    assert "nightly" in capsys.readouterr().out
 
 
 @pytest.mark.prefect

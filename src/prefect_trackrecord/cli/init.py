@@ -13,6 +13,7 @@ from prefect_trackrecord.report import zone
 
 FILES = {
     "prefect.yaml": "prefect.yaml.txt",
+    "prefect.toml": "prefect.toml.txt",
     "delivery_report.yaml": "delivery_report.yaml.txt",
     "flows/nightly.py": "nightly.py.txt",
     "flows/upkeep.py": "upkeep.py.txt",
@@ -32,11 +33,12 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     place = folder.expanduser().absolute()
     if not place.is_dir():
         raise UsageError(f"there is no folder {place}")
+    where = history or str(place / "history")
     words = {
         "TIME_ZONE": zone(timezone).key,
         "PROJECT_NAME": re.sub(r"[^A-Za-z0-9._-]+", "-", place.name).strip("-.") or "project",
         "DIRECTORY": json.dumps(str(place)),
-        "HISTORY": json.dumps(history or str(place / "history")),
+        "HISTORY": json.dumps(where),
     }
     deployments = "prefect.yaml"
     for name, source in FILES.items():
@@ -45,6 +47,8 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
             note(f"{name} is there already; the deployments go into {OTHER}")
             deployments, target = OTHER, place / OTHER
         _write(target, source, words, place)
+    if not _names_history(place / "prefect.toml"):
+        note(f"prefect.toml says nothing of the history; for commands in this folder: export TRACKING_PATH={where}")
     if not (place / deployments).exists():
         complain(f"{deployments} could not be written")
         return 1
@@ -68,6 +72,14 @@ def _is_ours(path: Path) -> bool:
     """Whether an earlier `init` wrote it."""
     try:
         return path.read_text(encoding="utf-8", errors="replace").startswith(OURS)
+    except OSError:
+        return False
+
+
+def _names_history(path: Path) -> bool:
+    """Whether a file of Prefect's settings says where the history is."""
+    try:
+        return "integrations.trackrecord" in path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
 
