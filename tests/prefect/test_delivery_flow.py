@@ -34,6 +34,16 @@ def some_runs(history):
     return history
 
 
+def test_it_reads_the_history_that_prefects_own_settings_name(some_runs, config, monkeypatch, tmp_path):
+    monkeypatch.delenv("TRACKING_PATH")
+    monkeypatch.chdir(tmp_path)
+    Path("prefect.toml").write_text(f'[integrations.trackrecord]\nstorage = "{some_runs.url}"\n')
+    page = Path(delivery_report({**config, "window": "today"}, return_state=True).result()["page"])
+    assert page.is_relative_to(some_runs.archive.store.local_root)
+    assert "no sound" in page.read_text()
+    assert [run for run in some_runs.list_runs() if run.role == "report"]
+
+
 @pytest.fixture
 def config():
     return {"title": "Morning Report", "recipients": [{"name": "Ada", "email": "ada@example.com"}, {"name": "Bo"}]}

@@ -16,7 +16,7 @@ from prefect.client.schemas import FlowRun
 from prefect.client.schemas.objects import State
 from prefect.logging.loggers import flow_run_logger
 
-from prefect_trackrecord._prefect import outcome, runs
+from prefect_trackrecord._prefect import outcome, runs, settings
 from prefect_trackrecord.delivery import (
     ReportConfig,
     Told,
@@ -77,7 +77,7 @@ class NotifyOnFailure:
             config = self.config if isinstance(self.config, ReportConfig) else load_config(self.config)
             options = runs.flow_options_of(flow)
             if options is None:
-                archive, run = archive_of(config), from_prefect(flow_run, state, flow.name)
+                archive, run = archive_of(config, settings.current()), from_prefect(flow_run, state, flow.name)
             else:
                 live, _ = runs.open_run(flow_run.id, options, arguments=flow_run.parameters)
                 archive = live.archive

@@ -14,13 +14,13 @@ from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from prefect_trackrecord._prefect import events_out
+from prefect_trackrecord._prefect import events_out, settings
 from prefect_trackrecord._prefect import report_tasks as steps
 from prefect_trackrecord._prefect.context import FlowRunTracker
 from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.report_tasks import Work
 from prefect_trackrecord._prefect.track import track
-from prefect_trackrecord.delivery import ReportConfig, check_address, prepare
+from prefect_trackrecord.delivery import ReportConfig, archive_of, check_address, prepare
 from prefect_trackrecord.delivery.collecting import storage_of
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, parts
@@ -86,6 +86,7 @@ def delivery_report(
         date_from=date_from,
         date_to=date_to,
         now=datetime.now(timezone.utc),
+        archive=archive_of(told, settings.current()),
         tracker=tracker,
         progress=get_run_logger().info,
         scheduled_for=_scheduled_for(),

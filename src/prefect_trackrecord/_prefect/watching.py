@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
-from prefect_trackrecord._prefect import alerting
+from prefect_trackrecord._prefect import alerting, settings
 from prefect_trackrecord._prefect.delivery_block import report_config_of
 from prefect_trackrecord._prefect.schedules import expecting
 from prefect_trackrecord._prefect.trying_again import AGAIN
@@ -81,7 +81,7 @@ class _Given:
 @task(name="ask Prefect for schedules", **AGAIN)
 def ask_schedules(config: ReportConfig, now: datetime, look_back: timedelta) -> _Given:
     """Which runs should have begun."""
-    archive = archive_of(config)
+    archive = archive_of(config, settings.current())
     runs = archive.runs(now - look_back, now + timedelta(days=1)).runs
     expect = expecting(config.filters, config.alerts.grace, most=MOST)
     return _Given({flow: list(times) for flow, times in expect(runs, now - look_back, now).items()})
@@ -92,7 +92,14 @@ def look(config: ReportConfig, now: datetime, look_back: timedelta, expected: _G
     """Hold the history against schedules and paces, and tell what has not been told."""
     # The next look comes in minutes and tries again what did not leave: this one must not wait for a mail server.
     server = alerting.impatient(config, alerting.RETRY_FOR)
-    told = watch(archive_of(config), config, now=now, expected=expected.times, look_back=look_back, server=server)
+    told = watch(
+        archive_of(config, settings.current()),
+        config,
+        now=now,
+        expected=expected.times,
+        look_back=look_back,
+        server=server,
+    )
     alerting.say(get_run_logger(), told)
     return told
 
@@ -100,7 +107,7 @@ def look(config: ReportConfig, now: datetime, look_back: timedelta, expected: _G
 @task(name="tell of the run", **AGAIN)
 def alert(config: ReportConfig, flow_run_id: UUID) -> list[Told]:
     """Read the run, from its track record or else from Prefect, and tell of it."""
-    archive = archive_of(config)
+    archive = archive_of(config, settings.current())
     with get_client(sync_client=True) as client:
         flow_run = client.read_flow_run(flow_run_id)
         name = client.read_flow(flow_run.flow_id).name

@@ -12,7 +12,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.report import FlowNote, Period, Report, build_report, chosen
-from prefect_trackrecord.settings import current
+from prefect_trackrecord.settings import Settings, current
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking import resolve_storage
 
@@ -48,13 +48,17 @@ class Collected:
     problems: tuple[str, ...] = ()
 
 
-def archive_of(config: ReportConfig) -> Archive:
+def archive_of(config: ReportConfig, settings: Settings | None = None) -> Archive:
     """The archive that a configuration names, resolved as `track` does.
+
+    Args:
+        config: the configuration.
+        settings: what else says where the history is; the environment where left out.
 
     Raises:
         ConfigurationError: it can't be used.
     """
-    return resolve_storage(storage_of(config)).archive
+    return resolve_storage(storage_of(config), settings).archive
 
 
 def storage_of(config: ReportConfig) -> StoreConfig | str | None:
