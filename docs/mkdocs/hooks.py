@@ -17,7 +17,7 @@ LINK = re.compile(r"\[(?P<text>[^\]]+)\]\((?P<target>\.\.[^)#\s]*)(?:#[^)\s]*)?\
 
 def on_config(config: Any) -> Any:
     """The navigation: a section for each folder, and its pages by name, so that a new page needs no line anywhere."""
-    nav: list[Any] = ["index.md"]
+    nav: list[Any] = [{"Overview": "index.md"}]
     for title, folder in SECTIONS.items():
         nav.append({title: _pages(DOCS / folder)})
     nav.append({"Decisions": _pages(DOCS / "adr")})

@@ -129,3 +129,17 @@ def test_automations_render_ids_so_that_prefect_can():
                 assert given["__prefect_kind"] == "jinja", str(block)
             tried += 1
     assert tried >= 2
+
+
+def test_the_reference_of_events_names_all_that_is_sent():
+    source = (ROOT / "src" / "prefect_trackrecord" / "_prefect" / "events_out.py").read_text()
+    page = (DOCS / "reference" / "events.md").read_text()
+    kinds = set(re.findall(r'"(trackrecord\.[a-z]+\.[a-z-]+)"', source))
+    assert len(kinds) >= 4
+    ends = re.findall(r'RunStatus\.\w+: "(\w+)"', source)
+    assert len(ends) == 4
+    keys = set(re.findall(r'^ +"([a-z_]+)":', source, re.MULTILINE))
+    assert {"retry_of", "file_path", "old_status"} <= keys
+    for word in (*kinds, *keys):
+        assert f"`{word}`" in page, word
+    assert all(f".{end}`" in page for end in ends)

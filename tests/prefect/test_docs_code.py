@@ -12,7 +12,7 @@ import pytest
 sys.path.append(str(Path(__file__).parents[1] / "docs"))
 from docs_blocks import ROOT, Block, blocks_of, pages
 
-PAGES = [p for p in pages() if any(b.language == "python" and b.run for b in blocks_of(p))]
+PAGES = [p for p in pages() if any(b.commands or (b.language == "python" and b.run) for b in blocks_of(p))]
 
 
 def run_python(block: Block, code: str, names: dict, folder: Path) -> None:
