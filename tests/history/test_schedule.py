@@ -82,3 +82,24 @@ def test_each_run_comes_for_one_moment_at_most_and_never_before_it(
         assert (slot.run is not None) == (slot.state in {"on_time", "late"})
         if slot.run is not None:
             assert slot.at - grace.early <= slot.run.started_at <= slot.at + grace.longest
+
+
+def test_a_run_that_knows_its_moment_came_for_that_one() -> None:
+    """A worker that is behind: each run begins when the next one is due, which without that looks like in time."""
+    archive = FakeArchive()
+    for hour in (1, 2, 3):
+        archive.add(START + timedelta(hours=hour + 1), scheduled_for=START + timedelta(hours=hour))
+    archive.add(START + timedelta(hours=3.5))  # by hand
+    expected = [START + timedelta(hours=h) for h in (1, 2, 3, 4)]
+    found = slots("nightly", expected, archive.all, START + timedelta(hours=4.2))
+    assert [s.state for s in found] == ["late", "late", "late", "overdue"]
+    assert [s.run.scheduled_for == s.at for s in found if s.run is not None] == [True] * 3
+
+
+def test_two_runs_of_one_moment_and_one_that_nobody_asked_for() -> None:
+    archive = FakeArchive()
+    for begun, due in ((1, 1), (1.01, 1), (1.02, 7)):
+        archive.add(START + timedelta(hours=begun), scheduled_for=START + timedelta(hours=due))
+    expected = [START + timedelta(hours=h) for h in (1, 1, 2)]
+    found = slots("nightly", expected, archive.all, START + timedelta(hours=3.5))
+    assert [s.state for s in found] == ["on_time", "on_time", "overdue"]

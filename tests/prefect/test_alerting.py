@@ -12,12 +12,14 @@ from uuid import uuid4
 import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
+from prefect.client.schemas import FlowRun
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from prefect_trackrecord import notify_on_failure, track
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.alerting import HOOKS
+from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.schedules import expected, expecting
 from prefect_trackrecord._prefect.watching import alert_on_run, watch_flows
 from prefect_trackrecord.delivery import parse_config, run_delivery_report, watch
@@ -307,6 +309,13 @@ def test_a_server_that_was_away_and_a_deployment_that_was_paused(deployed, monke
     begin = DAY + timedelta(hours=2)
     found = expected(runs, begin, DAY + timedelta(hours=7), filters=Filters(flow=(name,)))
     assert [at.hour for at in found[name]] == wanted
+
+
+@pytest.mark.parametrize("by_a_schedule", [False, True])
+def test_a_run_of_a_schedule_knows_its_moment(by_a_schedule):
+    due = DAY + timedelta(hours=2)
+    run = FlowRun(flow_id=uuid4(), name="r", auto_scheduled=by_a_schedule, expected_start_time=due)
+    assert flow_fields(None, run, None, {})["scheduled_for"] == (due.isoformat() if by_a_schedule else None)
 
 
 def test_missing_runs_are_in_the_report_and_the_flow_that_watches_tells_them(history, deployed, long_ago):

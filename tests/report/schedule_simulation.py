@@ -23,17 +23,20 @@ from prefect_trackrecord.report.incidents import Rules, incidents
 
 UTC = timezone.utc
 SLOTS, WARM_UP, TAIL = 55, 15, 4
+LOOKS = 3
+"""Looks from one slot to the next."""
 Family = Literal["schedule", "pace"]
 
 
 @dataclass
 class Made:
-    """A history: its schedule, its runs as they end, and its labelled incidents: family, ids, and kinds."""
+    """A history: its schedule, its runs as they end, its labelled incidents (family, ids, and kinds), and when it is
+    looked at; nobody is told of what was over before the first look."""
 
     expected: list[datetime]
     runs: list[RunMetadata]
     labels: list[tuple[Family, frozenset[str], frozenset[str]]]
-    interval: timedelta
+    looks: list[datetime]
 
 
 def make(seed: int) -> Made:
@@ -69,7 +72,9 @@ def make(seed: int) -> Made:
             runs.append(_by_hand(rng, f"{seed}-{n:03d}-hand", at, interval, base))
             pace.append((runs[-1].started_at, runs[-1].run_id, None))
     paces = [(run_id, problem) for _, run_id, problem in sorted(pace)]
-    return Made(expected, runs, [*_segments("schedule", schedule), *_segments("pace", paces)], interval)
+    first, last = expected[WARM_UP - 1], expected[-1] + 2 * interval
+    looks = [first + n * interval / LOOKS for n in range(1 + int((last - first) / (interval / LOOKS)))]
+    return Made(expected, runs, [*_segments("schedule", schedule), *_segments("pace", paces)], looks)
 
 
 def _times(rng: random.Random, interval: timedelta) -> list[datetime]:
@@ -154,6 +159,7 @@ class Score:
     false: int = 0
     twice: int = 0
     recoveries: int = 0
+    missed: list[object] = field(default_factory=list)
 
     @property
     def recall(self) -> float:
@@ -164,7 +170,7 @@ class Score:
         return (self.alerts - self.false - self.twice) / self.alerts
 
 
-def live_through(made: Made, score: Score, looks: int = 3) -> None:
+def live_through(made: Made, score: Score) -> None:
     """Look at the history again and again as it grows, tell what is due each time, and compare with the labels."""
     rules, state = Rules(), FlowState(flow="flow")
     looked: datetime | None = None
@@ -172,11 +178,10 @@ def live_through(made: Made, score: Score, looks: int = 3) -> None:
     done: list[frozenset[str]] = []
     for _, _, kinds in open_labels:
         score.labelled["+".join(sorted(kinds))] += 1
-    now = made.expected[WARM_UP - 1]
-    while now < made.expected[-1] + 2 * made.interval:
+    for now in made.looks:
         known = as_of(made.runs, now)
         found = [i for i in incidents(known, rules, now, {"flow": made.expected}) if i.family != "failed"]
-        state = after_look(state, found, now, looked and max(made.expected[WARM_UP - 1], looked - LATELY))
+        state = after_look(state, found, now, looked and max(made.looks[0], looked - LATELY))
         for noted, recovery in due(state):
             state = told(state, noted.incident.key, now, recovery=recovery)
             if recovery:
@@ -194,4 +199,4 @@ def live_through(made: Made, score: Score, looks: int = 3) -> None:
             else:
                 score.false += 1
         looked = now
-        now += made.interval / looks
+    score.missed += open_labels

@@ -1,37 +1,44 @@
-"""Incidents: when they open and close, their names, and how well alerts find what is wrong in 100 histories."""
+"""Incidents: when they open and close, their names, and how well alerts find what is wrong."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_samples import FakeArchive
-from schedule_simulation import Score, live_through, make
+from schedule_simulation import Made, Score, live_through, make
+from schedule_world import make_world
 
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.report.incidents import Course, Incident, Rules, Sign, follow, incidents
 
+HISTORIES = int(os.environ.get("TRACKRECORD_HISTORIES") or 15)
+"""100 of each maker are what docs/benchmarks.md tells of."""
 START = datetime(2025, 1, 1, tzinfo=timezone.utc)
 NOW = START + timedelta(days=90)
 S, F, A, P = RunStatus.SUCCESS, RunStatus.FAILED, RunStatus.ABORTED, RunStatus.PARTIAL_SUCCESS
 
 
-@pytest.mark.timeout(900)  # 20 s of work, on a machine that may have better things to do
-def test_100_simulated_schedules_with_labelled_problems() -> None:
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("maker", [make, make_world], ids=["labels first", "labels read off a world"])
+def test_simulated_schedules_with_labelled_problems(maker: Callable[[int], Made]) -> None:
     score = Score()
-    for seed in range(100):
-        live_through(make(seed), score)
+    for seed in range(HISTORIES):
+        live_through(maker(seed), score)
     print(f"\n{'kind':<24}{'labelled':>9}{'alerted':>9}")
     for kind, count in sorted(score.labelled.items()):
         print(f"{kind:<24}{count:>9}{score.found[kind]:>9}")
     print(f"recall {score.recall:.4f}, precision {score.precision:.4f}; {score.alerts} alerts,")
     print(f"{score.false} false, {score.twice} second ones, {score.recoveries} recovery notices")
-    assert sum(score.labelled.values()) > 300
-    assert score.recall >= 0.98
+    assert sum(score.labelled.values()) > 2 * HISTORIES
+    assert score.recall >= 0.98, score.missed
     assert score.precision >= 0.95
-    assert score.twice == 0
+    # Where runs do not know their moments, one that is late may pass for the next one in time.
+    assert score.twice <= (1 if maker is make_world else 0)
 
 
 def of(*statuses: RunStatus, **rules: int) -> list[Incident]:

@@ -48,6 +48,7 @@ def flow_fields(
         "role": told.role,
         "items_parameter": told.items,
         "retry_of": retry_of(flow_run.tags or ()),
+        "scheduled_for": _due(flow_run),
     }
     for option in ("command", "subcommand", "config_path", "target_date"):
         try:
@@ -58,6 +59,11 @@ def flow_fields(
                 errors.append((option, exc))
     fields["command"] = fields["command"] or name
     return fields
+
+
+def _due(flow_run: FlowRun) -> str | None:
+    due = flow_run.expected_start_time if flow_run.auto_scheduled else None
+    return due.isoformat() if due is not None else None
 
 
 def process_fields() -> dict[str, Any]:

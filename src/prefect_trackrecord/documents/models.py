@@ -181,6 +181,7 @@ class RunMetadata(Model):
         reason: why the run ended as it did, where that needs words ("recovered: its process died").
         items_parameter: the flow's parameter that takes its files, so that it can be run again with some of them.
         retry_of: the run whose failed files this one was started again for.
+        scheduled_for: when a schedule wanted it to begin; None for a run that no schedule asked for.
     """
 
     run_id: str
@@ -209,6 +210,7 @@ class RunMetadata(Model):
     parent_run_id: str | None = None
     items_parameter: str | None = None
     retry_of: str | None = None
+    scheduled_for: Moment | None = None
     flow_name: str | None = None
     flow_id: str | None = None
     flow_run_name: str | None = None

@@ -47,7 +47,7 @@ def _quick(data: bytes) -> RunMetadata | None:
 
 def _is_aware(run: RunMetadata) -> bool:
     """Whether its times have a zone; the model gives them one."""
-    if run.started_at.tzinfo is None or (run.completed_at is not None and run.completed_at.tzinfo is None):
+    if any(moment.tzinfo is None for moment in (run.started_at, run.completed_at, run.scheduled_for) if moment):
         return False
     if run.rollup is None or not run.rollup.errors:
         return True
@@ -87,6 +87,7 @@ def _decoder() -> Callable[[bytes], RunMetadata] | None:
         FIELDS,
         started_at=datetime,
         completed_at=datetime | None,
+        scheduled_for=datetime | None,
         status=RunStatus,
         rollup=rollup | None,
         email_results=list[email],  # type: ignore[valid-type]

@@ -1,9 +1,10 @@
 """Which runs a schedule asked for came, came late, or did not come.
 
-A schedule is plain data: the moments at which runs of a flow were to begin. Runs are matched with them in two
-passes, each run to one moment at most: first every moment takes the first run within its grace; then each run that
-is left takes the latest moment before it that is left, within `longest`. So a run that is missing does not make all
-the later ones late, and a worker that catches up after an outage brings late runs, not missed ones.
+A schedule is plain data: the moments at which runs of a flow were to begin. A run that knows its moment
+(`scheduled_for`) came for that one. Others are matched in two passes, each run to one moment at most: first every
+moment takes the first run within its grace; then each run that is left takes the latest moment before it that is
+left, within `longest`. So a run that is missing does not make all the later ones late, and a worker that catches up
+after an outage brings late runs, not missed ones.
 """
 
 from __future__ import annotations
@@ -108,6 +109,7 @@ def _match(
 ) -> list[RunMetadata | None]:
     taken: list[RunMetadata | None] = [None] * len(times)
     left: list[RunMetadata] = []
+    runs = _those_that_know(times, runs, taken, grace)
     n = 0
     for run in runs:  # both are sorted: one walk
         while n < len(times) and (taken[n] is not None or run.started_at > times[n] + late):
@@ -126,3 +128,24 @@ def _match(
         if waiting and run.started_at <= times[waiting[-1]] + grace.longest:
             taken[waiting.pop()] = run
     return taken
+
+
+def _those_that_know(
+    times: Sequence[datetime], runs: Sequence[RunMetadata], taken: list[RunMetadata | None], grace: Grace
+) -> list[RunMetadata]:
+    """Give each run that knows its moment to that one; gives those that don't.
+
+    Two deployments' runs of one moment have two places. One whose moment the schedule no longer asks for came for none.
+    """
+    places: dict[datetime, list[int]] = {}
+    for n, at in enumerate(times):
+        places.setdefault(at.replace(microsecond=0), []).append(n)
+    others = []
+    for run in runs:
+        if run.scheduled_for is None:
+            others.append(run)
+        elif (free := places.get(run.scheduled_for.replace(microsecond=0))) and (
+            run.started_at <= times[free[0]] + grace.longest
+        ):
+            taken[free.pop(0)] = run
+    return others
