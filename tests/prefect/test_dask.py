@@ -1,81 +1,81 @@
-"""Tasks on a Dask cluster of worker processes: hooks, rows, progress, current_tracker() there; one that dies."""
+"""Tasks on a Dask cluster of worker processes, the history in a bucket: rows, records and current_tracker() there.
+
+A worker that dies at once, an upstream that failed: each is a file with its reason.
+"""
 
 from __future__ import annotations
 
-import itertools
+import json
 import os
-import time
-from datetime import datetime, timedelta
 
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.runtime import flow_run
 
-from prefect_trackrecord._prefect import artifact, posting
+from prefect_trackrecord import Status, load_records, settings
+from prefect_trackrecord.tracking import TrackingStorage
 
 pytestmark = [pytest.mark.prefect, pytest.mark.xdist_group("dask"), pytest.mark.timeout(400)]
-EVERY = 0.4
+PNG = bytes.fromhex(
+    "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c489"
+    "0000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
+)
 
 
-def make_flow(folder, runner, note_progress):
-    """Local functions, so that they are pickled by value."""
+def make_flow(folder, runner):
+    """Local functions and classes, so that they are pickled by value."""
     from prefect import flow, task
 
-    from prefect_trackrecord import current_tracker, track
+    from prefect_trackrecord import RecordStatus, Status, ThoughtfulRecord, current_tracker, track
 
-    def one(path):
+    class Claim(ThoughtfulRecord):
+        amount: int = 0
+        state: RecordStatus = Status.PENDING
+
+    def one(path, claim=None):
         import os
         import pathlib
-        import time
 
-        time.sleep(0.25)
         if path == "dies":
             os._exit(9)
         if path == "fails":
             raise ValueError("no good")
         current_tracker().track_file(f"{path}/part", file_type="part")
         (pathlib.Path(folder) / f"pid-{os.getpid()}").touch()
+        claim.amount += 7
+        claim.log_trace("settled", image=PNG)
+        Claim(id="shared").log_trace(f"seen beside {claim.id}")
         return path.upper()
 
-    one = track(file="path", output="return")(task(one))
+    one = track(file="path", output="return", record="claim")(task(one))
 
     @track
     @flow(name="on-dask", task_runner=runner)
     def on_dask(paths):
-        futures = one.map(paths)
-        while not all(future.wrapped_future.done() for future in futures):
-            note_progress()
-            time.sleep(0.05)
-        after = one.submit(futures[paths.index("fails")])
-        after.wait()
+        Claim(id="of the flow").log_trace("begun")
+        futures = one.map(paths, [Claim(id=f"claim {path}") for path in paths])
+        futures.wait()
+        one.submit(futures[paths.index("fails")]).wait()
+        one.submit("never", wait_for=[futures[paths.index("fails")]]).wait()
         return 7
 
     return on_dask
 
 
 @pytest.fixture
-def progress():
-    """Gives what notes the progress that the surrounding flow run shows now, and what it has noted: moment by text."""
-    noted = {}
-
-    def note():
-        key = artifact.run_key(flow_run.id)
-        with get_client(sync_client=True) as client:
-            found = posting.find(client, flow_run.id, key)
-        if found is not None:
-            noted.setdefault(found["updated"], found["data"])
-
-    return note, noted
+def place(s3_server, bucket, monkeypatch):
+    """A history in a bucket, told to all processes by the environment."""
+    for name, value in (
+        ("AWS_ENDPOINT_URL_S3", s3_server.endpoint), ("AWS_ACCESS_KEY_ID", "testing-key"),
+        ("AWS_SECRET_ACCESS_KEY", "testing-secret"), ("AWS_DEFAULT_REGION", "us-east-1"),
+        ("TRACKING_PATH", f"s3://{bucket}/history"), ("TRACKRECORD_STORE_DEADLINE", "60"),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    settings.current.cache_clear()
+    return f"{bucket}/history"
 
 
-def shown_files(text):
-    (line,) = [line for line in text.splitlines() if line.startswith("| files")]
-    return [int(cell) for cell in line.split("|")[2:6]]
-
-
-def test_a_cluster_of_worker_processes(history, only_run, tmp_path, monkeypatch, progress):
+def test_a_cluster_of_worker_processes(place, s3_server, tmp_path):
     prefect_dask = pytest.importorskip("prefect_dask")
-    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", str(EVERY))
+    pytest.importorskip("s3fs")
     runner = prefect_dask.DaskTaskRunner(
         cluster_kwargs={
             "n_workers": 2,
@@ -84,32 +84,48 @@ def test_a_cluster_of_worker_processes(history, only_run, tmp_path, monkeypatch,
             "dashboard_address": None,
         }
     )
-    paths = [*(f"f{n}" for n in range(6)), "fails", "dies"]
-    note, noted = progress
+    fine = [f"f{n}" for n in range(6)]
     import dask
 
     with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-        assert make_flow(str(tmp_path), runner, note)(paths) == 7
-    run, rows = only_run()
+        assert make_flow(str(tmp_path), runner)([*fine, "fails", "dies"]) == 7
+    storage = TrackingStorage()
+    (run,) = storage.list_runs()
+    rows = {row.file_path: row for row in storage.archive.files(run)}
     assert run.tracking_errors == {}
     pids = {int(p.name.removeprefix("pid-")) for p in tmp_path.glob("pid-*")}
     assert pids
     assert os.getpid() not in pids
-    for n in range(6):
-        row = rows[f"f{n}"]
-        assert (row.status.value, row.output_path, len(row.attempts)) == ("success", f"F{n}", 1)
-        assert rows[f"f{n}/part"].run_id == run.run_id
+    for path in fine:
+        row = rows[path]
+        assert (row.status.value, row.output_path, len(row.attempts)) == ("success", path.upper(), 1)
+        assert rows[f"{path}/part"].run_id == run.run_id
     assert (rows["fails"].status.value, rows["fails"].error_message) == ("failed", "no good")
     row = rows["dies"]  # its process told no end
     assert (row.status.value, row.error_type) == ("failed", "Crashed")
     assert "told no end" in row.error_message
     assert [a.status for a in row.attempts][-1] == "crashed"
-    (never,) = [r for path, r in rows.items() if path.startswith("one-")]
-    assert (never.status.value, never.reason.partition(":")[0]) == ("skipped", "upstream failed")
-    assert run.total_files == len(rows) == 15
-    moments = [datetime.fromisoformat(at) for at in sorted(noted)]
-    assert moments  # shown by the workers: the flow's process has no file of its own
-    assert all(b - a > timedelta(seconds=EVERY * 0.8) for a, b in itertools.pairwise(moments))  # both take turns
-    so_far = [shown_files(noted[at]) for at in sorted(noted)]
-    assert so_far == sorted(so_far)
-    assert all(0 < all_ <= 14 and good + bad == all_ for good, bad, _, all_ in so_far)
+    (unnamed,) = [r for path, r in rows.items() if path.startswith("one-")]
+    for never in (unnamed, rows["never"]):
+        assert never.status.value == "skipped"
+    assert run.total_files == len(rows) == 16
+    _records_are_whole(s3_server.filesystem(), f"{place}/records/on-dask/{run.run_id}", fine)
+    found = load_records(f"s3://{place}/records", "on-dask", run.run_id)
+    assert {r.record_id for r in found} >= {"of the flow", "shared", "claim f0"}
+
+
+def _records_are_whole(fs, folder, fine):
+    """What several processes told of records has reached the bucket, all of it."""
+    data = json.loads(fs.cat_file(f"{folder}/records_logs.json"))["data"]
+    claims = {f"claim {path}" for path in [*fine, "fails", "dies"]}
+    assert set(data) == {*claims, "of the flow", "shared"}
+    # a result that was on the worker that died is computed again, so that things may be told twice
+    assert {t["action"] for t in data["shared"]["traces"]} >= {f"seen beside claim {path}" for path in fine}
+    for path in fine:
+        claim = data[f"claim {path}"]
+        assert claim["status"] == str(Status.COMPLETED)
+        assert json.loads(claim["record"])["amount"] == 7
+        assert "settled" in [t["action"] for t in claim["traces"]]
+    assert data["claim fails"]["status"] == str(Status.FAILED)
+    assert b"of the flow" in fs.cat_file(f"{folder}/records_report.html")
+    assert [fs.cat_file(path) for path in fs.ls(f"{folder}/images")] == [PNG]

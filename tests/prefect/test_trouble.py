@@ -10,7 +10,8 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 
-from prefect_trackrecord import recover, track
+from faulty import FaultProxy
+from prefect_trackrecord import recover, settings, track
 from prefect_trackrecord._prefect import api, capture, finishing, posting, tasks
 from prefect_trackrecord.tracking import TrackingStorage
 
@@ -87,6 +88,40 @@ def test_a_store_that_does_not_answer_costs_seconds(tmp_path, monkeypatch):
         assert time.monotonic() - began - base < 40  # bounded, on a busy machine too; docs/benchmarks.md has the figure
     spool = os.environ["TRACKRECORD_SPOOL"]
     assert [n for _, _, names in os.walk(spool) for n in names if n.endswith(".ndjson")]
+
+
+def test_a_bucket_that_refuses_everything_in_the_middle_of_a_flow(s3_server, bucket, monkeypatch):
+    """The flow ends in its own state; once the store is back all that was told is there, and what was the matter."""
+    pytest.importorskip("s3fs")
+    with FaultProxy(s3_server.endpoint).running() as proxy:
+        options = {**s3_server.options, "endpoint_url": proxy.url}
+        for name, value in {"UPLOAD_SECONDS": "0.05", "STORE_DEADLINE": "30", "CALL_DEADLINE": "2"}.items():
+            monkeypatch.setenv(f"TRACKRECORD_{name}", value)
+        settings.current.cache_clear()
+        place = f"s3://{bucket}/history"
+
+        @track(storage=TrackingStorage(base_path=place, options=options))
+        @flow
+        def halfway():
+            check("before")
+            proxy.revoked.add(options["key"])
+            check("during")
+            raise ValueError("the flow's own error")
+
+        began = time.monotonic()
+        state = halfway(return_state=True)
+        assert (state.type.value, "the flow's own error" in state.message) == ("FAILED", True)
+        assert time.monotonic() - began < 60
+        proxy.revoked.clear()
+        storage = TrackingStorage(base_path=place, options=options)
+        assert [one.error for one in recover(storage)] == [None]
+        (run,) = storage.list_runs()
+        assert (run.status.value, run.state, run.error_message) == ("failed", "Failed", "the flow's own error")
+        assert {row.file_path: row.status.value for row in storage.archive.files(run)} == {
+            "before": "success", "during": "success",
+        }  # fmt: skip
+        assert any("credentials" in cause for cause in run.tracking_errors)
+        assert run.events_lost == 0
 
 
 def test_an_api_that_fails_at_the_end(only_run, monkeypatch):
