@@ -34,6 +34,12 @@ def test_it_writes_a_starter_and_the_next_three_commands(tmp_path, capsys):
     assert load_config(tmp_path / "delivery_report.yaml").timezone == "Europe/Berlin"
 
 
+def test_a_folder_that_is_not_there_yet(tmp_path, capsys):
+    assert main(["init", str(tmp_path / "project")]) == 0
+    assert names(tmp_path / "project") == FILES
+    assert f"Next, in {tmp_path / 'project'}," in capsys.readouterr().err
+
+
 def test_it_overwrites_nothing(tmp_path, capsys):
     (tmp_path / "prefect.yaml").write_text("name: mine\n")
     (tmp_path / "serve.py").write_text("mine\n")
@@ -50,7 +56,7 @@ def test_it_overwrites_nothing(tmp_path, capsys):
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
-@pytest.mark.parametrize("arguments", [["nowhere"], [".", "--timezone", "Mars/Base"]])
+@pytest.mark.parametrize("arguments", [["no/where"], [".", "--timezone", "Mars/Base"]])
 def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.chdir(tmp_path)
     assert main(["init", *arguments]) != 0

@@ -26,6 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # A short process: looking for pydantic's plugins in every installed distribution, and collecting the garbage that
     # imports leave, would each take a tenth of its start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # Prefect's telemetry would write a notice, and of so short a process a traceback, among our lines.
+    os.environ.setdefault("DO_NOT_TRACK", "1")
     gc.set_threshold(50_000)
     from prefect_trackrecord.cli.app import run
 

@@ -11,6 +11,7 @@ from typing import Literal
 
 from prefect_trackrecord.cli.output import complain, dump, note, say
 from prefect_trackrecord.cli.place import may_have_api, storage_of, tracked
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.delivery import (
     DeliveryOutcome,
     Expect,
@@ -64,7 +65,8 @@ def delivery_report(
     now = datetime.now(timezone.utc)
     period = config.period(date_from, date_to, now)
     more = {"config_path": str(config_path), "target_date": period.key, "role": REPORT_ROLE}
-    with tracked("delivery-report", place, **more) if sending.works else nullcontext() as run:
+    own = tracked("delivery-report", place, **more) if sending.works else nullcontext()
+    with own as run, waiting("making the report"):
         outcome = run_delivery_report(
             config,
             date_from=date_from,

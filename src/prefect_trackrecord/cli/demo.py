@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from prefect_trackrecord.cli.output import dump, note, say
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.delivery import parse_config, run_delivery_report
 from prefect_trackrecord.documents.models import FileStatus, RunMetadata
 from prefect_trackrecord.errors import UsageError
@@ -47,10 +48,12 @@ def demo(output: Path, as_json: bool) -> int:
     _make_empty(output)
     storage = TrackingStorage(base_path=output / "history")
     folders = _copies(output / "modules")
-    first = _check(folders, storage)
+    with waiting("compiling modules"):
+        first = _check(folders, storage)
     (folders[0] / "broken_colon.py").write_text("mended = True\n", encoding="utf-8")
     (folders[1] / "broken_return.py").write_text("return outside\n", encoding="utf-8")
-    second = _check(folders, storage)
+    with waiting("compiling them again"):
+        second = _check(folders, storage)
     config = parse_config(
         {"title": "Modules", "window": "today", "recipients": [{"name": "Demo Reader", "email": "reader@example.com"}]}
     )

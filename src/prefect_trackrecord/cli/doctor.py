@@ -12,6 +12,7 @@ from prefect_trackrecord.cli.checking_storage import check_storage
 from prefect_trackrecord.cli.finding import Finding
 from prefect_trackrecord.cli.output import dump, note, table
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.journal.reader import segment_paths
@@ -27,7 +28,8 @@ _BROKEN = (
 
 def doctor(storage: str | None, as_json: bool) -> int:
     """Run all checks; 1 where something does not work."""
-    found = list(_all(storage))
+    with waiting("trying"):
+        found = list(_all(storage))
     if as_json:
         dump([asdict(one) for one in found])
     else:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, note, table
 from prefect_trackrecord.cli.place import storage_of
-from prefect_trackrecord.cli.progress import progress
+from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
@@ -27,7 +27,8 @@ def failed_files(
     place = storage_of(storage)
     if first is None and last is None:
         first = f"{(datetime.now(timezone.utc) - timedelta(days=DAYS - 1)).date()}"
-    runs = place.list_runs(first, last, command)
+    with waiting(f"reading {place.url}"):
+        runs = place.list_runs(first, last, command)
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)
     shown = list(_rows(place.archive, [run for run in reversed(runs) if run.failed_count], limit, damaged))

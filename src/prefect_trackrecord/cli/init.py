@@ -28,11 +28,9 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     """Write the starter's files that are not there, and say what to type next.
 
     Raises:
-        UsageError: the folder is none, or a file can't be written.
+        UsageError: the folder, or a file in it, can't be written.
     """
     place = folder.expanduser().absolute()
-    if not place.is_dir():
-        raise UsageError(f"there is no folder {place}")
     where = history or str(place / "history")
     words = {
         "TIME_ZONE": zone(timezone).key,
@@ -40,6 +38,10 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
         "DIRECTORY": json.dumps(str(place)),
         "HISTORY": json.dumps(where),
     }
+    try:
+        place.mkdir(exist_ok=True)
+    except OSError as exc:
+        raise UsageError(f"{place} can't be made: {exc.strerror}") from None
     deployments = "prefect.yaml"
     for name, source in FILES.items():
         target = place / name
@@ -61,7 +63,7 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     if as_json:
         dump({"folder": str(place), "deployments": deployments, "next": commands})
         return 0
-    note("\nNext, with a Prefect server running (prefect server start):")
+    note(f"\nNext, in {place}, with a Prefect server running (prefect server start):")
     for command in commands:
         say(command)
     note("\nOr, with nothing but this process: python serve.py")

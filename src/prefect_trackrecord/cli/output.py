@@ -53,18 +53,19 @@ def dump(value: Any) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-NUMBERS = {"files", "failed", "skipped", "took"}
+DURATIONS = {"took"}
 LONG = {"command", "file", "message", "reason", "to"}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Rows under their columns; on a terminal the columns in `NUMBERS` stand right, those in `LONG` may wrap.
+    """Rows under their columns; on a terminal numbers and durations stand right, columns in `LONG` may wrap.
 
     Args:
         columns: their names.
         rows: a value for each column; None is shown as nothing.
     """
-    texts = [[printable("" if value is None else str(value)) for value in row] for row in rows]
+    given = [list(row) for row in rows]
+    texts = [[printable("" if value is None else str(value)) for value in row] for row in given]
     if not is_terminal():
         for row in [list(columns), *texts]:
             sys.stdout.write("\t".join(row) + "\n")
@@ -75,8 +76,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for name in columns:
-        justify: Literal["left", "right"] = "right" if name in NUMBERS else "left"
+    for n, name in enumerate(columns):
+        number = name in DURATIONS or all(isinstance(row[n], int | float | None) for row in given)
+        justify: Literal["left", "right"] = "right" if number else "left"
         least = 12 if name in LONG else None
         shown.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold", min_width=least)
     for row in texts:

@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.output import dump, note, table, when
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
 from prefect_trackrecord.errors import DateRangeError
@@ -20,7 +21,8 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
     """Show or remove, and say how much it is."""
     place = storage_of(storage)
     before = datetime.now(timezone.utc).date() - age(older_than)
-    found = list(old_runs(place.archive, before))
+    with waiting(f"reading {place.url}"):
+        found = list(old_runs(place.archive, before))
     size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
     if as_json:
         rows = [
@@ -37,9 +39,12 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
             note(f"... and {len(found) - len(shown):,} more")
     if delete:
         days: set[str] = set()
-        for old in found:
-            remove(place.archive, old)
-            days.add(layout.day_of(old.run.started_at))
+        with progress("runs") as bar:
+            for n, old in enumerate(found):
+                if bar is not None:
+                    bar(n, len(found))
+                remove(place.archive, old)
+                days.add(layout.day_of(old.run.started_at))
         remove_indexes(place.archive, days)
     runs, much = plural(len(found), "run"), f"{plural(objects, 'object')}, {size / 1e6:,.1f} MB"
     what = f"{runs} before {before} ({much}) in {place.url}"

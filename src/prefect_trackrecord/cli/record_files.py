@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prefect_trackrecord.cli.output import dump, note, say
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.cli.records import runs_with_records
 from prefect_trackrecord.documents.layout import safe_part
 from prefect_trackrecord.errors import RunNotFoundError, UsageError
@@ -42,13 +43,15 @@ def _write(
 ) -> int:
     from prefect_trackrecord.record.kept import KeptRecords
 
-    located = find(storage, folder, run_id)
-    records = KeptRecords(located)
+    with waiting("reading the records"):
+        located = find(storage, folder, run_id)
+        records = KeptRecords(located)
     name = f"records-{safe_part(located.process)}-{safe_part(located.run_id)}{suffix}"
     path = Path(name) if target is None else target / name if target.is_dir() else target
     path = Path(os.path.abspath(path))
     try:
-        write(records, path)
+        with waiting(f"writing {path}"):
+            write(records, path)
     except OSError as exc:
         raise UsageError(f"{path} can't be written: {exc.strerror or exc}") from None
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from prefect_trackrecord.cli.output import dump, how_long, note, say
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents.layout import RECORDS
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
     place, runs = runs_with_records(storage, folder)
     from prefect_trackrecord.record.over_time import histories
 
-    found = histories(record_id, runs, record_type)
+    with waiting(f"looking through {place}"):
+        found = histories(record_id, runs, record_type)
     if as_json:
         dump([_as_json(one) for one in found])
     else:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from prefect_trackrecord.cli.output import dump, note, say
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.cli.runs import find_run
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.errors import UsageError
@@ -27,7 +28,8 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
         return 0
     from prefect_trackrecord._prefect.retrying import retry as start
 
-    made = start(run, failed, deployment=deployment, dry_run=dry_run)
+    with waiting("asking Prefect"):
+        made = start(run, failed, deployment=deployment, dry_run=dry_run)
     if as_json:
         dump({"retry_of": run.run_id, **asdict(made)})
         return 0

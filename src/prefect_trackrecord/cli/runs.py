@@ -16,6 +16,7 @@ from prefect_trackrecord.cli.output import (
     when,
 )
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
@@ -42,7 +43,8 @@ def list_runs(
     if limit < 0:
         raise UsageError(f"--limit {limit}: a number of runs, or 0 for all")
     place = storage_of(storage)
-    found = place.list_runs(first, last, command, status)
+    with waiting(f"reading {place.url}"):
+        found = place.list_runs(first, last, command, status)
     found.reverse()
     shown = found[:limit] if limit else found
     if as_json:
@@ -73,8 +75,9 @@ def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> i
     archive = storage_of(storage).archive
     run = find_run(archive, run_id)
     damaged: list[DamagedDocumentError] = []
-    files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
-    emails: list[EmailResult] = _rows(archive.emails, run, damaged)
+    with waiting("reading its files and emails"):
+        files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
+        emails: list[EmailResult] = _rows(archive.emails, run, damaged)
     bad = [row for row in files if row.status is FileStatus.FAILED]
     if as_json:
         shown = bad if failed else files
@@ -108,14 +111,15 @@ def find_run(archive: Archive, prefix: str) -> RunMetadata:
         RunNotFoundError: there is none.
         UsageError: there are several.
     """
-    try:
-        return archive.run(prefix)
-    except RunNotFoundError:
-        names = {e.key.rsplit("/", 1)[-1].removesuffix(".json") for e in archive.store.list(layout.RUNS)}
-        names.update(archive.store.folders(layout.JOURNAL))  # runs of which there is no document yet
-        found = sorted(name for name in names if name.startswith(prefix))
-        if not prefix or not found:
-            raise
+    with waiting("looking for the run"):
+        try:
+            return archive.run(prefix)
+        except RunNotFoundError:
+            names = {e.key.rsplit("/", 1)[-1].removesuffix(".json") for e in archive.store.list(layout.RUNS)}
+            names.update(archive.store.folders(layout.JOURNAL))  # runs of which there is no document yet
+            found = sorted(name for name in names if name.startswith(prefix))
+            if not prefix or not found:
+                raise
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")
         raise UsageError(f"{len(found)} runs begin with {prefix}: {some}; give more of the id")

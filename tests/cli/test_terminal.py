@@ -1,0 +1,76 @@
+"""What a terminal shows that a pipe does not: colours, numbers that stand right, what is waited for, Ctrl+C."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SLOW = """
+import sys, time
+from prefect_trackrecord.cli import progress, runs
+from prefect_trackrecord.tracking import TrackingStorage
+progress.AFTER, SECONDS = 0.05, float(sys.argv.pop())
+slow = TrackingStorage.list_runs
+TrackingStorage.list_runs = lambda self, *given: (time.sleep(SECONDS), slow(self, *given))[1]
+from prefect_trackrecord.cli import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Runs a command on a terminal of 120 columns and returns its exit code and all that it wrote there."""
+
+    def call(*arguments, code=None, until=None, **env):
+        master, slave = pty.openpty()
+        start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "prefect_trackrecord"]
+        home = {"PREFECT_HOME": str(tmp_path / "prefect_home"), "COLUMNS": "120", "TERM": "xterm-256color"}
+        own = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
+        process = subprocess.Popen(
+            [*start, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env={**own, **home, **env}
+        )
+        os.close(slave)
+        text, ends = b"", time.monotonic() + 60
+        while time.monotonic() < ends:
+            if select.select([master], [], [], 0.1)[0]:
+                try:
+                    text += os.read(master, 65536)
+                except OSError:  # the other side is closed
+                    break
+            if until is not None and until in text:
+                process.send_signal(signal.SIGINT)
+                until = None
+        os.close(master)
+        return process.wait(30), text.decode()
+
+    return call
+
+
+def test_colours_and_numbers_are_for_a_terminal(terminal, program, history, tracked):
+    tracked(files=[("a.wav", "failed"), ("b.wav", "success")])
+    arguments = ("runs", "list", "--storage", history.url)
+    code, text = terminal(*arguments)
+    assert (code, "\x1b[33mpartial_success\x1b[0m" in text) == (0, True)
+    assert "\x1b" not in program(*arguments).stdout
+    _, plain = terminal(*arguments, NO_COLOR="1")
+    assert "\x1b[33m" not in plain
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", plain)
+    row = next(line for line in plain.splitlines() if "partial_success" in line)
+    head = next(line for line in plain.splitlines() if "files" in line)
+    assert row.rindex("2 ") == head.index("files") + len("files") - 1, "numbers stand right"
+
+
+def test_what_takes_long_says_so_and_ctrl_c_ends_it(terminal, history, tracked):
+    run_id = tracked()
+    code, text = terminal("runs", "list", "--storage", history.url, "0.5", code=SLOW)
+    assert (code, f"reading {history.url} ..." in text, run_id[:8] in text) == (0, True, True)
+    code, text = terminal("runs", "list", "--storage", history.url, "30", code=SLOW, until=b"reading")
+    assert (code, "error: interrupted" in text, "Traceback" in text) == (130, True, False)
