@@ -6,8 +6,10 @@ must hold afterwards.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import random
+import signal
 import threading
 import time
 from pathlib import Path
@@ -123,6 +125,7 @@ def _be_quiet(folder: str) -> None:
     log = os.open(Path(folder) / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
     os.dup2(log, 1)
     os.dup2(log, 2)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)  # where it hangs, should it hang
 
 
 def run_sealer(folder: str, place: dict[str, str], seed: int) -> None:

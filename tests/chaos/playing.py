@@ -92,6 +92,7 @@ class Player:
         found = _kill(folder, pid, how, 0.05 + rng.random() * 1.5)
         process.join(30)  # who catches the signal ends its run first
         if process.is_alive():
+            _tell_where(folder, process.pid)
             found["killed because it hung"] += 1
             process.kill()
             process.join()
@@ -220,11 +221,20 @@ def _wait_to_end(folder: Path, pid: int, ended: Callable[[], bool]) -> Counter[s
         if now != size:
             size, since = now, time.monotonic()
         if time.monotonic() - since > QUIET:
+            _tell_where(folder, pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)
             return Counter({"killed because it hung": 1})
         time.sleep(0.05)
     return Counter()
+
+
+def _tell_where(folder: Path, pid: int) -> None:
+    """Print where a process hangs."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGUSR1)
+        time.sleep(0.5)
+    print(f"{pid} hangs: {_end_of(folder / 'log')}", file=sys.stderr, flush=True)
 
 
 def _pid_of(folder: Path, role: str, *, only: int | None = None, but: set[int] = frozenset()) -> int | None:  # type: ignore[assignment]
@@ -244,7 +254,7 @@ def _wait_for(found: Callable[[], Any], alive: Callable[[], bool], seconds: floa
 
 
 def _end_of(log: Path) -> str:
-    return log.read_text(errors="replace")[-2_000:] if log.exists() else "it said nothing"
+    return log.read_text(errors="replace")[-4_000:] if log.exists() else "it said nothing"
 
 
 def _alive(pid: int) -> bool:

@@ -47,6 +47,10 @@ class Services:
         """
         # who is stopped from outside ends his servers, too: they have sessions of their own
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        if (
+            signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        ):  # as in a shell's background job: victims would inherit it
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.update(TRACKRECORD_SPOOL=str(self.folder / "spool"), TRACKRECORD_STORE_DEADLINE="15")
         os.environ["PREFECT_HOME"] = str(self.folder / "prefect")
         os.environ.update(PREFECT_LOGGING_TO_API_ENABLED="false", PREFECT_WORKER_QUERY_SECONDS="1", NO_COLOR="1")
