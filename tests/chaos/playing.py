@@ -23,8 +23,9 @@ from rounds import Round
 from services import Services, url_of
 
 HERE = Path(__file__).parent
-QUIET = 8.0
-"""Seconds without a sign of life after which a process that was hurt counts as hanging, and is killed as well."""
+QUIET = {"dask": 30.0}
+"""Seconds without a sign of life after which a process that was hurt counts as hanging, and is killed as well: 8 where
+nothing is said; a cluster starts new workers, which may take it long."""
 
 
 class Player:
@@ -79,7 +80,7 @@ class Player:
                 raise AssertionError(f"no {role} came to be: {_end_of(folder / 'log')}")
             found += _kill(folder, pid if process.is_alive() else None, how, rng.random() * 1.5)
             killed.add(pid or 0)
-        found += _wait_to_end(folder, process.pid, lambda: not process.is_alive())
+        found += _wait_to_end(folder, process.pid, lambda: not process.is_alive(), QUIET.get(one.victim, 8.0))
         process.join()
         return found + _obeyed(folder)
 
@@ -120,7 +121,7 @@ class Player:
             worker.wait()
             raise AssertionError(f"no flow came to be: {_end_of(folder / 'worker.log')}")
         found = _kill(folder, _pid_of(folder, "process-worker"), how, rng.random() * 1.2)
-        found += _wait_to_end(folder, worker.pid, lambda: worker.poll() is not None and not _alive(flow))
+        found += _wait_to_end(folder, worker.pid, lambda: worker.poll() is not None and not _alive(flow), 15.0)
         worker.wait()
         if _alive(flow):
             os.kill(flow, signal.SIGKILL)
@@ -213,14 +214,14 @@ def _obeyed(folder: Path) -> Counter[str]:
     return left
 
 
-def _wait_to_end(folder: Path, pid: int, ended: Callable[[], bool]) -> Counter[str]:
+def _wait_to_end(folder: Path, pid: int, ended: Callable[[], bool], quiet: float) -> Counter[str]:
     """Wait for a process that was hurt, and kill its group once it gives no sign of life (a pool may hang for ever)."""
     size, since = -1, time.monotonic()
     while not ended():
         now = sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
         if now != size:
             size, since = now, time.monotonic()
-        if time.monotonic() - since > QUIET:
+        if time.monotonic() - since > quiet:
             _tell_where(folder, pid)
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGKILL)

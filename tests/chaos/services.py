@@ -47,9 +47,7 @@ class Services:
         """
         # who is stopped from outside ends his servers, too: they have sessions of their own
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-        if (
-            signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-        ):  # a background job: victims would inherit that
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # a background job: victims would inherit that
             signal.signal(signal.SIGINT, signal.default_int_handler)
         os.environ.update(TRACKRECORD_SPOOL=str(self.folder / "spool"), TRACKRECORD_STORE_DEADLINE="15")
         os.environ["PREFECT_HOME"] = str(self.folder / "prefect")

@@ -63,6 +63,8 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
     found.update(_never_told(silent))
     paths = {n: one.path for n, one in run.submitted.items() if one.path is not None}
     _tell(run.emit, found, fold, now(), paths)
+    for name in [n for n, r in by_id.items() if r.get("state_type") == "COMPLETED"]:
+        run.submitted.pop(name, None)  # of which nothing is left to be told
     return {**ends, **run.tasks}
 
 

@@ -7,6 +7,7 @@ ends is dropped without a word. Only the one who handed it over knows that it ev
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
 import logging
 import os
@@ -43,7 +44,8 @@ def watch(run: LiveRun, runner: Any) -> None:
         return future
 
     submit.trackrecord = run  # type: ignore[attr-defined]
-    runner.submit = submit
+    with contextlib.suppress(AttributeError, TypeError):  # a runner that takes no attributes
+        runner.submit = submit
     run.watched = True
 
 
