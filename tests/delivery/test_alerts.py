@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import datetime, timedelta, timezone
 from email import message_from_bytes, policy
@@ -270,6 +271,25 @@ def test_the_alert_reads_well(place: Place) -> None:
     text = render_alert(alert, "text", zone=timezone.utc)
     assert text.splitlines()[0] == "nightly failed: OSError: disk full"
     assert "The run failed." in text
+    assert text.count("disk full") == 1
+
+
+@pytest.mark.parametrize("kind", ["email", "text"])
+def test_equal_errors_are_said_once_and_missed_moments_by_name(place: Place, kind: Any) -> None:
+    run = place.run(F, error_type="TimeoutError", error_message="no answer")
+    (found,) = incidents([run], Rules(), START + timedelta(days=1))
+    rows = [
+        FileProcessingLog(file_path=f"/a/{n}.wav", status="failed", error_message="no answer" if n < 3 else "no sound")
+        for n in range(5)
+    ]
+    rich = render_alert(build_alert(found, run, now=START, rows=rows), kind, zone=timezone.utc)
+    assert all(f"/a/{n}.wav" in rich for n in range(5))
+    assert rich.count("no sound") == 1
+    expected = {"nightly": [START + timedelta(hours=n) for n in range(9)]}
+    (missed,) = [i for i in incidents([], Rules(), START + timedelta(days=1), expected) if i.family == "schedule"]
+    rich = render_alert(build_alert(missed, None, now=START), kind, zone=timezone.utc)
+    due = [f"{START + timedelta(hours=n):%H:%M}" for n in range(8, 2, -1)]
+    assert re.search("[Dd]ue .*" + ".*".join(due) + "…", rich.replace("\n", " "))
 
 
 class Slack:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Literal
 
@@ -14,6 +15,7 @@ from prefect_trackrecord.report.rows import FlowNote, Frozen, Listing, RunLine
 
 MAX_FILES = 50
 MAX_TRACEBACK = 15
+MAX_DUE = 6
 _WORDS = {
     "failed": "failed",
     "late": "is late",
@@ -39,6 +41,7 @@ class Alert(Frozen):
         sentence: the same in one sentence, with the numbers.
         since: when the incident began; `until` when it ended.
         count: bad runs (or moments of the schedule) in it so far.
+        due: the newest of those moments, the latest first.
         run: the newest bad run; for a recovery the run that made it well.
         error: its error, whole; `traceback` the last lines.
         files: the files that failed in it, and `tasks` the task runs that did.
@@ -52,6 +55,7 @@ class Alert(Frozen):
     since: Moment
     until: Moment | None = None
     count: int = 1
+    due: tuple[Moment, ...] = ()
     run: RunLine | None = None
     error: str | None = None
     traceback: str | None = None
@@ -93,6 +97,7 @@ def build_alert(
         since=incident.opened_at,
         until=incident.closed_at,
         count=len(incident.bad),
+        due=_due(incident),
         run=run_line(run, linker(ui_url)) if run is not None else None,
         error=_error(run) if run is not None and not recovery else None,
         traceback=_tail(run.traceback) if run is not None and not recovery else None,
@@ -109,6 +114,16 @@ def build_alert(
         note=note,
         generated_at=now,
     )
+
+
+def _due(incident: Incident) -> tuple[datetime, ...]:
+    if incident.family != "schedule":
+        return ()
+    found = []
+    for moment in incident.bad[: -MAX_DUE - 1 : -1]:
+        with suppress(ValueError):  # by another's hand
+            found.append(datetime.fromisoformat(moment))
+    return tuple(found)
 
 
 def _headline(incident: Incident, run: RunMetadata | None) -> str:

@@ -1,9 +1,8 @@
-"""Records as the page gets them, a page written to a file, and a browser to open it with."""
+"""Records as the page gets them, and a page written to a file."""
 
 import base64
 import json
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,6 @@ PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
 COLORS = {"": "white", "Pending": "deepskyblue", "Failed": "firebrick", "Completed": "seagreen"}
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
-FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 
 
 def make_entry(n: int, *, failed: bool = False, events: int = 4) -> dict[str, Any]:
@@ -99,54 +93,3 @@ def save(render: Callable[..., str], tmp_path: Path) -> Callable[..., str]:
         return path.as_uri()
 
     return to_file
-
-
-# Not for the session: as long as it is open, its event loop would stop tests that run one of their own.
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if not Path(CHROMIUM).exists():
-        pytest.skip(f"no browser at {CHROMIUM}; CHROMIUM names another")
-    with api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """Open an address; at the end of the test nothing may have gone wrong in the console or over the network."""
-    trouble: list[str] = []
-    contexts = []
-
-    def goto(address: str, **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": {"width": 1300, "height": 850}, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda m: trouble.append(m.text) if m.type in {"error", "warning"} else None)
-        page.on("pageerror", lambda e: trouble.append(str(e)))
-        page.on("request", lambda r: None if r.url.startswith(("file:", "data:", "blob:")) else trouble.append(r.url))
-        page.goto(address)
-        if options.get("java_script_enabled", True):
-            # wait_for_function needs eval, which the page's policy forbids.
-            wait(page, "document.documentElement.dataset.readyMs")
-        return page
-
-    goto.trouble = trouble
-    yield goto
-    for context in contexts:
-        context.close()
-    assert trouble == []
-
-
-def wait(page: Any, expression: str, seconds: float = 15) -> Any:
-    for _ in range(int(seconds * 20)):
-        if found := page.evaluate(expression):
-            return found
-        page.wait_for_timeout(50)
-    raise AssertionError(f"never true: {expression}")
-
-
-@pytest.fixture
-def until() -> Callable[..., Any]:
-    return wait
