@@ -36,6 +36,6 @@ def test_nothing_is_lost(tmp_path):
 
 
 def test_the_control_loses(tmp_path):
-    found, code = play(tmp_path, "--kills", "5", "--victims", "sealer", "--sabotage")
+    found, code = play(tmp_path, "--kills", "3", "--victims", "sealer", "--sabotage")
     assert code == 0
     assert found["lost"] > 0
