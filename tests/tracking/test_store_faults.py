@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -12,6 +14,7 @@ from faulty import FaultProxy
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.store import _deadline
 from prefect_trackrecord.tracking import RunStatus, RunTracker, TrackingStorage, recover
+from services import azure_endpoint_options
 
 pytest.importorskip("s3fs")  # its import is no part of what is measured
 
@@ -80,6 +83,47 @@ def test_a_store_that_fails_in_the_middle(proxy, place, options, monkeypatch, fa
     assert run.status is RunStatus.SUCCESS
     assert any("the store could not be written at the run's end" in cause for cause in run.tracking_errors)
     assert run.events_lost == 0
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("azure", marks=pytest.mark.xdist_group("azure")),
+        pytest.param("gcs", marks=pytest.mark.xdist_group("gcs")),
+    ]
+)
+def other(request):
+    """A bucket of another service behind a proxy: the proxy, its URL, the options for it."""
+    own = request.getfixturevalue(f"{request.param}_options")
+    name = f"faults-{uuid.uuid4().hex[:8]}"
+    if request.param == "azure":
+        import adlfs
+
+        adlfs.AzureBlobFileSystem(**own, skip_instance_cache=True).mkdir(name)
+        target = re.search(r"BlobEndpoint=(http://[^/]+)", own["connection_string"])[1]
+        with FaultProxy(target).running() as running:
+            yield running, f"azure://{name}/history", azure_endpoint_options(running.url)
+        return
+    import gcsfs
+
+    gcsfs.GCSFileSystem(**own, skip_instance_cache=True).mkdir(name)
+    with FaultProxy(own["endpoint_url"]).running() as running:
+        yield running, f"gs://{name}/history", {**own, "endpoint_url": running.url}
+
+
+@pytest.mark.parametrize("fault", ["503", "silent"])
+def test_another_service_that_fails_in_the_middle(other, monkeypatch, fault):
+    test_a_store_that_fails_in_the_middle(*other, monkeypatch, fault)
+
+
+def test_another_service_that_drops_the_connection_once_a_write_was_done(other, monkeypatch):
+    proxy, place, options = other
+    storage = opened(place, options, monkeypatch, upload_seconds=0.05, store_deadline=60)
+    proxy.fault = "reset-after"
+    with RunTracker("c", storage=storage) as tracker:
+        assert worked(tracker, map(str, range(20)))
+    proxy.fault = ""
+    run, files = recovered(place, options, monkeypatch, tracker.run_id)
+    assert (run.status, files) == (RunStatus.SUCCESS, set(map(str, range(20))))
 
 
 @pytest.mark.parametrize("fault", ["every-other-503", "reset-after", "slow"])
