@@ -1,6 +1,7 @@
 """`trackrecord doctor`: says what is wrong, and what to do; 1 where something does not work."""
 
 import json
+from datetime import datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.checking_storage import check_storage
 from prefect_trackrecord.store import open_store
@@ -69,6 +70,24 @@ def test_a_storage_that_breaks_its_promises(tmp_path):
     found = {one.check: one.result for one in check_storage(LastWriterWins(open_store(str(tmp_path))))}
     assert found["storage: write"] == "ok"
     assert found["storage: exclusive create"] == found["storage: compare-and-swap"] == "wrong"
+
+
+def test_a_storage_whose_clock_is_off():
+    class Behind:
+        local_root = None
+
+        def __init__(self, real):
+            self._real = real
+
+        def __getattr__(self, name):
+            return getattr(self._real, name)
+
+        def modified(self, key):
+            return datetime.now(timezone.utc) - timedelta(minutes=10)
+
+    found = {one.check: one for one in check_storage(Behind(open_store("memory://a-clock-that-is-behind")))}
+    assert found["storage: clock"].result == "warning"
+    assert found["storage: clock"].said.startswith("its clock is 60")
 
 
 def test_a_bucket(s3_server, bucket, patient):
