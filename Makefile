@@ -86,7 +86,7 @@ races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 e2e: $(VENV)/.dev ## all tests with a real server, worker and browser; the long ones too (make test leaves those out)
 	@E2E_ALL=1 $(BIN)/python -m pytest tests/e2e
 
-matrix: ## the quick tests on every Python from 3.10, and with the oldest Prefect (needs uv)
+matrix: ## the quick tests on every Python from 3.10, with the pinned, the oldest and the newest Prefect; half an hour
 	@sh tests/matrix.sh
 
 constraints: ## make constraints.txt anew (needs uv)

@@ -6,7 +6,7 @@
 set -u
 cd "$(dirname "$0")/.."
 export PREFECT_SERVER_ANALYTICS_ENABLED=false PIP_DISABLE_PIP_VERSION_CHECK=1
-FLOOR=${FLOOR:-3.6.0}
+FLOOR=${FLOOR:-3.5.0}
 TESTS="tests/prefect/test_track_definition.py tests/prefect/test_flow_runs.py tests/prefect/test_returned_states.py
   tests/prefect/test_quiet.py tests/prefect/test_events.py tests/prefect/test_live.py tests/prefect/test_blocks.py
   tests/tracking/test_run_tracker.py"
