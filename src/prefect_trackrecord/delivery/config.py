@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime, timezone
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Literal
@@ -140,6 +140,13 @@ class ReportConfig(Checked):
     @classmethod
     def _a_day(cls, value: Any) -> Any:
         return parse_day(value) if isinstance(value, str) else value
+
+    @field_validator("window")
+    @classmethod
+    def _a_window(cls, value: str | None) -> str | None:
+        if value:
+            parse_period(None, None, window=value, tz="UTC", now=datetime.now(timezone.utc))
+        return value
 
     @field_validator("timezone")
     @classmethod
