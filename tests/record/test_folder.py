@@ -430,3 +430,13 @@ def test_a_record_over_time(tmp_path, monkeypatch):
     assert record_history("nobody", tmp_path) == []
     assert len(record_history("y", tmp_path, record_type="MyRecord")) == 3
     assert record_history("y", tmp_path, record_type="Other") == []
+
+
+def test_a_folder_that_cannot_even_be_looked_at(tmp_path):
+    """Its name is too long, which the system says of every question; so does a parent that one may not enter."""
+    folder = tmp_path / ("x" * 300)
+    configure_records_tracing(folder)
+    MyRecord(id="1").log_trace("goes on")
+    dump_records()
+    assert [t.action for t in load_records(folder)[0].traces] == ["Initialize record", "goes on"]
+    assert record_history("1", folder) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from prefect_trackrecord.documents.layout import RECORDS, safe_part
 from prefect_trackrecord.errors import StoreError
-from prefect_trackrecord.record.folder import JOURNAL
+from prefect_trackrecord.record.folder import JOURNAL, inside
 from prefect_trackrecord.record.output import Output
 from prefect_trackrecord.record.places import Located, of_archive
 from prefect_trackrecord.record.tracing import tracing
@@ -45,8 +46,8 @@ def recover_records(archive: Archive) -> list[str]:
     """Bring into a store what this host still keeps for it; returns the runs that are done. Never raises."""
     done = []
     base = Path(archive.spool) / RECORDS
-    for folder in sorted(base.glob("*/*")):
-        if not (folder / JOURNAL).is_dir():
+    for folder in [run for process in inside(base) for run in inside(process)]:
+        if not os.path.isdir(folder / JOURNAL):
             continue
         process, run_id = folder.parent.name, folder.name
         if complete_records(archive, process, run_id):
@@ -70,7 +71,7 @@ def _of_run(archive: Archive, process: str, run_id: str) -> Iterator[Output]:
 
 
 def _there(located: Located) -> bool:
-    return any((home / JOURNAL).is_dir() for home in (located.path, located.spool) if home is not None)
+    return any(os.path.isdir(home / JOURNAL) for home in (located.path, located.spool) if home is not None)
 
 
 def _leave(output: Output) -> None:

@@ -69,7 +69,7 @@ class RunFolder:
             found.damaged = f"it can't be read: {exc.strerror}"
         if data:
             found = document.read(data)
-        elif not found.damaged and target.exists():
+        elif not found.damaged and os.path.exists(target):
             found.damaged = "it is empty"
         if found.damaged:
             # What was salvaged is in the journals too, as far as they reach: only what they lack is added.
@@ -126,13 +126,11 @@ class RunFolder:
     def bring_home(self) -> None:
         """Move what had to be kept in the spool to the run's folder, once that can be written. Never raises."""
         for home in self.homes[1:]:
-            if not home.is_dir():
-                continue
             for path in segment_paths(home / JOURNAL):
                 with contextlib.suppress(OSError):
                     if writer_alive(path.read_bytes()) is False:
                         _move(path, self.path / JOURNAL / path.name)
-            for path in sorted((home / IMAGES).glob("*")):
+            for path in inside(home / IMAGES):
                 with contextlib.suppress(OSError):
                     _move(path, self.path / IMAGES / path.name)
 
@@ -158,7 +156,8 @@ class RunFolder:
 
     def _earlier(self) -> Iterator[Entry]:
         """The records of documents that were kept: those of other programs, and damaged ones."""
-        for path in [*sorted((self.path / JOURNAL).glob(f"{_ORIGINAL}*")), *sorted(self.path.glob("*.damaged-*"))]:
+        originals = [path for path in inside(self.path / JOURNAL) if path.name.startswith(_ORIGINAL)]
+        for path in [*originals, *(path for path in inside(self.path) if ".damaged-" in path.name)]:
             with contextlib.suppress(OSError):
                 yield from document.read(path.read_bytes()).entries
 
@@ -167,7 +166,7 @@ class RunFolder:
         with contextlib.suppress(OSError):
             os.makedirs(self.path / JOURNAL, exist_ok=True)
             kept = self.path / JOURNAL / f"{_ORIGINAL}{os.stat(target).st_ino}.json"
-            if not kept.exists():
+            if not os.path.exists(kept):
                 os.link(target, kept)
 
     def _set_aside(self, target: Path) -> None:
@@ -179,7 +178,7 @@ class RunFolder:
             except FileExistsError:
                 continue
             except OSError:  # a filesystem without hard links
-                if aside.exists():
+                if os.path.exists(aside):
                     continue
                 with contextlib.suppress(OSError):
                     os.rename(target, aside)
@@ -222,6 +221,14 @@ class RunFolder:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def inside(folder: Path) -> list[Path]:
+    """What a folder holds, by name; nothing of one that is not there, or can't be looked into."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
 
 
 def replace_file(target: Path, write: Callable[[int], None], size: int = 0) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_trackrecord.documents.layout import RECORDS
-from prefect_trackrecord.record.folder import IMAGES, RunFolder
+from prefect_trackrecord.record.folder import IMAGES, RunFolder, inside
 from prefect_trackrecord.record.loading import state_of
 from prefect_trackrecord.record.page_model import page_of, render
 from prefect_trackrecord.record.places import Located, of_archive
@@ -83,7 +83,4 @@ def runs_in(archive: Archive) -> Iterator[Located]:
 
 
 def _files(folder: Path) -> list[Path]:
-    try:
-        return [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-    except OSError:
-        return []
+    return [path for path in inside(folder) if os.path.isfile(path) and not path.name.startswith(".")]

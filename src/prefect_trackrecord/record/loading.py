@@ -42,7 +42,7 @@ def load_records(
 
 def is_run(path: Path) -> bool:
     """Whether this is a run's own folder."""
-    return (path / document.NAME).is_file() or (path / JOURNAL).is_dir()
+    return os.path.isfile(path / document.NAME) or os.path.isdir(path / JOURNAL)
 
 
 def state_of(located: Located, folder: RunFolder | None = None) -> RunRecords:

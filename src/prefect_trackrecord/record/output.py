@@ -79,7 +79,7 @@ class Output:
             return
         if not self._guarded(lambda: self._write_json(want), document.NAME):
             return
-        if self.dumped and (self.folder.path / PAGE).exists():
+        if self.dumped and os.path.exists(self.folder.path / PAGE):
             self._later(page=_PAGE_LAG)
         else:
             self._guarded(self._write_page, PAGE)
@@ -156,7 +156,7 @@ class Output:
             self._synced = False
 
     def _json_there(self) -> bool:
-        return (self.folder.path / document.NAME).exists()
+        return os.path.exists(self.folder.path / document.NAME)
 
     def _write_page(self) -> None:
         begin = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.entries import RecordEntry
-from prefect_trackrecord.record.folder import JOURNAL
+from prefect_trackrecord.record.folder import JOURNAL, inside
 from prefect_trackrecord.record.loading import is_run, stories
 from prefect_trackrecord.record.page_model import run_link
 from prefect_trackrecord.record.places import Located, Place, spool_of
@@ -139,5 +139,5 @@ def _mentions(located: Located, record_id: str) -> bool:
 def _files(located: Located) -> Iterator[Path]:
     yield located.path / document.NAME
     for home in (located.path, located.spool):
-        if home is not None and (home / JOURNAL).is_dir():
-            yield from sorted((home / JOURNAL).iterdir())
+        if home is not None:
+            yield from inside(home / JOURNAL)

@@ -101,4 +101,4 @@ def part_of(parent: Path, name: str) -> str:
     safe = safe_part(name)
     if safe == name or any(c in name for c in "/\\\0") or name in {"", ".", ".."}:
         return safe
-    return name if (parent / name).is_dir() and not (parent / safe).is_dir() else safe
+    return name if os.path.isdir(parent / name) and not os.path.isdir(parent / safe) else safe

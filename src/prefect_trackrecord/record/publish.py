@@ -6,6 +6,7 @@ then a document made from the segments of every host that are there.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -57,7 +58,7 @@ class Publisher:
             self.follow(output.folder, output.recorder.state, output)
             output.finish()
             for name in (document.NAME, PAGE):
-                if (path := output.folder.path / name).exists():
+                if os.path.exists(path := output.folder.path / name):
                     self.store.put(f"{self.prefix}/{name}", path.read_bytes())
             if not self.follow(output.folder, output.recorder.state, output):
                 return

@@ -318,7 +318,7 @@ class Recorder:
 
     def gone(self) -> bool:
         """Whether somebody removed this process's journal: then what the state says is no longer so."""
-        return any(not path.exists() for path in self._own.values())
+        return any(not os.path.exists(path) for path in self._own.values())
 
     # --- pictures and trouble -----------------------------------------------------------------------------
 
