@@ -98,7 +98,7 @@ def photograph(name: str) -> Path:
         tab.screenshot(path=target)
         browser.close()
     with Image.open(target) as picture:
-        plain = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+        plain = picture.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
     plain.save(target, optimize=True)
     return target
 
