@@ -6,12 +6,14 @@ only waits is begun together.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,12 +109,18 @@ class Place:
         return done.stdout
 
     def request(self, path, body=None):
-        import json
-
+        """What the API answers; one that is busy says 503, and is asked again."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.loads(answer.read() or b"null")
+        end = time.monotonic() + LONG
+        while True:
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    return json.loads(answer.read() or b"null")
+            except urllib.error.HTTPError as exc:
+                if exc.code != 503 or time.monotonic() > end:
+                    raise
+            time.sleep(1)
 
     def healthy(self):
         try:
