@@ -200,6 +200,24 @@ _TYPES: dict[str, type[Any]] = {
     )
 }
 _FIELDS = {kind: frozenset(f.name for f in fields(t)) for kind, t in _TYPES.items()}
+_TEXT, _NUMBER, _COUNT = (str,), (int, float), (int,)
+_NO_TEXT, _NO_COUNT = (str, type(None)), (int, type(None))
+_SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
+    RunStarted.kind: {"run": (dict,)},
+    RunUpdated.kind: {"run": (dict,)},
+    RunEnded.kind: {
+        **dict.fromkeys(("status", "error_message", "error_type", "traceback", "reason", "state"), _NO_TEXT),
+        "run_count": _NO_COUNT,
+    },
+    FileStarted.kind: {"row": (dict,), "item": _NO_TEXT, "turn": _COUNT},
+    FileInferred.kind: {"row": (dict,), "item": _NO_TEXT, "turn": _COUNT},
+    EmailTracked.kind: {"row": (dict,)},
+    MetricTracked.kind: {"name": _TEXT, "value": _NUMBER, "file": _NO_TEXT},
+    TrackingFailed.kind: {"cause": _TEXT, "count": _COUNT, "lost": _COUNT},
+    DocumentSaved.kind: {"document": _TEXT},
+    RecordChanged.kind: {"data": (dict,)},
+}
+"""What documents are made of must be of these types, or they can't be made."""
 _OPTIONS = orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS | orjson.OPT_SERIALIZE_NUMPY
 
 
@@ -272,35 +290,44 @@ def decode(line: bytes) -> Event | None:
         return None
     try:
         if event_type is FileTracked:  # of these there are millions
-            at = _moment(body["at"])
-            if not _is_file(row := body["row"]):
+            at, item, turn = _moment(body["at"]), body.get("item"), body.get("turn", 1)
+            if not (_is_file(row := body["row"]) and _is_placed(item, turn)):
                 raise ValueError("a file's event needs its path and a status")
-            return FileTracked(at, row, body.get("item"), body.get("turn", 1))
+            return FileTracked(at, row, item, turn)
         known = {k: v for k, v in body.items() if k in _FIELDS[event_type.kind]}
         known["at"] = _moment(known["at"])
         event: Event = event_type(**known)
     except (KeyError, TypeError, AttributeError) as exc:
         raise ValueError(f"an event of kind {kind} is not whole: {exc}") from None
-    if not all(type(known.get(name, known)) is dict for name in ("run", "row", "data")) or not _is_whole(kind, known):
+    shapes = _SHAPES.get(event_type.kind, {})
+    if not all(type(known[name]) in types for name, types in shapes.items() if name in known) or not _is_whole(event):
         raise ValueError(f"an event of kind {kind} has a field of the wrong type")
     return event
 
 
 def _moment(text: str) -> datetime:
-    at = datetime.fromisoformat(text)
+    at = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith(("Z", "z")) else text)
     return at if at.tzinfo is not None else at.replace(tzinfo=timezone.utc)
 
 
-def _is_whole(kind: str, fields: dict[str, Any]) -> bool:
+def _is_whole(event: Event) -> bool:
     """Whether a file's row, or a saved document's value, is what documents can be made of; true of other events."""
-    if kind == FileInferred.kind:
-        return _is_file(fields["row"])
-    document, value = fields.get("document"), fields.get("value")
-    if kind != "saved" or document not in ("run", "files", "emails"):
+    if isinstance(event, FileStarted):
+        return _is_file({**event.row, "status": "failed"})
+    if isinstance(event, FileInferred):
+        return _is_file(event.row)
+    if not isinstance(event, DocumentSaved) or event.document not in ("run", "files", "emails"):
         return True
-    if document == "run":
-        return isinstance(value, dict)
-    return isinstance(value, list) and all(_is_file(r) if document == "files" else isinstance(r, dict) for r in value)
+    value, good = event.value, _is_file if event.document == "files" else _is_object
+    return _is_object(value) if event.document == "run" else isinstance(value, list) and all(map(good, value))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_placed(item: Any, turn: Any) -> bool:
+    return (item is None or type(item) is str) and type(turn) is int
 
 
 def _is_file(row: Any) -> bool:

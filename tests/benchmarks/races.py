@@ -33,7 +33,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.seal import seal
-from prefect_trackrecord.documents.writing import dump_model, dump_rows
+from prefect_trackrecord.documents.writing import dump_model
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store import Store, StoreConfig, open_store
@@ -66,7 +66,7 @@ class Slow:
 def naive(store: Any, run_id: str, *, ended: ev.RunEnded) -> None:
     """The seal that anybody would write first: the last writer wins."""
     docs = RunJournal.read(store, run_id).fold().fold.documents(ended)
-    store.put(layout.files_key(run_id, DAY), dump_rows(list(docs.files)))
+    store.put(layout.files_key(run_id, DAY), docs.files.body())
     store.put(layout.run_key(run_id, DAY), dump_model(docs.run))
 
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents.fold import RECOVERED, Fold
+from prefect_trackrecord.documents.attempts import RECOVERED
+from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import FileProcessingLog
 
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)

@@ -10,7 +10,7 @@ import pytest
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.run_journal import newest_record
 from prefect_trackrecord.documents.seal import seal

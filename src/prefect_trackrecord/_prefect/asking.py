@@ -11,7 +11,7 @@ from uuid import UUID
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api
-from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.tracking.recovery import Verdict
 

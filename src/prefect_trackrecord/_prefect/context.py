@@ -18,7 +18,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.journal.context import RunContext
-from prefect_trackrecord.journal.reader import SegmentReader, segment_paths
+from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.run_tracker import RunTracker
 
@@ -111,7 +111,7 @@ def counts_of(run: LiveRun) -> Mapping[str, int]:
         folders.append(root / layout.journal_prefix(run.run_id))
     for folder in folders:
         for path in segment_paths(folder):
-            fold.add_all(SegmentReader(path.read_bytes()))
+            fold.read(path.name, path)
     found = fold.documents(None).run
     return {
         "failed_count": found.failed_count,

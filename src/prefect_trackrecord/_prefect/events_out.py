@@ -21,7 +21,7 @@ from prefect.events.worker import EventsWorker
 
 from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect import settings as prefect_settings
-from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import EmailResult, RunMetadata, RunStatus
 from prefect_trackrecord.journal import watching
 from prefect_trackrecord.journal.plain import mask_text

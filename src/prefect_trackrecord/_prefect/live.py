@@ -25,7 +25,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, artifact, clients, posting
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.outcomes import item_of
+from prefect_trackrecord.documents.rows import item_of
 from prefect_trackrecord.events import decode
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.reader import segment_paths, whole

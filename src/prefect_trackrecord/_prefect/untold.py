@@ -12,7 +12,7 @@ from prefect_trackrecord._prefect import api, events_out, showing
 from prefect_trackrecord._prefect import settings as prefect_settings
 from prefect_trackrecord._prefect.asking import is_uuid
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.fold import RECOVERED
+from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.settings import Settings

@@ -7,287 +7,269 @@ ones in as attempts.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, RunStatus
-from prefect_trackrecord.documents.outcomes import Outcomes
-from prefect_trackrecord.documents.rollup import roll_up
-from prefect_trackrecord.documents.rows import email_rows, file_rows, lenient
-from prefect_trackrecord.documents.silent import Silent, outcomes_of, without_outcome
-
-RECOVERED = "recovered"
-"""How the reason of an end begins that somebody else gave a run which could not give it itself."""
-GUESSED = f"{RECOVERED}: no sign of life"
-"""How it begins where only silence spoke for the end: the run's own end, should one come after all, replaces it."""
+from prefect_trackrecord.documents import rows
+from prefect_trackrecord.documents.attempts import Attempts, ending
+from prefect_trackrecord.documents.batches import Batch
+from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, moment_of
+from prefect_trackrecord.documents.outcomes import Besides, Outcomes
+from prefect_trackrecord.documents.quick import Quick, quick
+from prefect_trackrecord.documents.sheet import Sheet
+from prefect_trackrecord.documents.silent import Silent
+from prefect_trackrecord.journal.reader import Source, lives
 
 _COUNTED = {"success": "success_count", "failed": "failed_count", "skipped": "skipped_count"}
-_FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"})
 
 
-@dataclass
-class Documents:
-    """What a run's journal says, as the documents hold it. `files` and `emails` are rows ready for JSON.
+class Documents(NamedTuple):
+    """What a run's journal says, as the documents hold it.
 
     Attributes:
         run: its metadata.
-        files: its file rows; made anew by each iteration where they are too many for memory.
-        emails: its email rows.
-        large: whether the file rows are too many to hold them all at once.
+        files: its file rows.
+        emails: its email rows, ready for JSON.
     """
 
     run: RunMetadata
-    files: Iterable[dict[str, Any]]
+    files: Sheet
     emails: list[dict[str, Any]]
-    large: bool = False
 
 
 @dataclass(frozen=True)
-class _LazyRows:
-    """File rows that are made as they are read."""
+class Segment:
+    """What was read of one.
 
-    fold: Fold
-    ended: bool
+    Attributes:
+        size: bytes of its whole lines.
+        writer: who writes it; None where its first line is missing or torn.
+    """
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return self.fold.rows(ended=self.ended)
+    size: int
+    writer: ev.WriterOpened | None
+
+    @property
+    def alive(self) -> bool | None:
+        """Whether its writer runs: True, False, or None where this host can't tell."""
+        return lives(self.writer, self.size)
 
 
-@dataclass
 class Fold:
     """Collects events in any order of segments; `documents` gives the result.
 
-    Attributes:
+    Args:
         run_id: the run whose events these are.
+        writing: whether file rows are written as segments are read, for a run that is going to be sealed.
+        folder: a folder on the disk that is to have the rows; see `Sheet`.
+        quick: reads and writes usual outcomes; None to do without.
+
+    Attributes:
         first_at, last_at: when the earliest and the latest event happened.
         started: whether the run's own start is among the events.
         tracked: whether anything but directly saved documents is among them.
         task_keys: the keys of the tracked tasks whose files are among them.
     """
 
-    run_id: str
-    first_at: datetime | None = None
-    last_at: datetime | None = None
-    started: bool = False
-    tracked: bool = False
-    _starts: list[ev.RunStarted] = field(default_factory=list)
-    _updates: list[ev.RunUpdated] = field(default_factory=list)
-    _ends: list[ev.RunEnded] = field(default_factory=list)
-    task_keys: set[str] = field(default_factory=set)
-    _files: Outcomes = field(default_factory=Outcomes)
-    _silent: Silent = field(default_factory=Silent)
-    _emails: list[ev.EmailTracked] = field(default_factory=list)
-    _metrics: dict[tuple[str | None, str], ev.MetricTracked] = field(default_factory=dict)
-    _failures: Counter[str] = field(default_factory=Counter)
-    _lost: int = 0
-    _saved: dict[str, list[ev.DocumentSaved]] = field(default_factory=dict)
+    def __init__(
+        self, run_id: str, *, writing: bool = False, folder: Path | None = None, quick: Quick | None = quick
+    ) -> None:
+        self.run_id = run_id
+        self.first_at: datetime | None = None
+        self.last_at: datetime | None = None
+        self.started = self.tracked = False
+        self.task_keys: set[str] = set()
+        self._quick = quick
+        self._files = Outcomes(run_id, quick, writing=writing, folder=folder)
+        self._silent = Silent()
+        self._attempts = Attempts()
+        self._updates: list[ev.RunUpdated] = []
+        self._emails: list[ev.EmailTracked] = []
+        self._metrics: dict[tuple[str | None, str], ev.MetricTracked] = {}
+        self._failures: Counter[str] = Counter()
+        self._lost = 0
+        self._saved: dict[str, list[ev.DocumentSaved]] = {}
+        self._takers: dict[type, Callable[[Any], None]] = {
+            ev.DocumentSaved: lambda event: self._saved.setdefault(event.document, []).append(event),
+            ev.EmailTracked: self._emails.append,
+            ev.MetricTracked: self._add_metric,
+            ev.RunStarted: self._attempts.starts.append,
+            ev.RunUpdated: self._updates.append,
+            ev.RunEnded: self._attempts.ends.append,
+            ev.TrackingFailed: self._add_failure,
+            ev.FileInferred: self._silent.inferred,
+        }
+
+    def read(self, name: str, source: Source, limit: int | None = None) -> Segment:
+        """Take a segment in, of whatever size.
+
+        Args:
+            name: the segment's.
+            source: where it is.
+            limit: only so many bytes of it count; all that are there now where left out.
+        """
+        writer: ev.WriterOpened | None = None
+        size = damaged = 0
+        for length, batch in self._files.read(source, limit):
+            if not size and batch.others and isinstance(batch.others[0], ev.WriterOpened):
+                writer = batch.others[0]
+            size += length
+            damaged += batch.damaged
+            self._take(batch)
+        if damaged:
+            self._failures[f"{damaged} damaged lines in {name}"] += 1
+        return Segment(size, writer)
+
+    def _take(self, batch: Batch) -> None:
+        for event in batch.others:
+            self._add(event)
+        for event in batch.begun:
+            task_run = event.row.get("task_run_id") if isinstance(event, ev.FileStarted) else self._task_run(event)
+            self._silent.began(str(task_run), event)
+        if len(batch) or batch.begun:
+            self.tracked = True
+            self.task_keys |= batch.task_keys()
+            self._silent.told(batch.task_runs)
+            for at in batch.times():
+                self._happened(at)
 
     def add(self, event: ev.Event) -> None:
-        """Take one event in."""
-        if isinstance(event, ev.WriterOpened):
-            return
-        self.first_at = min(self.first_at or event.at, event.at)
-        self.last_at = max(self.last_at or event.at, event.at)
-        if isinstance(event, ev.DocumentSaved):
-            self._saved.setdefault(event.document, []).append(event)
-            return
-        self.tracked = True
-        if isinstance(event, ev.FileTracked | ev.FileStarted | ev.FileInferred):
-            self._add_file(event)
-        elif isinstance(event, ev.EmailTracked):
-            self._emails.append(event)
-        elif isinstance(event, ev.MetricTracked):
-            before = self._metrics.get((event.file, event.name))
-            if before is None or before.at <= event.at:
-                self._metrics[event.file, event.name] = event
-        elif isinstance(event, ev.RunStarted):
-            self.started = True
-            self._starts.append(event)
-        elif isinstance(event, ev.RunUpdated):
-            self._updates.append(event)
-        elif isinstance(event, ev.RunEnded):
-            self._ends.append(event)
-        elif isinstance(event, ev.TrackingFailed):
-            self._failures[event.cause] += event.count
-            self._lost += event.lost
-
-    def _add_file(self, event: ev.FileTracked | ev.FileStarted | ev.FileInferred) -> None:
-        if event.item is not None:
-            self.task_keys.add(event.item.partition("\0")[0])
+        """Take one event in that comes from no segment."""
         if isinstance(event, ev.FileTracked):
-            self._silent.told(event)
+            self._take(Batch(odd=[(0, event)]))
             self._files.add(event)
         elif isinstance(event, ev.FileStarted):
-            self._silent.began(event)
+            self._take(Batch(begun=[event]))
         else:
-            self._silent.inferred(event)
+            self._add(event)
 
     def add_all(self, stream: Iterable[ev.Event]) -> None:
         """Take many events in."""
         for event in stream:
             self.add(event)
 
-    def damaged(self, segment: str, lines: int) -> None:
-        """Note lines of a segment that could not be read."""
-        if lines:
-            self._failures[f"{lines} damaged lines in {segment}"] += 1
+    def _add(self, event: ev.Event) -> None:
+        if isinstance(event, ev.WriterOpened):
+            return
+        self._happened(event.at)
+        self.tracked = self.tracked or not isinstance(event, ev.DocumentSaved)
+        self.started = self.started or isinstance(event, ev.RunStarted)
+        if isinstance(event, ev.FileInferred) and event.item is not None:
+            self.task_keys.add(event.item.partition("\0")[0])
+        taker = self._takers.get(type(event))
+        if taker is not None:
+            taker(event)
+
+    def _happened(self, at: datetime) -> None:
+        self.first_at = at if self.first_at is None or at < self.first_at else self.first_at
+        self.last_at = at if self.last_at is None or at > self.last_at else self.last_at
+
+    def _add_metric(self, event: ev.MetricTracked) -> None:
+        before = self._metrics.get((event.file, event.name))
+        if before is None or before.at <= event.at:
+            self._metrics[event.file, event.name] = event
+
+    def _add_failure(self, event: ev.TrackingFailed) -> None:
+        self._failures[event.cause] += event.count
+        self._lost += event.lost
+
+    def _task_run(self, begun: Any) -> str:
+        assert self._quick is not None
+        return self._quick.task_run(begun)
+
+    def _event(self, begun: Any) -> ev.FileStarted:
+        if isinstance(begun, ev.FileStarted):
+            return begun
+        assert self._quick is not None
+        found: ev.FileStarted = self._quick.event(begun)
+        return found
 
     def first_start(self) -> datetime | None:
         """When the run began: its own first start, else a saved document's, else its earliest event."""
-        if self._starts:
-            return min(s.at for s in self._starts)
-        for saved in self._saved.get("run", ()):
-            return RunMetadata.model_validate(saved.value).started_at
-        return self.first_at
+        saved = [saved.value.get("started_at") for saved in self._saved.get("run", ())]
+        return self._attempts.first() or next(filter(None, map(moment_of, saved)), self.first_at)
 
     def last_start(self) -> tuple[int, datetime] | None:
         """Number and time of the last attempt that began; None for a run without a start of its own."""
-        return max(((_count(s), s.at) for s in self._starts), default=None)
+        return self._attempts.last()
 
     def attempt(self) -> int:
         """The number of the last attempt that began."""
-        return max((_count(s) for s in self._starts), default=1)
+        return self._attempts.number()
 
     def end(self) -> ev.RunEnded | None:
-        """The end that counts: that of the last attempt, there the last one; the run's own before a recovered one.
-
-        An end of an earlier attempt counts no longer once a later attempt has begun.
-        """
-        attempt = self.attempt()
-        ends = [e for e in self._ends if (e.run_count or attempt) >= attempt]
-        return max(ends, key=lambda e: (e.run_count or 0, not is_recovered(e), e.at), default=None)
+        """The end that counts; see `Attempts.end`."""
+        return self._attempts.end()
 
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
-        lazy = _LazyRows(self, ended is not None)
-        large = self._files.spilled
-        files: Iterable[dict[str, Any]] = lazy if large else list(lazy)
-        emails, odd_emails = email_rows(self.run_id, self._emails, self._saved.get("emails", ()))
-        run = self._run_fields()
-        rollup = roll_up(files)
+        sheet, sums = self._files.document(self._besides(ended=ended is not None))
+        emails, odd_emails = rows.email_rows(self.run_id, self._emails, self._saved.get("emails", ()))
+        run = self._run_fields(None if ended is None else ended.at)
+        rollup = sums.result()
         if rollup.files:
             run["total_files"] = sum(rollup.files.values())
             run.update({name: rollup.files.get(status, 0) for status, name in _COUNTED.items()})
             run["rollup"] = rollup
         if emails:
-            sums = Counter(row["status"] for row in emails)
-            run.update({f"emails_{s}": sums[s] for s in ("sent", "failed", "skipped")})
+            counts = Counter(row["status"] for row in emails)
+            run.update({f"emails_{s}": counts[s] for s in ("sent", "failed", "skipped")})
             run["email_results"] = emails
         run.update(generation=generation, schema_version=SCHEMA_VERSION)
         if ended is not None:
-            run.update(_ending(run, ended))
+            run.update(ending(run, run["started_at"], ended))
         saved = run.pop("tracking_errors", None)
-        made, odd = lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": self.first_at})
+        made, odd = rows.lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": run["started_at"]})
         errors = self._failures + Counter(saved if isinstance(saved, dict) else {}) + odd + odd_emails
         lost = max(made.events_lost, self._lost)
         made = made.model_copy(update={"tracking_errors": dict(errors), "events_lost": lost})
-        return Documents(run=made, files=files, emails=emails, large=large)
+        return Documents(made, sheet, emails)
 
-    def rows(self, *, ended: bool) -> Iterator[dict[str, Any]]:
-        """The file rows; of a run that has ended also those of files whose own process told no outcome."""
-        silent = self._silent.outcomes(self._files) if ended else {}
-        return file_rows(self.run_id, self._files, silent, self._saved.get("files", ()), self._metrics.values())
+    def _besides(self, *, ended: bool) -> Besides:
+        """What bears on file rows; of a run that has ended also files whose own process told no outcome."""
+        numbers: dict[str, dict[str, float]] = {}
+        for (file, name), event in self._metrics.items():
+            if file is not None:
+                numbers.setdefault(file, {})[name] = event.value
+        silent = self._silent.outcomes(self._files.task_runs, self._event) if ended else {}
+        return Besides(silent, numbers, rows.saved_rows(self.run_id, self._saved.get("files", ())))
 
     def without_outcome(self, task_runs: Iterable[str]) -> set[str]:
         """Those of these task runs of which no outcome was tracked."""
-        return without_outcome(self._files, task_runs)
+        left = set(task_runs)
+        return left.difference(self._files.task_runs()) if left else left
 
     def task_runs(self) -> set[str]:
         """The task runs of which an outcome was tracked."""
-        return {str(outcome.row.get("task_run_id")) for _, group in self._files.groups() for outcome in group}
+        return set(self._files.task_runs())
 
     def outcomes_of(self, task_runs: Iterable[str]) -> dict[str, dict[str, Any]]:
         """The rows that these task runs tracked."""
-        return outcomes_of(self._files, task_runs)
+        asked = set(task_runs)
+        return self._files.rows_of(asked) if asked else {}
 
     def has_begun(self, task_run: str) -> bool:
         """Whether a task run has told that it began, and no outcome."""
         return self._silent.has_begun(task_run)
 
-    def _run_fields(self) -> dict[str, Any]:
+    def _run_fields(self, at: datetime | None) -> dict[str, Any]:
         saved = self._saved.get("run")
         run: dict[str, Any] = dict(saved[-1].value) if saved else {}
         run["run_id"] = self.run_id
-        own: dict[str, Any] = {}
-        for start in sorted(self._starts, key=lambda s: (_count(s), s.at)):
-            known = {n: v for n, v in start.run.items() if v is not None and not (n in _FIRST_STAYS and own.get(n))}
-            own.update(known)
-        run.update(own)
+        run.update(self._attempts.fields())
         for update in sorted(self._updates, key=lambda u: u.at):
             run.update({name: value for name, value in update.run.items() if value is not None})
-        run.setdefault("started_at", self.first_at)
-        if self._starts:
-            run["started_at"] = min(s.at for s in self._starts)
-            run["attempts"] = self._attempts()
+        if (first := self._attempts.first()) is not None:
+            run["started_at"] = first
+            run["attempts"] = self._attempts.told()
+        else:
+            run["started_at"] = moment_of(run.get("started_at")) or self.first_at or at
         metrics = {name: m.value for (file, name), m in self._metrics.items() if file is None}
         if metrics:
-            run["metrics"] = {**(run.get("metrics") or {}), **metrics}
+            own = run.get("metrics")
+            run["metrics"] = {**(own if isinstance(own, dict) else {}), **metrics}
         return run
-
-    def _attempts(self) -> list[dict[str, Any]]:
-        """The run's attempts, where there was more than one: each with its start, its end and its error."""
-        starts: dict[int, datetime] = {}
-        for start in self._starts:
-            number = _count(start)
-            starts[number] = min(starts.get(number, start.at), start.at)
-        if len(starts) < 2:
-            return []
-        ends = {e.run_count or max(starts): e for e in sorted(self._ends, key=lambda e: e.at)}
-        return [
-            {
-                "number": number,
-                "started_at": begun,
-                "ended_at": ends[number].at if number in ends else None,
-                "status": (ends[number].status or ends[number].state) if number in ends else None,
-                "error_type": ends[number].error_type if number in ends else None,
-                "error_message": ends[number].error_message if number in ends else None,
-            }
-            for number, begun in sorted(starts.items())
-        ]
-
-
-def is_recovered(ended: ev.RunEnded) -> bool:
-    """Whether somebody else ended the run in its place."""
-    return (ended.reason or "").startswith(RECOVERED)
-
-
-def is_guessed(ended: ev.RunEnded) -> bool:
-    """Whether only a run's silence spoke for its end."""
-    return (ended.reason or "").startswith(GUESSED)
-
-
-def _count(start: ev.RunStarted) -> int:
-    return int(start.run.get("run_count") or 1)
-
-
-def _ending(run: dict[str, Any], ended: ev.RunEnded) -> dict[str, Any]:
-    """The fields of a run that an end gives it."""
-    started = run["started_at"]
-    begun = datetime.fromisoformat(started.replace("Z", "+00:00")) if isinstance(started, str) else started
-    fields: dict[str, Any] = {
-        "status": ended.status or status_by_items(run),
-        "completed_at": ended.at,
-        "duration_ms": max(0, round((ended.at - begun).total_seconds() * 1000)),
-        "error_message": ended.error_message,
-        "error_type": ended.error_type,
-        "traceback": ended.traceback,
-        "reason": ended.reason,
-        "state": ended.state,
-    }
-    return {name: value for name, value in fields.items() if value is not None or name not in run}
-
-
-def status_by_items(run: dict[str, Any]) -> str:
-    """The status of a run that completed: by its files and emails.
-
-    None failed: success. Files were processed and all of them failed: failed. Else: partial success.
-    """
-    failed = run.get("failed_count") or 0
-    if not failed and not (run.get("emails_failed") or 0):
-        return RunStatus.SUCCESS.value
-    if failed and failed == (run.get("total_files") or 0):
-        return RunStatus.FAILED.value
-    return RunStatus.PARTIAL_SUCCESS.value

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 SCHEMA_VERSION = 1
 
@@ -32,6 +32,15 @@ def _aware(value: Any) -> Any:
 
 Moment = Annotated[datetime, BeforeValidator(_aware)]
 """An aware datetime; one without time zone is UTC."""
+_MOMENT: TypeAdapter[datetime | None] = TypeAdapter(Moment | None)
+
+
+def moment_of(value: Any) -> datetime | None:
+    """The moment that a value stands for; None where it stands for none."""
+    try:
+        return _MOMENT.validate_python(value)
+    except ValidationError:
+        return None
 
 
 class RunStatus(str, Enum):

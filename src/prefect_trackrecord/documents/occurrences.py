@@ -26,7 +26,7 @@ def by_file(outcomes: Sequence[ev.FileTracked]) -> list[list[ev.FileTracked]]:
         if task_run is None:
             loose.append(outcome)
         else:
-            turns.setdefault(outcome.turn, {})[task_run] = outcome
+            turns.setdefault(outcome.turn, {})[str(task_run)] = outcome
     files: list[list[ev.FileTracked]] = [loose] if loose else []
     placed: list[list[ev.FileTracked]] = []
     for _, calls in sorted(turns.items()):

@@ -1,72 +1,143 @@
-"""File and email rows of a run's events: one row a file, with all its attempts; one row an email."""
+"""File and email rows of a run's events: one row a file, with all its attempts; one row an email.
+
+A file's row holds the seed's fields always, then those of ours that are known, in the model's order, then what only
+another version of this package knows. `run_id` and `schema_version`, equal in all rows, come first and last.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.fingerprint import error_fingerprint, place_of
-from prefect_trackrecord.documents.models import SCHEMA_VERSION, EmailResult, FileStatus
-from prefect_trackrecord.documents.occurrences import by_file
-from prefect_trackrecord.documents.outcomes import Outcomes
+from prefect_trackrecord.documents.models import SCHEMA_VERSION, Attempt, EmailResult, FileProcessingLog, FileStatus
 from prefect_trackrecord.journal.plain import text_of
 
-_SEED_FIELDS: dict[str, Any] = dict.fromkeys(
-    ("run_id", "file_path", "file_type", "agent_id", "status", "error_type", "error_message")
-    + ("processing_time_ms", "output_path")
+Row = dict[str, Any]
+RUN_ID = b"\x01"
+"""Stands for the run's id in rows as JSON, where it can't stand for anything else; `Sheet` puts that in."""
+_RUN_ID = orjson.Fragment(RUN_ID)
+ALWAYS = (
+    *("file_path", "file_type", "agent_id", "status", "error_type", "error_message"),
+    *("processing_time_ms", "output_path"),
 )
+_ADDED = frozenset(("run_id", "schema_version"))
+ORDER = (*ALWAYS, *(name for name in FileProcessingLog.model_fields if name not in _ADDED.union(ALWAYS)))
+"""The fields of a row in the order in which they are written."""
+ATTEMPT = tuple(name for name in Attempt.model_fields if name != "number")
+"""The fields of an attempt in their order, without its number, which comes last."""
+BEGUN = ("task_name", "task_run_id", "task_run_name", "started_at", "file_type", "agent_id")
+"""What the beginning of a file tells beside its path."""
+_MAYBE = tuple(name for name in ORDER if name not in ALWAYS)
+_KNOWN = frozenset(ORDER) | _ADDED
 
 
-def file_rows(
-    run_id: str,
-    tracked: Outcomes,
-    silent: Mapping[str, list[ev.FileTracked]],
-    saved: Sequence[ev.DocumentSaved],
-    metrics: Iterable[ev.MetricTracked],
-) -> Iterator[dict[str, Any]]:
-    """The rows of a run's files, ready for JSON; none is held for longer than its reader does.
-
-    Args:
-        run_id: the run.
-        tracked: its outcomes.
-        silent: by item, outcomes that others told.
-        saved: lists of rows that were saved directly; what was tracked goes before.
-        metrics: numbers of the run and of its files, the last one of each name.
-    """
-    loose: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for event in sorted(saved, key=lambda e: e.at):
-        loose.update((_file_identity(row), row) for row in event.value)  # the later word on a file counts
-    numbers: dict[str, dict[str, float]] = {}
-    for m in metrics:
-        if m.file is not None:
-            numbers.setdefault(m.file, {})[m.name] = m.value
-    for row in _tracked_rows(run_id, tracked, silent):
-        loose.pop(_file_identity(row), None)
-        yield _with_metrics(row, numbers)
-    for row in loose.values():
-        yield _with_metrics({**row, "run_id": run_id, "error_fingerprint": _fingerprint(row)}, numbers)
+def item_of(event: ev.FileTracked) -> str:
+    """Which file this outcome is of: what the capture said, else path, type and agent."""
+    if event.item is not None:
+        return event.item
+    row = event.row
+    return f"{row.get('file_path')}\0{row.get('file_type') or ''}\0{row.get('agent_id') or ''}"
 
 
-def _tracked_rows(
-    run_id: str, tracked: Outcomes, silent: Mapping[str, list[ev.FileTracked]]
-) -> Iterator[dict[str, Any]]:
-    others = dict(silent)
-    for item, group in tracked.groups():
-        for file in by_file([*group, *others.pop(item, [])]):
-            yield _file_row(run_id, file)
-    for group in others.values():
-        for file in by_file(group):
-            yield _file_row(run_id, file)
-
-
-def _with_metrics(row: dict[str, Any], numbers: Mapping[str, dict[str, float]]) -> dict[str, Any]:
-    if row["file_path"] in numbers:
-        row["metrics"] = {**(row.get("metrics") or {}), **numbers[row["file_path"]]}
+def row_of(outcomes: Sequence[ev.FileTracked]) -> Row:
+    """One row of a file's outcomes: the last one's state, the first one's start, all their attempts."""
+    if len(outcomes) == 1:
+        last = outcomes[0]
+        tries = _attempts(last.row)
+    else:
+        outcomes = sorted(outcomes, key=lambda o: (o.turn, o.at))
+        last = outcomes[-1]
+        # A flow that is retried finds the earlier attempt's results cached: that is no new outcome.
+        done = [o for o in outcomes if o.row["status"] == FileStatus.SUCCESS.value]
+        if last.row["status"] == FileStatus.SKIPPED.value and done:
+            last = done[-1]
+        tries = [t for o in outcomes for t in (_attempts(o.row) or [_as_attempt(o)])]
+    given = {**last.row, "attempts": [{**t, "number": n} for n, t in enumerate(tries, 1)]}
+    if first := outcomes[0].row.get("started_at"):
+        given["started_at"] = first
+    if given["status"] == FileStatus.FAILED.value:
+        given["error_fingerprint"] = fingerprint_of(given)
+    row = {name: given.get(name) for name in ALWAYS}
+    row.update((name, given[name]) for name in _MAYBE if name in given)
+    if not _KNOWN.issuperset(given):
+        row.update((name, value) for name, value in given.items() if name not in _KNOWN)
     return row
+
+
+def _attempts(row: Row) -> list[Row]:
+    """The attempts that a row tells, their fields in order."""
+    tries = row.get("attempts")
+    return [_ordered(t) for t in tries if isinstance(t, dict)] if isinstance(tries, list) else []
+
+
+def _ordered(attempt: Row) -> Row:
+    found = {name: attempt[name] for name in ATTEMPT if name in attempt}
+    found.update((name, value) for name, value in attempt.items() if name not in found and name != "number")
+    return found
+
+
+def _as_attempt(outcome: ev.FileTracked) -> Row:
+    row = outcome.row
+    return {
+        "started_at": row.get("started_at"),
+        "ended_at": row.get("ended_at") or outcome.at.isoformat(),
+        "status": row["status"],
+        "error_type": row.get("error_type"),
+        "error_message": row.get("error_message"),
+    }
+
+
+def with_metrics(row: Row, numbers: Mapping[str, float]) -> Row:
+    """The row with numbers that were told of its file besides."""
+    own = row.get("metrics")
+    return {**row, "metrics": {**(own if isinstance(own, dict) else {}), **numbers}}
+
+
+def saved_rows(run_id: str, saved: Iterable[ev.DocumentSaved]) -> dict[str, Row]:
+    """Rows that were saved directly, by identity; the later word on a file counts."""
+    loose: dict[str, Row] = {}
+    for event in sorted(saved, key=lambda e: e.at):
+        loose.update((identity(row), row) for row in event.value)
+    return {
+        key: {**row, "run_id": run_id, "error_fingerprint": fingerprint_of(row) if row["status"] == "failed" else None}
+        for key, row in loose.items()
+    }
+
+
+def identity(row: Row) -> str:
+    """What tells a saved row's file from others: path, type and agent."""
+    return repr([row.get(name) for name in ("file_path", "file_type", "agent_id")])
+
+
+def fingerprint_of(row: Row) -> str:
+    """A failed row's fingerprint: the one that it has, else its error's."""
+    known = row.get("error_fingerprint")
+    return str(known) if known else fingerprint(row.get("error_type"), row.get("error_message"), row.get("traceback"))
+
+
+def fingerprint(error_type: Any, message: Any, traceback: Any) -> str:
+    """The fingerprint of an error, whatever a row holds of it."""
+    return error_fingerprint(_text(error_type), _text(message), place_of(_text(traceback)))
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def dump(row: Row) -> bytes:
+    """A file's row as JSON, with what all rows of the run have."""
+    return dump_whole({"run_id": _RUN_ID, **row, "schema_version": SCHEMA_VERSION})
+
+
+def dump_whole(row: Row) -> bytes:
+    """A row as JSON, as it is."""
+    return orjson.dumps(row, option=orjson.OPT_NON_STR_KEYS)
 
 
 def email_rows(
@@ -89,56 +160,8 @@ def email_rows(
     return rows, odd
 
 
-def _file_row(run_id: str, outcomes: list[ev.FileTracked]) -> dict[str, Any]:
-    """One row of a file's outcomes: the last one's state, the first one's start, all their attempts."""
-    if len(outcomes) == 1:
-        last = outcomes[0]
-        tries = last.row.get("attempts") or []
-    else:
-        outcomes = sorted(outcomes, key=lambda o: (o.turn, o.at))
-        last = outcomes[-1]
-        # A flow that is retried finds the earlier attempt's results cached: that is no new outcome.
-        done = [o for o in outcomes if o.row["status"] == FileStatus.SUCCESS.value]
-        if last.row["status"] == FileStatus.SKIPPED.value and done:
-            last = done[-1]
-        tries = [t for o in outcomes for t in (o.row.get("attempts") or [_as_attempt(o)])]
-    row = {**_SEED_FIELDS, **last.row, "run_id": run_id}
-    first = outcomes[0].row.get("started_at")
-    if first:
-        row["started_at"] = first
-    row["attempts"] = [{**t, "number": n} for n, t in enumerate(tries, 1)]
-    if row["status"] == FileStatus.FAILED.value:
-        row["error_fingerprint"] = _fingerprint(row)
-    row["schema_version"] = SCHEMA_VERSION
-    return row
-
-
-def _as_attempt(outcome: ev.FileTracked) -> dict[str, Any]:
-    row = outcome.row
-    return {
-        "started_at": row.get("started_at"),
-        "ended_at": row.get("ended_at") or outcome.at.isoformat(),
-        "status": row["status"],
-        "error_type": row.get("error_type"),
-        "error_message": row.get("error_message"),
-    }
-
-
-def _fingerprint(row: dict[str, Any]) -> str | None:
-    if row.get("status") != FileStatus.FAILED.value:
-        return None
-    known = row.get("error_fingerprint")
-    if known:
-        return str(known)
-    return error_fingerprint(row.get("error_type"), row.get("error_message"), place_of(row.get("traceback")))
-
-
-def _file_identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("file_path", "file_type", "agent_id"))
-
-
-def _email_identity(row: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("agent_id", "agent_name", "email", "message_id"))
+def _email_identity(row: Row) -> str:
+    return repr([row.get(name) for name in ("agent_id", "agent_name", "email", "message_id")])
 
 
 Made = TypeVar("Made", bound=BaseModel)

@@ -18,13 +18,14 @@ import orjson
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.errors import DamagedDocumentError, StoreError
-from prefect_trackrecord.journal.reader import SegmentReader, segment_paths
+from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.journal.writer import SUFFIX
 from prefect_trackrecord.store.base import Entry, Store
 
 SAVED = "saved-"
 """How the name of a segment begins that holds a directly saved document: no process keeps on writing to it."""
 _SEAL, _MARK = "seal-", "done-"
+_AT_ONCE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -150,53 +151,68 @@ class RunJournal:
         """Whether a seal record holds all of the store's segments."""
         return all(size <= record.segments.get(name, 0) for name, size in self.segments.items())
 
-    def fold(self, segments: Mapping[str, int] | None = None) -> Folded:
+    def fold(self, segments: Mapping[str, int] | None = None, *, writing: bool = False) -> Folded:
         """Read the events.
 
         Args:
             segments: size by name, to read just that much, of the store alone; all there is where left out.
+            writing: whether the run is going to be sealed; see `Fold`.
 
         Raises:
             StoreError: a segment can't be read.
         """
-        fold = Fold(self.run_id)
+        fold = Fold(self.run_id, writing=writing, folder=self.store.local_root)
         sizes: dict[str, int] = {}
         writers: list[bool | None] = []
         starter: bool | None = None
-        for name, reader in self._readers(segments):
+        for name, source in self._sources(segments):
             begun = fold.last_start()
-            fold.add_all(reader)
+            try:
+                read = fold.read(name, source, (segments or {}).get(name))
+            except FileNotFoundError:
+                raise StoreError(f"segment {layout.journal_prefix(self.run_id)}/{name} is gone") from None
             if fold.last_start() != begun:
-                starter = reader.alive
-            fold.damaged(name, reader.damaged)
-            sizes[name] = reader.size
-            writers.append(False if name.startswith(SAVED) else reader.alive)
+                starter = read.alive
+            sizes[name] = read.size
+            writers.append(False if name.startswith(SAVED) else read.alive)
         return Folded(fold, sizes, writers, starter)
 
-    def _readers(self, segments: Mapping[str, int] | None) -> Iterator[tuple[str, SegmentReader]]:
+    def _sources(self, segments: Mapping[str, int] | None) -> Iterator[tuple[str, bytes | Path]]:
+        """The segments by name: this host's own and those in a folder as files, others as bytes, a few at a time."""
         prefix = layout.journal_prefix(self.run_id)
         spooled = self.spooled if segments is None else {}
-        names = sorted(name for name in (self.segments if segments is None else segments) if name not in spooled)
+        wanted = self.segments if segments is None else segments
+        names = sorted(name for name in wanted if name not in spooled)
         for path in spooled.values():
-            if path.exists():  # else it was brought into the store since the listing
-                yield path.name, SegmentReader(path)
-            else:
+            try:
+                yield path.name, path.read_bytes()
+            except FileNotFoundError:  # it was brought into the store since the listing
                 names.append(path.name)
-        limits = segments or {}
         if (root := self.store.local_root) is not None:
             for name in names:
-                path = Path(root) / prefix / name
-                if not path.exists():
-                    raise StoreError(f"segment {prefix}/{name} is gone")
-                yield name, SegmentReader(path, limits.get(name))
+                yield name, Path(root) / prefix / name
             return
-        for key, blob in self.store.get_many(f"{prefix}/{name}" for name in names):
-            name = key.rsplit("/", 1)[-1]
-            if isinstance(blob, Exception):
-                raise StoreError(f"{key} can't be read: {blob}") from blob
-            if blob is None:
-                raise StoreError(f"segment {key} is gone")
-            yield name, SegmentReader(blob.data, limits.get(name))
+        for few in self._few(names, wanted):
+            for key, blob in self.store.get_many(f"{prefix}/{name}" for name in few):
+                if isinstance(blob, Exception):
+                    raise StoreError(f"{key} can't be read: {blob}") from blob
+                if blob is None:
+                    raise StoreError(f"segment {key} is gone")
+                yield key.rsplit("/", 1)[-1], blob.data
+
+    @staticmethod
+    def _few(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:
+        """The names in parts, none of which brings more into memory than it should, one segment alone excepted."""
+        few: list[str] = []
+        left = _AT_ONCE
+        for name in names:
+            left -= sizes.get(name, 0)
+            if left < 0 and few:
+                yield few
+                few, left = [], _AT_ONCE - sizes.get(name, 0)
+            few.append(name)
+        if few:
+            yield few
 
     # --- the mark of a seal that was carried out -----------------------------------------------------------
 

@@ -47,7 +47,7 @@ def save(store: Store, run_id: str, document: str, value: Any, at: datetime) -> 
         if document == "run":
             key, body = layout.run_key(run_id, day), dump_model(docs.run)
         elif document == "files":
-            key, body = layout.files_key(run_id, day), dump_rows(docs.files)
+            key, body = layout.files_key(run_id, day), docs.files.body()
         else:
             key, body = layout.emails_key(run_id, day), dump_rows(docs.emails)
         old = store.get(key)

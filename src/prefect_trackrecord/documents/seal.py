@@ -9,17 +9,18 @@ nor leave metadata that speaks of rows which are not there.
 
 from __future__ import annotations
 
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.fold import Documents, Fold, is_guessed, is_recovered
+from prefect_trackrecord.documents.attempts import is_guessed, is_recovered
+from prefect_trackrecord.documents.fold import Documents, Fold
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.run_journal import RunJournal, SealRecord
-from prefect_trackrecord.documents.writing import document, dump_model, dump_rows, large_document
+from prefect_trackrecord.documents.writing import document, dump_model, dump_rows, rows_document
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError
 from prefect_trackrecord.store.base import Store
 
@@ -60,8 +61,8 @@ def _decide(journal: RunJournal, now: datetime, ended: ev.RunEnded | None) -> tu
     """The record to carry out and its documents; made here where the newest does not cover the segments."""
     before = journal.newest()
     if before is not None and journal.is_covered_by(before) and not _ends_later(before, ended):
-        return before, _documents(before, journal.fold(before.segments).fold)
-    fold, sizes, *_ = journal.fold()
+        return before, _documents(before, journal.fold(before.segments, writing=True).fold)
+    fold, sizes, *_ = journal.fold(writing=True)
     ending = _fields_of(_settle(before, fold, ended))
     if before is not None and (sizes, ending) == (before.segments, before.ended):  # grew by a torn line only
         return before, _documents(before, fold)
@@ -119,21 +120,17 @@ def _write(journal: RunJournal, record: SealRecord, docs: Documents) -> str | No
     """Write the documents, logs first; the metadata's etag, or None where a newer generation has come meanwhile."""
     store, run_id = journal.store, journal.run_id
     key = layout.run_key(run_id, record.day)
-    with ExitStack() as stack:
-        planned = []
-        files_key = layout.files_key(run_id, record.day)
-        if docs.large:
-            planned.append(stack.enter_context(large_document(store, files_key, docs.files)))
-        elif rows := list(docs.files):
-            planned.append(document(store, files_key, dump_rows(rows)))
-        if docs.emails:
-            planned.append(document(store, layout.emails_key(run_id, record.day), dump_rows(docs.emails)))
-        # etags first, then the question who is newest, then conditional writes: a sealer that is stalled
-        # anywhere in between fails its condition
-        planned.append(document(store, key, dump_model(docs.run)))
-        if not is_newest(store, run_id, record.generation):
-            return None
-        etags = [write() for write in planned]
+    planned = []
+    if docs.files:
+        planned.append(rows_document(store, layout.files_key(run_id, record.day), docs.files))
+    if docs.emails:
+        planned.append(document(store, layout.emails_key(run_id, record.day), dump_rows(docs.emails)))
+    # etags first, then the question who is newest, then conditional writes: a sealer that is stalled
+    # anywhere in between fails its condition
+    planned.append(document(store, key, dump_model(docs.run)))
+    if not is_newest(store, run_id, record.generation):
+        return None
+    etags = [write() for write in planned]
     return etags[-1]
 
 

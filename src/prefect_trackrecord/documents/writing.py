@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import orjson
 
 from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.sheet import Sheet
 from prefect_trackrecord.store import LocalStore
 from prefect_trackrecord.store.base import Store
 
@@ -34,22 +32,15 @@ def document(store: Store, key: str, body: bytes) -> Write:
     return write
 
 
-@contextmanager
-def large_document(store: Store, key: str, rows: Iterable[dict[str, Any]]) -> Iterator[Write]:
-    """As `document`, for rows that are too many for memory: they wait in a temporary file.
+def rows_document(store: Store, key: str, rows: Sheet) -> Write:
+    """As `document`, of rows that may be too many for memory.
 
-    A local folder takes them from there. A bucket takes a body whole, so that there they are held once, as bytes.
+    A local folder takes them from their file. A bucket takes a body whole, so that there they are held once, as bytes.
     """
-    with tempfile.TemporaryDirectory(prefix="trackrecord-") as folder:
-        path = Path(folder) / "rows"
-        with path.open("wb") as file:
-            for piece in pieces(rows):
-                file.write(piece)
-        if not isinstance(store, LocalStore):
-            yield document(store, key, path.read_bytes())
-            return
-        etag = store.etag(key)
-        yield lambda: store.replace_file(key, path, etag)
+    if not rows.large or not isinstance(store, LocalStore):
+        return document(store, key, rows.body())
+    etag = store.etag(key)
+    return lambda: store.replace_file(key, rows.file, etag)
 
 
 def pieces(rows: Iterable[dict[str, Any]]) -> Iterator[bytes]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _CHUNK = 1 << 20
@@ -39,7 +39,19 @@ def read(fd: int, size: int) -> bytes:
     return b"".join(parts)
 
 
-def swap(path: str, data: bytes | Path, old: os.stat_result | None) -> str:
+def holds(path: str, source: BinaryIO) -> bool:
+    """Whether the file at `path` has the same content as `source`."""
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size != source.seek(0, os.SEEK_END):
+            return False
+        source.seek(0)
+        while piece := file.read(_CHUNK):
+            if piece != source.read(len(piece)):
+                return False
+    return True
+
+
+def swap(path: str, data: bytes | BinaryIO, old: os.stat_result | None) -> str:
     """Put `data` in the place of the document whose stat is `old`. The caller holds its lock."""
     stamp = time.time_ns() if old is None else max(time.time_ns(), old.st_mtime_ns + 1)
     temporary, etag = write_beside(path, data, stamp)
@@ -53,44 +65,66 @@ def swap(path: str, data: bytes | Path, old: os.stat_result | None) -> str:
     return etag
 
 
-def write_beside(path: str, data: bytes | Path, stamp: int) -> tuple[str, str]:
+def write_beside(path: str, data: bytes | BinaryIO, stamp: int) -> tuple[str, str]:
     """Write `data`, or what a file holds, to a hidden file in the folder of `path`, durable.
+
+    A file that has no name, on the same disk, is given one instead of being copied.
 
     Returns:
         That file's path and its etag.
     """
     folder = os.path.dirname(path)
     temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
+    if not isinstance(data, bytes) and (fd := _named(data, temporary)) is not None:
+        return temporary, _settled(fd, temporary, (), stamp)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
     try:
         fd = os.open(temporary, flags, 0o666)  # less the umask, as any file of the user's
     except FileNotFoundError:  # somebody tidied the empty folder away meanwhile
         make_folder(folder)
         fd = os.open(temporary, flags, 0o666)
+    return temporary, _settled(fd, temporary, _pieces(data), stamp)
+
+
+def _settled(fd: int, path: str, pieces: Iterable[memoryview], stamp: int) -> str:
+    """Write the pieces to an open file and close it, durable; where that fails, the file is removed."""
     try:
         try:
-            for view in _pieces(data):
+            for view in pieces:
                 while view:
                     view = view[os.write(fd, view) :]  # noqa: PLW2901 - a write may take less than it is given
-            os.utime(temporary, ns=(stamp, stamp))
+            os.utime(path, ns=(stamp, stamp))
             os.fsync(fd)
-            return temporary, etag_of(os.fstat(fd))
+            return etag_of(os.fstat(fd))
         finally:
             os.close(fd)
     except BaseException:
         with contextlib.suppress(OSError):
-            os.unlink(temporary)
+            os.unlink(path)
         raise
 
 
-def _pieces(data: bytes | Path) -> Iterator[memoryview]:
+def _named(file: BinaryIO, path: str) -> int | None:
+    """Give a file that was opened without a name the name `path`; a descriptor of it, or None where that can't be."""
+    try:
+        fd = file.fileno()
+        if os.fstat(fd).st_nlink:
+            return None
+        # with a folder's descriptor Python asks for the link to be followed; an absolute path needs none
+        os.link(f"/proc/self/fd/{fd}", path, src_dir_fd=fd, follow_symlinks=True)
+        return os.dup(fd)
+    except (OSError, NotImplementedError):  # another disk, or a file that once had a name, or no such system
+        return None
+
+
+def _pieces(data: bytes | BinaryIO) -> Iterator[memoryview]:
     """The bytes, or a file's, without holding all of a file at once."""
-    if not isinstance(data, Path):
+    if isinstance(data, bytes):
         yield memoryview(data)
         return
-    with data.open("rb") as file:
-        while piece := file.read(_CHUNK):
-            yield memoryview(piece)
+    data.seek(0)
+    while piece := data.read(_CHUNK):
+        yield memoryview(piece)
 
 
 def make_folder(path: str) -> None:

@@ -15,17 +15,18 @@ from __future__ import annotations
 import builtins
 import contextlib
 import errno
-import filecmp
 import os
 import time
 import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
 from prefect_trackrecord.store._files import (
     NOT_THERE,
     etag_of,
+    holds,
     make_folder,
     read,
     stat_of,
@@ -141,15 +142,15 @@ class LocalStore:
         stat = stat_of(self._path(key))
         return None if stat is None else etag_of(stat)
 
-    def replace_file(self, key: str, source: Path, etag: str | None) -> str:
-        """As `replace`, with the content of a file, which may be larger than memory.
+    def replace_file(self, key: str, source: BinaryIO, etag: str | None) -> str:
+        """As `replace`, with the content of a file, which may be larger than memory, and which it may take over.
 
         Raises:
             ConflictError: the object changed meanwhile (and does not hold the same already).
         """
         with self._writing(key) as path, self._locked(key):
             stat = stat_of(path)
-            if stat is not None and filecmp.cmp(path, source, shallow=False):
+            if stat is not None and holds(path, source):
                 return etag_of(stat)
             changed = ConflictError(f"{key} was changed by somebody else")
             if stat is not None and etag_of(stat) == etag:

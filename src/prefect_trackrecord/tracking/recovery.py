@@ -15,7 +15,8 @@ from typing import Literal
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.documents.fold import GUESSED, RECOVERED, Fold
+from prefect_trackrecord.documents.attempts import GUESSED, RECOVERED
+from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal
 from prefect_trackrecord.documents.seal import utc_now
