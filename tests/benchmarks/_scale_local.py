@@ -23,7 +23,7 @@ from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.run_tracker import RunTracker
 from prefect_trackrecord.tracking.storage import TrackingStorage
 
-SEAL_NOTE = "each event is parsed, grouped by file in a temporary database, and written; see the next line"
+SEAL_NOTE = "each event is parsed, told apart from its file's others, counted and written; see the next line"
 FIRST, LAST = "2025-01-01", "2025-01-30"
 
 
