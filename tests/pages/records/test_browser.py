@@ -191,6 +191,8 @@ def test_colours_of_statuses_are_set_both_ways(visit, save, entry, until):
             "getComputedStyle(document.querySelector('article.bad > b')).getPropertyValue('--c').trim()"
         )
         assert shown == "#b22222"
+        shares = page.evaluate("[...document.querySelectorAll('.share rect')].map(r => getComputedStyle(r).fill)")
+        assert "rgb(178, 34, 34)" in shares
 
 
 def test_both_renderings_say_the_same(visit, save, entry, until):
