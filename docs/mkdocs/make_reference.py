@@ -29,6 +29,8 @@ API = {
     "testing": ("Testing", "For your own tests, and for stores of your own."),
 }
 ROOT_NAMES = ("track", "hooks", "param", "current_tracker", "TrackRecordStorage")
+IN_PARTS = ("RunTracker",)
+"""Classes whose methods stand in a base of their own that is no public name."""
 ALSO = {"TrackRecordError": "the page of [error codes](../errors.md)"}
 EXIT_CODES = """\
 | code | what it means |
@@ -74,6 +76,8 @@ def _api(page: str) -> str:
             lines += ["", f"## {name}", "", f"`{name} = {shown}`"]
         else:
             lines += ["", f"::: {module}.{name}"]
+            if name in IN_PARTS:
+                lines += ["    options: {inherited_members: true}"]
     return "\n".join(lines) + "\n"
 
 

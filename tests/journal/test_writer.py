@@ -105,7 +105,8 @@ def test_the_next_folder_takes_over_and_says_so(tmp_path):
     writer = JournalWriter([blocked / "in", tmp_path / "spool"], told.append)
     assert writer.append(file_event("a"))
     assert paths_in(tmp_path / "spool") == ["a"]
-    assert writer.spooling
+    assert writer.diverted is not None
+    assert [p.parent for p in writer.paths] == [tmp_path / "spool"]
     assert len(told) == 1
     assert "not a directory" in told[0]
 

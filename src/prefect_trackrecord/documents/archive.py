@@ -232,8 +232,8 @@ class Archive(Reading):
         from prefect_trackrecord.documents.seal import seal, utc_now
 
         writer = _writers.pop((self.identity, run_id), None)
-        if writer is not None:
-            self._let_go(run_id, writer)
+        if writer is not None and self.store.local_root is None:
+            self.uploader.forget(run_id)
         try:
             with within(self.settings.end_deadline if seconds is None else seconds):
                 if writer is not None:
@@ -248,19 +248,12 @@ class Archive(Reading):
                 self._close(writer)
             raise
 
-    def _let_go(self, run_id: str, writer: JournalWriter) -> None:
-        from prefect_trackrecord.journal.spool_writer import SpoolWriter
-
-        if isinstance(writer, SpoolWriter):
-            self.uploader.forget(run_id)
-
     def _close(self, writer: JournalWriter) -> None:
         from prefect_trackrecord.documents import collecting
-        from prefect_trackrecord.journal.spool_writer import SpoolWriter
 
-        paths = list(writer.segments) if isinstance(writer, SpoolWriter) else [writer.path]
+        paths = writer.paths
         if writer.close():
-            collecting.closed.update(path for path in paths if path is not None)
+            collecting.closed.update(paths)
 
     def _tell_directly(self, run_id: str, untold: list[ev.TrackingFailed]) -> None:
         """Losses that the journal on this host has no room for go to the store as a segment of their own."""

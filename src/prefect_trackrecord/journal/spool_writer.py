@@ -81,6 +81,11 @@ class SpoolWriter(JournalWriter):
         self._courier.nudge(len(line))
         return self._courier.flush() if self._stored else True
 
+    @property
+    def paths(self) -> list[Path]:
+        """The segments that this process writes."""
+        return list(self.segments)
+
     def is_finished(self, path: Path) -> bool:
         """Whether nobody in this process can write to that segment any more."""
         reference = self.segments.get(path)

@@ -71,9 +71,9 @@ class JournalWriter:
         self.diverted: str | None = None
 
     @property
-    def spooling(self) -> bool:
-        """Whether events go to another folder than the first."""
-        return self._choice > 0
+    def paths(self) -> list[Path]:
+        """The segments that this process writes."""
+        return [self.path] if self.path is not None else []
 
     def append(self, event: Event) -> bool:
         """Write one event; True once the kernel has it. Never raises.
