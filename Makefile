@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
 WORKERS ?= 2
 
-.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix e2e
+.PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix e2e coverage mutation
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,6 +86,16 @@ races: $(VENV)/.dev ## two sealers and a zombie writer, 100 rounds on each store
 e2e: $(VENV)/.dev ## all tests with a real server, worker and browser; the long ones too (make test leaves those out)
 	@E2E_ALL=1 $(BIN)/python -m pytest tests/e2e
 
+coverage: $(VENV)/.dev ## the tests with branches counted, of subprocesses too; the report is in .coverage.txt
+	@$(PIP) install pytest-cov
+	@$(BIN)/python -m coverage erase
+	@$(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python -m coverage combine -q
+	@$(BIN)/python -m coverage report > .coverage.txt; tail -1 .coverage.txt
+
+mutation: $(VENV)/.dev ## whether the tests notice small faults in the seal, the journal and the ledger; half an hour
+	@$(BIN)/python tests/mutation/run.py --most 0
+
 matrix: ## the quick tests on every Python from 3.10, with the pinned, the oldest and the newest Prefect; half an hour
 	@sh tests/matrix.sh
 
@@ -97,4 +107,4 @@ constraints: ## make constraints.txt anew (needs uv)
 	@mv .constraints.new constraints.txt && rm .constraints.in
 
 clean: ## remove what these commands made
-	rm -rf $(VENV) .venv-lowest .matrix site demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) .venv-lowest .matrix site demo-output dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage*
