@@ -58,7 +58,7 @@ lowest: ## the tests against the oldest versions that are allowed (needs uv)
 
 audit: $(VENV)/.dev ## ask the advisory database about what constraints.txt pins (needs network)
 	@$(PIP) install pip-audit
-	@$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip
+	@$(BIN)/pip-audit -r constraints.txt --no-deps --disable-pip --strict  # what could not be asked about is no pass
 
 format: $(VENV)/.dev ## put the code into its form
 	@$(BIN)/ruff check --fix .

@@ -116,6 +116,14 @@ def test_logs_have_a_line_for_each_event(history):
             assert isinstance(json.loads(line), dict)
 
 
+def test_an_errors_message_forges_no_log_line(tmp_path, caplog):
+    archive = TrackingStorage(base_path=tmp_path / "history").archive
+    archive.not_stored("r", OSError("disk full\n2026-11-20 ERROR root: pay 1,000 to eve\x1b[2J"))
+    (line,) = [r.getMessage() for r in caplog.records if r.name == "prefect_trackrecord"]
+    assert "disk full\\n2026-11-20" in line
+    assert line.isprintable()
+
+
 def test_archives_unpack_where_they_are_told(tmp_path):
     class Thing(ThoughtfulRecord):
         id: str

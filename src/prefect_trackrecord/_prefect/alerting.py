@@ -30,6 +30,7 @@ from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.journal.printable import printable
 
 F = TypeVar("F", bound="Flow[..., Any]")
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -155,9 +156,9 @@ def say(logger: Log, told: list[Told]) -> None:
     for one in told:
         lost = [e for e in one.emails if e.status == "failed"]
         failed = [f"{e.email or e.agent_name}: {e.outcome or 'failed'}, {e.reason}" for e in lost]
-        logger.info("alert: %s (%d told)", one.alert.headline, len(one.emails) - len(failed))
+        logger.info("alert: %s (%d told)", printable(one.alert.headline), len(one.emails) - len(failed))
         for line in failed:
-            logger.warning("an alert did not arrive: %s", line)
+            logger.warning("an alert did not arrive: %s", printable(line))
 
 
 def sealed(archive: Archive, flow_run: FlowRun, state: State[Any], within: float = SEALED_WITHIN) -> RunMetadata | None:

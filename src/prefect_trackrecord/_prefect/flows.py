@@ -26,6 +26,7 @@ from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, parts
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.report.build import REPORT_ROLE
 from prefect_trackrecord.tracking import current_tracker
 from prefect_trackrecord.tracking.values import text
@@ -111,7 +112,7 @@ def delivery_report(
     steps.show(work, made, work.stored)
     problems = list(dict.fromkeys(work.delivery.problems))
     for problem in problems:
-        get_run_logger().warning(problem)
+        get_run_logger().warning(printable(problem))
     return tracker.final_state(
         data={"verdict": made.report.verdict.sentence, "page": str(steps.place(work.stored)), "problems": problems}
     )

@@ -26,6 +26,7 @@ from prefect_trackrecord.delivery.collecting import what_was_read
 from prefect_trackrecord.delivery.performing import Made
 from prefect_trackrecord.delivery.routing import Part, narrowed
 from prefect_trackrecord.documents.models import EmailResult
+from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.pages.words import markdown
 from prefect_trackrecord.report import Report
 
@@ -82,7 +83,7 @@ def build(work: Work, part: Part, title: str) -> str:  # noqa: ARG001 - the titl
     assert work.collected is not None
     own = work.collected if part.whole else narrowed(work.collected, work.config, part.config)
     report = work.reports[part.config.slug] = work.delivery.build(part.config, own)
-    get_run_logger().info(report.verdict.sentence)
+    get_run_logger().info(printable(report.verdict.sentence))
     return report.verdict.sentence
 
 
@@ -91,7 +92,7 @@ def render(work: Work, part: Part, title: str) -> None:  # noqa: ARG001
     """Write it as mail, text, page and markdown."""
     made = work.made[part.config.slug] = work.delivery.render(part.config, work.reports[part.config.slug])
     for problem in made.rendered.problems:
-        get_run_logger().warning(problem)
+        get_run_logger().warning(printable(problem))
 
 
 @task(name="store the page", task_run_name="store {title}", **PLAIN)
