@@ -104,7 +104,7 @@ def test_links_inside_lead_somewhere(page):
     text = re.sub(r"`[^`\n]+`", "", text) if "](" not in text else text
     for link in LINK.finditer(text):
         target = (page.parent / link["target"]).resolve() if link["target"] else page
-        if target == DOCS / "CHANGELOG.md":
+        if target in {DOCS / "CHANGELOG.md", DOCS / "explanation" / "modules.md"}:  # made when the site is built
             continue
         assert target.exists(), f"{page.name}: {link[0]}"
         if link["anchor"] and target.suffix == ".md" and ":::" not in (there := target.read_text(encoding="utf-8")):
