@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -173,8 +174,8 @@ def project(place):
 
     The flow of `flows_here.py` is added to it.
     """
-    folder = place.folder / "project"
-    (folder / "inbox").mkdir(parents=True)
+    folder = Path(tempfile.mkdtemp(prefix="project-", dir=place.folder))
+    (folder / "inbox").mkdir()
     for n in range(4):
         (folder / "inbox" / f"{n}.txt").write_text("so many words")
     (folder / "inbox" / "bad.txt").write_bytes(b"\xff\xfe\xff")
@@ -197,8 +198,7 @@ class Waiting:
     """A run of the flow that waits: its files are done, and it goes on until it is told to stop, or stopped."""
 
     def __init__(self, place, name, **how):
-        self.folder = place.folder / name
-        self.folder.mkdir()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place.folder))  # new where a setup is tried again
         self.process = None
         if "script" in how:
             self.process = place.start(name, sys.executable, how["script"], FOLDER=str(self.folder))

@@ -50,7 +50,7 @@ def config():
 
 
 def test_a_report(some_runs, config):
-    day = TODAY.isoformat()
+    day = datetime.now(timezone.utc).date().isoformat()  # TODAY may be over by now
     state = delivery_report(config, date_from=day, date_to=day, return_state=True)
     assert (state.name, state.message) == ("Completed", None)
     page = Path(state.result()["page"])

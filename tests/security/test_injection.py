@@ -30,7 +30,6 @@ EVIL = (
     "+1+1", "-1+1", "@SUM(1)", "\tcmd", "a\r\nBcc: all@example.com", "\x1b[31mred\x1b[0m", "\x9b31m", "../../etc/passwd",  # noqa: E501
     "C:\\windows\\x", "\x00nul", "\u202egnp.exe", "'; DROP TABLE runs; --",
 )  # fmt: skip
-NOW = datetime.now(timezone.utc)
 
 
 @pytest.fixture
@@ -53,7 +52,7 @@ def mail(history, tmp_path):
          "recipients": [{"email": "a@example.com", "name": "A <b>, \"c\""}],
          "attachments": ["page", "csv", "json"], "outbox": str(tmp_path / "outbox")}
     )  # fmt: skip
-    run_delivery_report(config, now=NOW, archive=history.archive)
+    run_delivery_report(config, now=datetime.now(timezone.utc), archive=history.archive)
     (path,) = (tmp_path / "outbox").glob("*.eml")
     return email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
 
@@ -155,7 +154,9 @@ def test_parts_of_keys_are_plain(evil):
 
 def test_a_saved_run_with_a_hostile_id_stays_inside(tmp_path):
     storage = TrackingStorage(base_path=tmp_path / "history")
-    storage.save_run_metadata(RunMetadata(run_id="../../../outside", command="x", started_at=NOW))
+    storage.save_run_metadata(
+        RunMetadata(run_id="../../../outside", command="x", started_at=datetime.now(timezone.utc))
+    )
     assert {p.name for p in tmp_path.iterdir()} == {"history"}
     assert [run.run_id for run in storage.list_runs()] == ["../../../outside"]
 
