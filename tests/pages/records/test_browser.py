@@ -343,9 +343,10 @@ def test_print_shows_records_and_no_tools(visit, few):
     assert page.locator("article").first.is_visible()
 
 
-@pytest.mark.parametrize("size", ["few", "many"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1300, 375])
+@pytest.mark.parametrize(
+    ("size", "scheme", "width"),
+    [("few", "light", 1300), ("few", "dark", 375), ("many", "dark", 1300), ("many", "light", 375)],
+)
 def test_nothing_serious_for_axe(visit, axe, request, until, size, scheme, width):
     page = visit(
         request.getfixturevalue(size), color_scheme=scheme, viewport={"width": width, "height": 800}, bypass_csp=True
