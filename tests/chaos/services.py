@@ -177,11 +177,16 @@ def _serve_s3(port: int) -> None:
 
 
 def _serve_dask(port: int) -> None:
+    import dask
     from distributed import LocalCluster
 
     workers = int(os.environ.get("CHAOS_DASK_WORKERS") or 2)
-    LocalCluster(n_workers=workers, threads_per_worker=1, processes=True, scheduler_port=port, dashboard_address=None)
-    signal.pause()
+    with dask.config.set({"distributed.deploy.lost-worker-timeout": "2s"}):
+        cluster = LocalCluster(
+            n_workers=workers, threads_per_worker=1, processes=True, scheduler_port=port, dashboard_address=None
+        )
+        cluster.adapt(minimum=workers, maximum=workers)  # one that heeded SIGTERM counts as retired else
+        signal.pause()
 
 
 if __name__ == "__main__":
