@@ -75,7 +75,7 @@ class Player:
         found: Counter[str] = Counter()
         killed: set[int] = set()
         for how in one.hows:
-            pid = _wait_for(lambda: _pid_of(folder, role, but=killed), process.is_alive, 90)
+            pid = _wait_for(lambda: _pid_of(folder, role, but=killed), process.is_alive, 180)
             if pid is None and not killed:
                 raise AssertionError(f"no {role} came to be: {_end_of(folder / 'log')}")
             found += _kill(folder, pid if process.is_alive() else None, how, rng.random() * 1.5)
