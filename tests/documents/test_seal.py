@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 
 import orjson
@@ -10,12 +12,17 @@ import pytest
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.attempts import RECOVERED
+from prefect_trackrecord.documents.known import Known
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.run_journal import newest_record
 from prefect_trackrecord.documents.seal import seal
+from prefect_trackrecord.documents.uploading import Uploader
 from prefect_trackrecord.errors import DamagedDocumentError, StoreUnavailableError
-from prefect_trackrecord.store import open_store
+from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.store import Blob, open_store
+from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
 DAY = "2026/01/02"
@@ -113,12 +120,15 @@ def test_a_crash_at_each_step_and_another_sealer(tmp_path, after):
     pytest.fail("sealing never came to its end")
 
 
-def test_a_stalled_sealer_undoes_no_newer_generation(store):
-    """It goes on after another has sealed more, at each of its steps."""
+@pytest.mark.parametrize("twice", [False, True])
+def test_a_stalled_sealer_undoes_no_newer_generation(store, twice):
+    """It goes on after another has sealed more, at each of its steps; also after just what it is about to do itself."""
     write_segment(store, "w", started(), outcome("a"), ended())
     for step in range(1, 30):
         stalled = Faulty(store, -1, after=False)
         done = []
+        if twice:
+            write_segment(store, f"new{step}", outcome(f"new{step}"))
 
         def overtake(name, stalled=stalled, step=step, done=done):
             method = getattr(store, name)
@@ -127,6 +137,8 @@ def test_a_stalled_sealer_undoes_no_newer_generation(store):
                 stalled.calls += 1
                 if stalled.calls == step and not done:
                     done.append(True)
+                    if twice:
+                        seal(store, "r", now=T0)
                     write_segment(store, f"late{step}", outcome(f"late{step}"))
                     seal(store, "r", now=T0)
                 return method(*args, **kwargs)
@@ -139,9 +151,94 @@ def test_a_stalled_sealer_undoes_no_newer_generation(store):
 
         seal(Stalled(), "r", now=T0)
         if not done:
-            assert step > 5
+            assert step > 4
             return
-        check(store, step + 1)
+        check(store, 2 * step + 1 if twice else step + 1)
+
+
+class Counting:
+    """A store in memory that counts what it is asked."""
+
+    def __init__(self, name):
+        self.calls = Counter()
+        self._inner = open_store(f"memory://counting-{name}/x")
+        self.url, self.local_root = self._inner.url, None
+
+    def __getattr__(self, name):
+        method = getattr(self._inner, name)
+
+        def call(*args, **kwargs):
+            found = method(*args, **kwargs)
+            self.calls[name] += 1
+            return list(found) if name == "get_many" else found
+
+        return call if callable(method) else method
+
+
+def run_of_one_file(store, tmp_path, meanwhile=lambda archive, run_id: None):
+    settings = Settings.from_env({"TRACKRECORD_SPOOL": str(tmp_path / "spool"), "PREFECT_HOME": str(tmp_path)})
+    archive = Archive(store, settings)
+    with RunTracker("c", storage=TrackingStorage.around(archive)) as tracker:
+        tracker.track_file("a.csv")
+        meanwhile(archive, tracker.run_id)
+    store.asked = dict(store.calls)
+    run = archive.run(tracker.run_id)
+    assert (run.status, run.total_files, len(archive.files(run))) == ("success", 1, 1)
+    return run
+
+
+def announced(archive, run_id):
+    """Wait until it is: in a bucket that happens in the background."""
+    key = layout.run_key(run_id, layout.day_of(datetime.now(timezone.utc)))
+    end = time.monotonic() + 60
+    while archive.store.get(key) is None:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    return key
+
+
+def test_a_small_run_asks_a_bucket_only_what_it_does_not_know(tmp_path):
+    """Once it is announced: a look at its journal; its segment, its seal record, two documents and the mark."""
+    store = Counting(tmp_path.name)
+
+    def meanwhile(archive, run_id):
+        announced(archive, run_id)
+        store.calls.clear()
+
+    run_of_one_file(store, tmp_path, meanwhile)
+    assert store.asked == {"create": 2, "replace": 3, "list": 1}  # the segment and both documents are replaced
+
+
+def test_a_run_that_ends_before_it_is_announced_writes_its_document_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(Uploader, "soon", lambda self, job: late.append(job))
+    late, store = [], Counting(tmp_path.name)
+    run = run_of_one_file(store, tmp_path)
+    before = dict(store.calls)
+    (job,) = late
+    job()
+    assert dict(store.calls) == before
+    assert run.generation == 1
+
+
+def test_a_document_that_somebody_else_changed_is_looked_at_again(tmp_path):
+    def meanwhile(archive, run_id):
+        key = announced(archive, run_id)
+        archive.store.put(key, archive.store.get(key).data + b" ")
+
+    assert run_of_one_file(Counting(tmp_path.name), tmp_path, meanwhile).generation == 1
+
+
+def test_a_segment_that_somebody_else_brought_is_read(tmp_path):
+    """Under its name lies more than this process wrote, as where another of this host has brought it meanwhile."""
+    store = Counting(tmp_path.name)
+    write_segment(store, "w", started(), outcome("a"), ended())
+    (entry,) = store.list(layout.journal_prefix("r"))
+    stale = {"w.ndjson": Blob(b"", "another etag")}
+    assert seal(store, "r", now=T0, known=Known(stale)).total_files == 1
+    held = {"w.ndjson": Blob(store.get(entry.key).data, entry.etag)}
+    store.calls.clear()
+    assert seal(store, "r", now=T0, known=Known(held)).total_files == 1
+    assert "get_many" not in store.calls
 
 
 def test_late_events_are_added_and_the_status_of_a_recovery_stays(store):

@@ -22,10 +22,11 @@ from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.spool import Spool
 from prefect_trackrecord.settings import Durability, Settings, current
 from prefect_trackrecord.store import identity_of, open_store, within
-from prefect_trackrecord.store.base import Store, StoreConfig
+from prefect_trackrecord.store.base import Blob, Store, StoreConfig
 
 if TYPE_CHECKING:  # what writes is loaded when something is written: readers start without it
     from prefect_trackrecord import events as ev
+    from prefect_trackrecord.documents.known import Announcement
     from prefect_trackrecord.documents.uploading import Uploader
     from prefect_trackrecord.journal.writer import JournalWriter
 
@@ -72,6 +73,7 @@ class Archive(Reading):
         self._store: Store | None = None if isinstance(place, StoreConfig) else place
         self._identity: str | None = None
         self._own_spool: Spool | None = None
+        self._announced: dict[str, Announcement] = {}
 
     @property
     def config(self) -> StoreConfig:
@@ -190,21 +192,15 @@ class Archive(Reading):
 
         A document that is there already stays. For a store that is no local folder this happens in the background.
         """
+        from prefect_trackrecord.documents.known import Announcement
         from prefect_trackrecord.documents.writing import dump_model
 
         key = layout.run_key(run.run_id, layout.day_of(run.started_at))
-        body = dump_model(run)
-
-        def write() -> None:
-            try:
-                self.store.create(key, body)
-            except StoreError as exc:
-                logger.debug("run %s is not announced: %s", run.run_id, exc)
-
+        note = self._announced[run.run_id] = Announcement(key, dump_model(run))
         if self.store.local_root is not None:
-            write()
+            note.write(self.store)
         else:
-            self.uploader.soon(write)
+            self.uploader.soon(lambda: note.write(self.store))
 
     # --- sealing -----------------------------------------------------------------------------------------
 
@@ -229,18 +225,21 @@ class Archive(Reading):
         Raises:
             StoreError: the store can't be written now; the events stay, and calling again later is safe.
         """
+        from prefect_trackrecord.documents.known import Known
         from prefect_trackrecord.documents.seal import seal, utc_now
 
         writer = _writers.pop((self.identity, run_id), None)
-        if writer is not None and self.store.local_root is None:
-            self.uploader.forget(run_id)
+        # a local store's writer has nothing to upload: asking would start the uploader's thread
+        remote = writer is not None and self.store.local_root is None
+        sent = self.uploader.forget(run_id) if remote else {}
+        note = self._announced.pop(run_id, None)
         try:
             with within(self.settings.end_deadline if seconds is None else seconds):
                 if writer is not None:
                     self._tell_directly(run_id, writer.tell())
                     self._close(writer)
-                self.collect(run_id)
-                return seal(self.store, run_id, now=now or utc_now(), ended=ended)
+                known = Known(self._collect(run_id, sent), {} if note is None else note.settle())
+                return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known)
         except StoreError as exc:
             if writer is not None:
                 writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
@@ -264,15 +263,10 @@ class Archive(Reading):
             name = f"{SAVED}losses-{os.urandom(8).hex()}.ndjson"
             self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(encode, untold)))
 
-    def collect(self, run_id: str) -> int:
-        """Bring this host's spooled segments of a run into the store; see `collecting.collect`.
-
-        Raises:
-            StoreError: the store can't be written now; nothing is lost from the spool.
-        """
+    def _collect(self, run_id: str, sent: dict[Path, tuple[int, str]]) -> dict[str, Blob]:
         from prefect_trackrecord.documents import collecting
 
-        return collecting.collect(self.store, run_id, self.spool / layout.safe_part(run_id))
+        return collecting.collect(self.store, run_id, self.spool / layout.safe_part(run_id), sent)
 
     def spooled(self) -> Iterator[SpooledRun]:
         """The runs of which this host keeps events for this store."""

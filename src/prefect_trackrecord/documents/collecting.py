@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
-from prefect_trackrecord.store.base import Store
+from prefect_trackrecord.store.base import Blob, Store
 
 ROUNDS = 20
+_HELD = 4 << 20
 closed: set[Path] = set()
 """Segments of this process that nobody writes to any more, and that are still in the spool."""
 
 
-def bring(store: Store, key: str, body: bytes, etag: str | None = None) -> str:
-    """Put a segment's bytes into the store, unless it holds as much of it already; returns the etag that it has then.
+def bring(store: Store, key: str, body: bytes, etag: str | None = None) -> Blob:
+    """Put a segment's bytes into the store, unless it holds as much of it already; returns what it holds then.
 
     Args:
         store: where to.
@@ -30,17 +32,19 @@ def bring(store: Store, key: str, body: bytes, etag: str | None = None) -> str:
     """
     for _ in range(ROUNDS):
         try:
-            return store.replace(key, body, etag)
+            return Blob(body, store.replace(key, body, etag))
         except ConflictError:
             there = store.get(key)
             if there is not None and len(there.data) >= len(body):  # somebody else of this host was faster
-                return there.etag
+                return there
             etag = there.etag if there else None
     raise StoreError(f"{key} could not be brought into the store: others kept changing it")
 
 
-def collect(store: Store, run_id: str, folder: Path) -> int:
-    """Bring this host's spooled segments of a run into the store; returns how many there were.
+def collect(
+    store: Store, run_id: str, folder: Path, sent: Mapping[Path, tuple[int, str]] | None = None
+) -> dict[str, Blob]:
+    """Bring this host's spooled segments of a run into the store; what it holds of them then, so far as that is known.
 
     A segment leaves the spool once nobody writes to it any more. What was uploaded before is not sent again.
 
@@ -48,25 +52,35 @@ def collect(store: Store, run_id: str, folder: Path) -> int:
         store: where to.
         run_id: the run.
         folder: its folder in the spool.
+        sent: of which segments the store has how many bytes, under which etag, as this process has sent them.
 
     Raises:
         StoreError: the store can't be written now; what it does not hold is still in the spool.
     """
     paths = segment_paths(folder)
     if not paths:
-        return 0
+        return {}
     prefix = layout.journal_prefix(run_id)
-    stored = {entry.key.rsplit("/", 1)[-1]: entry for entry in store.list(prefix)}
+    stored = dict(sent or {})
+    if sum(path not in stored for path in paths) > 1:  # of one it is asked by sending it
+        entries = {entry.key.rsplit("/", 1)[-1]: entry for entry in store.list(prefix)}
+        stored = {p: (entries[p.name].size, entries[p.name].etag) for p in paths if p.name in entries}
+    found: dict[str, Blob] = {}
+    room = _HELD
     for path in paths:
         with contextlib.suppress(FileNotFoundError):  # another collector was faster
             data = path.read_bytes()
             finished = path in closed or writer_alive(data) is False
-            body, there = whole(data), stored.get(path.name)
-            if body and (there is None or there.size < len(body)):
-                bring(store, f"{prefix}/{path.name}", body, there.etag if there else None)
+            body, (size, etag) = whole(data), stored.get(path, (0, None))
+            if len(body) > size:
+                there = bring(store, f"{prefix}/{path.name}", body, etag)
+            else:
+                there = Blob(body, etag if etag and len(body) == size else "")
+            if there.etag and (room := room - len(there.data)) >= 0:
+                found[path.name] = there
             if finished and os.stat(path).st_size == len(data):
                 path.unlink(missing_ok=True)
                 closed.discard(path)
     with contextlib.suppress(OSError):  # somebody still writes there
         folder.rmdir()
-    return len(paths)
+    return found

@@ -20,7 +20,7 @@ from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.errors import DamagedDocumentError, StoreError
 from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.journal.writer import SUFFIX
-from prefect_trackrecord.store.base import Entry, Store
+from prefect_trackrecord.store.base import Blob, Entry, Store
 
 SAVED = "saved-"
 """How the name of a segment begins that holds a directly saved document: no process keeps on writing to it."""
@@ -37,6 +37,7 @@ class SealRecord:
         day: `YYYY/MM/DD` of the run's start; never changes, or documents would move.
         segments: size by name; the bytes up to that size are this generation's.
         ended: the run's end, as the event's fields; None for a run whose documents are to say that it still runs.
+        sealer: who made it, as a random word: two sealers never make equal records, so that creating one tells who won.
     """
 
     generation: int
@@ -44,6 +45,7 @@ class SealRecord:
     segments: dict[str, int]
     ended: dict[str, Any] | None = None
     format: int = field(default=1)
+    sealer: str = field(default="", compare=False)
 
     def dump(self) -> bytes:
         """As JSON."""
@@ -63,6 +65,7 @@ class SealRecord:
                 day=str(body["day"]),
                 segments={str(k): int(v) for k, v in body["segments"].items()},
                 ended=body.get("ended"),
+                sealer=str(body.get("sealer") or ""),
             )
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise DamagedDocumentError(key, f"no seal record: {exc}") from None
@@ -95,6 +98,7 @@ class RunJournal:
         generation: of the newest seal record; 0 where there is none.
         marks: the names of the marks.
         spooled: this host's own files of segments that may not be in the store, or not whole.
+        held: segments whose bytes are at hand already, by name.
     """
 
     store: Store
@@ -103,10 +107,17 @@ class RunJournal:
     generation: int
     marks: frozenset[str] = frozenset()
     spooled: Mapping[str, Path] = field(default_factory=dict)
+    held: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
     def read(
-        cls, store: Store, run_id: str, spool: Path | None = None, *, entries: Iterable[Entry] | None = None
+        cls,
+        store: Store,
+        run_id: str,
+        spool: Path | None = None,
+        *,
+        entries: Iterable[Entry] | None = None,
+        known: Mapping[str, Blob] | None = None,
     ) -> RunJournal:
         """List a run's journal.
 
@@ -115,6 +126,7 @@ class RunJournal:
             run_id: the run.
             spool: the store's folder in the spool of this host, to have what waits there too.
             entries: what a listing has shown of it already.
+            known: segments that somebody has read or written lately.
 
         Raises:
             StoreError: it can't be listed.
@@ -122,16 +134,20 @@ class RunJournal:
         segments: dict[str, int] = {}
         generation = 0
         marks: set[str] = set()
+        held: dict[str, bytes] = {}
         for entry in store.list(layout.journal_prefix(run_id)) if entries is None else entries:
             name = entry.key.rsplit("/", 1)[-1]
             if name.endswith(SUFFIX):
                 segments[name] = entry.size
+                if known and (blob := known.get(name)) is not None and blob.etag == entry.etag:
+                    held[name] = blob.data
             elif name.startswith(_SEAL) and name[5:11].isdigit():
                 generation = max(generation, int(name[5:11]))
             elif name.startswith(_MARK):
                 marks.add(name)
         paths = segment_paths(spool / layout.safe_part(run_id)) if spool is not None else []
-        return cls(store, run_id, segments, generation, frozenset(marks), {path.name: path for path in paths})
+        own = {path.name: path for path in paths}
+        return cls(store, run_id, segments, generation, frozenset(marks), own, held)
 
     def newest(self) -> SealRecord | None:
         """The newest seal record; None for a run that was never sealed.
@@ -192,13 +208,19 @@ class RunJournal:
             for name in names:
                 yield name, Path(root) / prefix / name
             return
-        for few in self._few(names, wanted):
+        read = self._blobs([name for name in names if name not in self.held], wanted)
+        for name in names:
+            yield name, self.held[name] if name in self.held else next(read)
+
+    def _blobs(self, names: list[str], sizes: Mapping[str, int]) -> Iterator[bytes]:
+        prefix = layout.journal_prefix(self.run_id)
+        for few in self._few(names, sizes):
             for key, blob in self.store.get_many(f"{prefix}/{name}" for name in few):
                 if isinstance(blob, Exception):
                     raise StoreError(f"{key} can't be read: {blob}") from blob
                 if blob is None:
                     raise StoreError(f"segment {key} is gone")
-                yield key.rsplit("/", 1)[-1], blob.data
+                yield blob.data
 
     @staticmethod
     def _few(names: Iterable[str], sizes: Mapping[str, int]) -> Iterator[list[str]]:

@@ -2,13 +2,17 @@
 
 A seal record `journal/<run_id>/seal-<generation>.json`, created exclusively, says which segments (name and size)
 a generation is made of and how the run ended. Who loses that race finishes the winner's record. New or grown segments
-make the next generation, a superset. Documents are written by compare-and-swap, the metadata last, after checking that
-the generation is still the newest; so a sealer that was stopped in the middle can neither undo a newer generation
-nor leave metadata that speaks of rows which are not there.
+make the next generation, a superset. Documents are written by compare-and-swap, the metadata last; so a sealer that was
+stopped in the middle can neither undo a newer generation nor leave metadata that speaks of rows which are not there.
+
+What the condition of a write rests on must be older than any newer generation. Who makes a record has looked at the
+documents before; who carries out another's looks at them, and then whether the record is still the newest.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -18,16 +22,19 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import is_guessed, is_recovered
 from prefect_trackrecord.documents.fold import Documents, Fold
+from prefect_trackrecord.documents.known import Known
 from prefect_trackrecord.documents.models import RunMetadata
-from prefect_trackrecord.documents.run_journal import RunJournal, SealRecord
-from prefect_trackrecord.documents.writing import document, dump_model, dump_rows, rows_document
+from prefect_trackrecord.documents.run_journal import SAVED, RunJournal, SealRecord
+from prefect_trackrecord.documents.writing import Write, document, dump_model, dump_rows, rows_document
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError
 from prefect_trackrecord.store.base import Store
 
 MAX_ROUNDS = 50
 
 
-def seal(store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None = None) -> RunMetadata | None:
+def seal(
+    store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None = None, known: Known | None = None
+) -> RunMetadata | None:
     """Make the documents of a run from its journal in the store.
 
     Args:
@@ -35,6 +42,7 @@ def seal(store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None 
         run_id: the run.
         now: the moment of an end that the journal does not hold.
         ended: how the run ended, for a journal that has no end itself (recovery); the journal's own goes first.
+        known: what this process knows of the run's objects without asking.
 
     Returns:
         The metadata as written; None for a run that has no journal.
@@ -42,39 +50,44 @@ def seal(store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None 
     Raises:
         StoreError: the store can't do it now; calling again later is safe.
     """
+    known = known or Known()
     for _ in range(MAX_ROUNDS):
-        journal = RunJournal.read(store, run_id)
+        journal = RunJournal.read(store, run_id, known=known.segments)
         if not journal.segments:
             return None
         try:
-            record, docs = _decide(journal, now, ended)
-            if (etag := _write(journal, record, docs)) is not None:
-                if record.ended is not None:
-                    _mark(journal, record, etag)
-                return docs.run
+            record, docs, ours = _decide(journal, now, ended)
+            writes = _writes(journal, record, docs, known.documents)
+            if ours:
+                store.create(layout.seal_key(run_id, record.generation), record.dump())
+            elif not is_newest(store, run_id, record.generation):
+                continue
+            etags = [write() for write in writes]
+            if record.ended is not None:
+                _mark(journal, record, etags[-1])
+            return docs.run
         except (KeyExistsError, ConflictError):
-            continue
+            known = Known()
     raise StoreError(f"run {run_id} could not be sealed: others kept changing it for {MAX_ROUNDS} rounds")
 
 
-def _decide(journal: RunJournal, now: datetime, ended: ev.RunEnded | None) -> tuple[SealRecord, Documents]:
-    """The record to carry out and its documents; made here where the newest does not cover the segments."""
+def _decide(journal: RunJournal, now: datetime, ended: ev.RunEnded | None) -> tuple[SealRecord, Documents, bool]:
+    """The record to carry out, its documents, and whether it is still to be made: the newest may not cover all."""
     before = journal.newest()
     if before is not None and journal.is_covered_by(before) and not _ends_later(before, ended):
-        return before, _documents(before, journal.fold(before.segments, writing=True).fold)
+        return before, _documents(before, journal.fold(before.segments, writing=True).fold), False
     fold, sizes, *_ = journal.fold(writing=True)
     ending = _fields_of(_settle(before, fold, ended))
     if before is not None and (sizes, ending) == (before.segments, before.ended):  # grew by a torn line only
-        return before, _documents(before, fold)
+        return before, _documents(before, fold), False
     record = SealRecord(
         generation=journal.generation + 1,
         day=before.day if before else layout.day_of(fold.first_start() or now),
         segments=sizes,
         ended=ending,
+        sealer=os.urandom(8).hex(),
     )
-    docs = _documents(record, fold)  # before the record is there: what can't be made must not count as sealed
-    journal.store.create(layout.seal_key(journal.run_id, record.generation), record.dump())
-    return record, docs
+    return record, _documents(record, fold), True  # what can't be made must not count as sealed
 
 
 def _ends_later(before: SealRecord, ended: ev.RunEnded | None) -> bool:
@@ -116,22 +129,18 @@ def _ended_of(record: SealRecord) -> ev.RunEnded | None:
     return ev.RunEnded(at=datetime.fromisoformat(fields.pop("at")), **fields)
 
 
-def _write(journal: RunJournal, record: SealRecord, docs: Documents) -> str | None:
-    """Write the documents, logs first; the metadata's etag, or None where a newer generation has come meanwhile."""
-    store, run_id = journal.store, journal.run_id
-    key = layout.run_key(run_id, record.day)
-    planned = []
+def _writes(journal: RunJournal, record: SealRecord, docs: Documents, known: Mapping[str, str | None]) -> list[Write]:
+    """The writes of the documents, logs first; each on the condition that nobody has changed it since now."""
+    store, run_id, day = journal.store, journal.run_id, record.day
+    files, emails = layout.files_key(run_id, day), layout.emails_key(run_id, day)
+    if not journal.generation and not any(name.startswith(SAVED) for name in journal.segments):
+        known = {files: None, emails: None, **known}  # nobody has sealed it: there are none
+    writes = []
     if docs.files:
-        planned.append(rows_document(store, layout.files_key(run_id, record.day), docs.files))
+        writes.append(rows_document(store, files, docs.files, known))
     if docs.emails:
-        planned.append(document(store, layout.emails_key(run_id, record.day), dump_rows(docs.emails)))
-    # etags first, then the question who is newest, then conditional writes: a sealer that is stalled
-    # anywhere in between fails its condition
-    planned.append(document(store, key, dump_model(docs.run)))
-    if not is_newest(store, run_id, record.generation):
-        return None
-    etags = [write() for write in planned]
-    return etags[-1]
+        writes.append(document(store, emails, dump_rows(docs.emails), known))
+    return [*writes, document(store, layout.run_key(run_id, day), dump_model(docs.run), known)]
 
 
 def is_newest(store: Store, run_id: str, generation: int) -> bool:

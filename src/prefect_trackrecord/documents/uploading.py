@@ -82,7 +82,7 @@ class Uploader:
         self._sent: dict[Path, tuple[int, str]] = {}
         self._pending = 0
         self._begun = self._done = self._failed = 0
-        self._stuck = False
+        self._stuck = self._pausing = False
 
     def forked(self) -> None:
         """This is a child now: thread, locks and segments are the parent's."""
@@ -96,14 +96,17 @@ class Uploader:
         """Upload what this writer writes, until `forget`."""
         self._writers[run_id] = writer
 
-    def forget(self, run_id: str) -> None:
-        """The run's segments are somebody else's care from now on."""
-        self._writers.pop(run_id, None)
+    def forget(self, run_id: str) -> dict[Path, tuple[int, str]]:
+        """The run's segments are somebody else's care from now on; of which of them the store has how much."""
+        writer = self._writers.pop(run_id, None)
+        paths = [] if writer is None else list(writer.segments)
+        return {path: sent for path in paths if (sent := self._sent.pop(path, None)) is not None}
 
     def soon(self, job: Callable[[], object]) -> None:
         """Do something at the store in the background; what it raises as a `StoreError` is let pass."""
         self._jobs.append(job)
-        self._hurry.ring()
+        if self._pausing:
+            self._hurry.ring()
         self._start()
 
     def nudge(self, size: int) -> None:
@@ -151,7 +154,10 @@ class Uploader:
             while self._wake.wait(_IDLE) or self._wake.rung or self._writers:
                 if not self._wake.rung:
                     continue
+                self._work_off()  # at once: what is uploaded with it may wait
+                self._pausing = True
                 self._hurry.wait(self._pause)
+                self._pausing = False
                 self._hurry.clear()
                 self._wake.clear()
                 if not self._upload():
@@ -168,10 +174,7 @@ class Uploader:
             self._begun += 1
             mine, self._pending = self._begun, 0
         trouble: Exception | None = None
-        jobs, self._jobs = self._jobs, []
-        for job in jobs:
-            with contextlib.suppress(StoreError):
-                job()
+        self._work_off()
         for run_id, writer in list(self._writers.items()):
             try:
                 self._bring_all(run_id, writer)
@@ -191,6 +194,12 @@ class Uploader:
             self._turn.notify_all()
         return trouble is None
 
+    def _work_off(self) -> None:
+        jobs, self._jobs = self._jobs, []
+        for job in jobs:
+            with contextlib.suppress(StoreError):
+                job()
+
     def _bring_all(self, run_id: str, writer: SpoolWriter) -> None:
         for path in list(writer.segments):
             finished = writer.is_finished(path)  # asked first: what comes later is not missed
@@ -202,7 +211,8 @@ class Uploader:
                     body, size = whole(data), len(data)
                     if len(body) > sent:
                         key = f"{layout.journal_prefix(run_id)}/{path.name}"
-                        self._sent[path] = sent, etag = len(body), bring(self._store(), key, body, etag)
+                        there = bring(self._store(), key, body, etag)
+                        self._sent[path] = sent, etag = len(there.data), there.etag
                 if finished and size == os.stat(path).st_size:
                     os.unlink(path)
                     self._drop(path, writer)

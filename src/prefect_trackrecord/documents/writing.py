@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -20,8 +20,17 @@ Raises:
 """
 
 
-def document(store: Store, key: str, body: bytes) -> Write:
-    """Look at a document's etag now; what is returned writes it on that condition."""
+def document(store: Store, key: str, body: bytes, known: Mapping[str, str | None]) -> Write:
+    """Look at a document's etag now; what is returned writes it on that condition.
+
+    Args:
+        store: where to.
+        key: the document's.
+        body: its bytes.
+        known: etags by key that need no look; None for a document that is not there.
+    """
+    if key in known:
+        return lambda: store.replace(key, body, known[key])
     old = store.get(key)
 
     def write() -> str:
@@ -32,14 +41,14 @@ def document(store: Store, key: str, body: bytes) -> Write:
     return write
 
 
-def rows_document(store: Store, key: str, rows: Sheet) -> Write:
+def rows_document(store: Store, key: str, rows: Sheet, known: Mapping[str, str | None]) -> Write:
     """As `document`, of rows that may be too many for memory.
 
     A local folder takes them from their file. A bucket takes a body whole, so that there they are held once, as bytes.
     """
     if not rows.large or not isinstance(store, LocalStore):
-        return document(store, key, rows.body())
-    etag = store.etag(key)
+        return document(store, key, rows.body(), known)
+    etag = known[key] if key in known else store.etag(key)
     return lambda: store.replace_file(key, rows.file, etag)
 
 
