@@ -220,3 +220,18 @@ def test_a_zombie_is_not_alive():
     alive = liveness.is_alive(liveness.host_name(), liveness.boot_id(), child.pid, 0)
     child.wait()
     assert alive is False
+
+
+def test_a_folder_that_a_sealer_tidies_away_is_made_again(tmp_path, monkeypatch):
+    real, gone = os.makedirs, []
+
+    def made(folder, **how):
+        real(folder, **how)
+        if len(gone) < 3:
+            gone.append(os.rmdir(folder))
+
+    monkeypatch.setattr(os, "makedirs", made)
+    writer = JournalWriter([tmp_path / "run"])
+    assert writer.append(file_event("a"))
+    assert not writer.dropped
+    assert paths_in(tmp_path / "run") == ["a"]

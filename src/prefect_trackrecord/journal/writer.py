@@ -7,6 +7,7 @@ too.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import secrets
@@ -172,10 +173,8 @@ class JournalWriter:
 
 
 def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
-    os.makedirs(folder, exist_ok=True)
     path = folder / f"{_safe(host_name())}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-    # a file object, so that the descriptor's number can't be used again while a thread still writes to it
-    file = io.FileIO(path, "xb", opener=lambda p, flags: os.open(p, flags | os.O_APPEND, 0o666))
+    file = _made(path)
     opened = WriterOpened(
         at=datetime.now(timezone.utc),
         host=host_name(),
@@ -187,6 +186,17 @@ def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
     if file.write(line) != len(line):
         raise OSError(28, "No space left on device")
     return file, path
+
+
+def _made(path: Path) -> io.FileIO:
+    """A new file, in a folder that may be tidied away as soon as it is made: a sealer removes one that is empty."""
+    tries = 10
+    while True:
+        os.makedirs(path.parent, exist_ok=True)
+        tries -= 1
+        with contextlib.suppress(*((FileNotFoundError,) if tries else ())):
+            # a file object, so that the descriptor's number can't be used again while a thread still writes to it
+            return io.FileIO(path, "xb", opener=lambda p, flags: os.open(p, flags | os.O_APPEND, 0o666))
 
 
 def _safe(name: str) -> str:
