@@ -47,7 +47,8 @@ def read_days(store: Store, prefixes: Iterable[str], wanted: Callable[[str], boo
         StoreError: the store can't be listed.
     """
     if not store.indexed:
-        yield from _read(store, filter(wanted, store.keys(prefixes)))
+        documents = getattr(store, "documents", None)  # a folder is listed and read in one go
+        yield from documents(prefixes, wanted) if documents else _read(store, filter(wanted, store.keys(prefixes)))
         return
     by_folder: dict[str, _Day] = {}
     for _, entries in store.list_many(prefixes):

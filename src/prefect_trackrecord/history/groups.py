@@ -22,13 +22,13 @@ and runs that still run tell nothing, because they may not have come as far as t
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
 
 from prefect_trackrecord.documents.fingerprint import error_fingerprint, normalise_message
 from prefect_trackrecord.documents.models import ErrorGroup, RunMetadata, RunStatus
-from prefect_trackrecord.history.numbers import file_counts, flow_key, total
+from prefect_trackrecord.history.numbers import file_counts, flow_key
 
 
 class GroupState(str, Enum):
@@ -65,19 +65,22 @@ class Group:
     example_message: str | None = None
 
     def __add__(self, other: Group) -> Group:
-        newer = other if other.last_seen >= self.last_seen else self
-        return Group(
-            fingerprint=self.fingerprint,
-            kind=self.kind,
-            error_type=newer.error_type,
-            message=newer.message,
-            count=self.count + other.count,
-            runs=tuple(sorted({*self.runs, *other.runs})),
-            flows=self.flows | other.flows,
-            first_seen=min(self.first_seen, other.first_seen),
-            last_seen=max(self.last_seen, other.last_seen),
-            example_path=newer.example_path,
-            example_message=newer.example_message,
+        return Group.total([self, other])
+
+    @classmethod
+    def total(cls, parts: Sequence[Group]) -> Group:
+        """The sum of parts of one fingerprint: what adding one after the other gives, in one go."""
+        if len(parts) == 1:
+            return parts[0]
+        last_seen = max(part.last_seen for part in parts)
+        newest = next(part for part in reversed(parts) if part.last_seen == last_seen)
+        return replace(
+            newest,
+            count=sum(part.count for part in parts),
+            runs=tuple(sorted({run for part in parts for run in part.runs})),
+            flows=frozenset[str]().union(*(part.flows for part in parts)),
+            first_seen=min(part.first_seen for part in parts),
+            last_seen=last_seen,
         )
 
 
@@ -114,9 +117,10 @@ def sum_groups(runs: Iterable[RunMetadata]) -> dict[str, Group]:
     """All groups of `runs` by fingerprint."""
     parts: dict[str, list[Group]] = {}
     for run in runs:
-        for group in groups_of(run):
-            parts.setdefault(group.fingerprint, []).append(group)
-    return {key: total(found, found[0]) for key, found in parts.items()}
+        if run.status is RunStatus.FAILED or (run.rollup is not None and run.rollup.errors):  # else it has none
+            for group in groups_of(run):
+                parts.setdefault(group.fingerprint, []).append(group)
+    return {key: Group.total(found) for key, found in parts.items()}
 
 
 def ungrouped(runs: Iterable[RunMetadata]) -> int:
@@ -164,7 +168,7 @@ def compare(
     changes = []
     for key in {**now, **before}:
         both = [g for g in (now.get(key), before.get(key)) if g is not None]
-        whole = total(both, both[0])
+        whole = Group.total(both)
         state = frame.state(whole)
         if state is not None:
             count_before = before[key].count if key in before else 0

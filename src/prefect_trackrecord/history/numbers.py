@@ -7,7 +7,7 @@ days of a period add up to it whatever way they are grouped.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -124,27 +124,29 @@ class Numbers:
     @classmethod
     def total(cls, runs: Iterable[RunMetadata]) -> Numbers:
         """The sum over `runs`: what adding up the numbers of each gives, without making them one by one."""
-        by_status: Counter[RunStatus] = Counter()
-        files: Counter[str] = Counter()
+        found = runs if isinstance(runs, Sequence) else list(runs)
+        files: dict[str, int] = {}
         emails: Counter[str] = Counter()
         errors: Counter[str] = Counter()
         durations = []
-        for run in runs:
-            by_status[run.status] += 1
+        for run in found:
             rolled = run.rollup.files if run.rollup is not None else None
             for status, count in (rolled or file_counts(run).by).items():
-                files[status] += count
+                files[status] = files.get(status, 0) + count
             if run.emails_sent or run.emails_failed or run.emails_skipped:
                 emails.update(sent=run.emails_sent, failed=run.emails_failed, skipped=run.emails_skipped)
             if run.tracking_errors:
                 errors.update(run.tracking_errors)
-            if (duration := duration_ms(run)) is not None:
-                durations.append(duration)
+            took = run.duration_ms
+            if took is not None or (took := duration_ms(run)) is not None:
+                durations.append(took)
+        statuses = [run.status for run in found]
+        durations.sort()
         return cls(
-            Counts({status.value: count for status, count in by_status.items()}),
-            Counts(dict(files)),
+            Counts({status.value: statuses.count(status) for status in RunStatus}),
+            Counts(files),
             Counts(dict(emails)),
-            Durations(tuple(sorted(durations))),
+            Durations(tuple(durations)),
             Counts(dict(errors)),
         )
 

@@ -18,11 +18,12 @@ import errno
 import os
 import time
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
+from prefect_trackrecord.store import _tree as tree
 from prefect_trackrecord.store._files import (
     NOT_THERE,
     etag_of,
@@ -34,7 +35,7 @@ from prefect_trackrecord.store._files import (
     sync_folder,
     write_beside,
 )
-from prefect_trackrecord.store._keys import below, check_key, check_prefix, is_plain
+from prefect_trackrecord.store._keys import below, check_key, check_prefix
 from prefect_trackrecord.store._locks import file_lock
 from prefect_trackrecord.store.base import Blob, Entry
 
@@ -169,14 +170,9 @@ class LocalStore:
 
     def folders(self, prefix: str) -> list[str]:
         """The folders directly below `prefix` that hold an object somewhere, sorted."""
-        prefix = check_prefix(prefix)
-        top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
-        found = []
-        for entry in _scan(top):
-            with contextlib.suppress(*NOT_THERE):
-                if entry.is_dir() and any(_walk(entry.path, "", (os.path.realpath(entry.path),))):
-                    found.append(entry.name)
-        return sorted(found)
+        top = self._top(prefix)
+        with _listing(top):
+            return sorted(e.name for e in tree.scan(top)[1] if any(f.files for f in tree.folders(e.path, "")))
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
         """Read one object after the other: on a local disk threads only cost."""
@@ -213,9 +209,9 @@ class LocalStore:
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below `prefix`, sorted by key; hidden files are left out."""
-        prefix = check_prefix(prefix)
-        top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
-        return sorted(_walk(top, below(prefix), (os.path.realpath(top),)), key=lambda entry: entry.key)
+        top = self._top(prefix)
+        with _listing(top):
+            return sorted(tree.entries_of(top, below(check_prefix(prefix))))
 
     def list_many(self, prefixes: Iterable[str]) -> Iterator[tuple[str, builtins.list[Entry]]]:
         """One list after the other."""
@@ -225,12 +221,26 @@ class LocalStore:
         """The keys below the prefixes, sorted within each; no file is looked at."""
         found: builtins.list[str] = []
         for prefix in prefixes:
-            prefix = check_prefix(prefix)  # noqa: PLW2901
-            top = os.path.join(self._root, *prefix.split("/")) if prefix else self._root
-            found += sorted(_names(top, below(prefix), (os.path.realpath(top),)))
+            top = self._top(prefix)
+            with _listing(top):
+                found += tree.keys_of(top, below(check_prefix(prefix)))
         return found
 
+    def documents(
+        self, prefixes: Iterable[str], wanted: Callable[[str], bool]
+    ) -> Iterator[tuple[str, bytes | Exception]]:
+        """The bytes of each wanted object below the prefixes, or what is wrong with it: listed and read in one go."""
+        for prefix in prefixes:
+            top = self._top(prefix)
+            with _listing(top):
+                for key, data in tree.documents_of(top, below(check_prefix(prefix)), wanted):
+                    yield key, data if isinstance(data, bytes) else _unavailable("read", self._path(key), data)
+
     # What the methods above share.
+
+    def _top(self, prefix: str) -> str:
+        prefix = check_prefix(prefix)
+        return os.path.join(self._root, *prefix.split("/")) if prefix else self._root
 
     def _path(self, key: str) -> str:
         return os.path.join(self._root, *check_key(key).split("/"))
@@ -267,45 +277,12 @@ class LocalStore:
         return there.etag
 
 
-def _scan(folder: str) -> list[os.DirEntry[str]]:
+@contextlib.contextmanager
+def _listing(path: str) -> Iterator[None]:
     try:
-        with os.scandir(folder) as entries:
-            return [entry for entry in entries if is_plain(entry.name)]
-    except NOT_THERE:
-        return []
+        yield
     except OSError as exc:
-        raise _unavailable("listed", folder, exc) from exc
-
-
-def _walk(folder: str, prefix: str, above: tuple[str, ...]) -> Iterator[Entry]:
-    """The objects below `folder`; `above` are the real folders on the way, so that links can't loop."""
-    for entry in _scan(folder):
-        try:
-            if entry.is_dir():
-                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                if real not in above:
-                    yield from _walk(entry.path, f"{prefix}{entry.name}/", (*above, real))
-            elif entry.is_file():
-                stat = entry.stat()
-                yield Entry(prefix + entry.name, stat.st_size, etag_of(stat))
-        except NOT_THERE:  # removed between the listing and the look at it
-            continue
-
-
-def _names(folder: str, prefix: str, above: tuple[str, ...]) -> list[str]:
-    """The keys that `_walk` would find, without the files' sizes and etags."""
-    found: list[str] = []
-    for entry in _scan(folder):
-        try:
-            if entry.is_file():
-                found.append(prefix + entry.name)
-            elif entry.is_dir():
-                real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
-                if real not in above:
-                    found += _names(entry.path, f"{prefix}{entry.name}/", (*above, real))
-        except NOT_THERE:
-            continue
-    return found
+        raise _unavailable("listed", exc.filename or path, exc) from exc
 
 
 def _unavailable(what: str, path: str, exc: OSError) -> StoreUnavailableError:

@@ -1,0 +1,119 @@
+"""The files below a folder of this machine: listed, or read one after the other; a hundred thousand for one report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from prefect_trackrecord.store._files import NOT_THERE, etag_of
+from prefect_trackrecord.store._keys import is_plain
+from prefect_trackrecord.store.base import Entry
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+_ENOUGH = 1 << 16
+"""What one read asks for: a document is rarely as large, and a look at its size would cost as much as a read.
+
+A file gives less than what is asked for at its end only; were it otherwise, the JSON so cut would not be taken."""
+
+
+class Folder(NamedTuple):
+    """One folder of a tree: where it is, what the keys of its files begin with, and the files' entries."""
+
+    path: str
+    prefix: str
+    files: list[os.DirEntry[str]]
+
+
+def scan(path: str) -> tuple[list[os.DirEntry[str]], list[os.DirEntry[str]]]:
+    """The files and the folders in a folder, without what is hidden or no plain key; none where it is not there.
+
+    Raises:
+        OSError: it can't be listed.
+    """
+    try:
+        with os.scandir(path) as entries:
+            found = list(entries)
+    except NOT_THERE:
+        return [], []
+    if not is_plain("/".join([entry.name for entry in found])):
+        found = [entry for entry in found if is_plain(entry.name)]
+    files = [entry for entry in found if _is(entry.is_file)]
+    return files, [entry for entry in found if _is(entry.is_dir)] if len(files) < len(found) else []
+
+
+def _is(question: Callable[[], bool]) -> bool:
+    try:
+        return question()
+    except NOT_THERE:  # a link whose target is gone
+        return False
+
+
+def folders(path: str, prefix: str) -> Iterator[Folder]:
+    """A folder and those below it, with the files in each.
+
+    Raises:
+        OSError: see `scan`.
+    """
+    return _folders(path, prefix, (os.path.realpath(path),))
+
+
+def _folders(path: str, prefix: str, above: tuple[str, ...]) -> Iterator[Folder]:
+    """`above` are the real folders on the way, so that links can't loop."""
+    files, below = scan(path)
+    yield Folder(path, prefix, files)
+    for entry in below:
+        real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+        if real not in above:
+            yield from _folders(entry.path, f"{prefix}{entry.name}/", (*above, real))
+
+
+def entries_of(path: str, prefix: str) -> Iterator[Entry]:
+    """Each file with its size and etag."""
+    for folder in folders(path, prefix):
+        for entry in folder.files:
+            try:
+                stat = entry.stat()
+            except NOT_THERE:  # removed between the listing and the look at it
+                continue
+            yield Entry(folder.prefix + entry.name, stat.st_size, etag_of(stat))
+
+
+def keys_of(path: str, prefix: str) -> list[str]:
+    """The keys that `entries_of` gives, sorted; no file is looked at."""
+    return sorted(folder.prefix + entry.name for folder in folders(path, prefix) for entry in folder.files)
+
+
+def documents_of(path: str, prefix: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes | OSError]]:
+    """The bytes of each wanted file, or what kept it from being read, by key, in the order of names in each folder.
+
+    A file that is gone meanwhile is left out.
+    """
+    open_, read, close = os.open, os.read, os.close
+    for folder in folders(path, prefix):
+        start, before = f"{folder.path}{os.sep}", folder.prefix
+        for name in sorted([entry.name for entry in folder.files]):
+            key = before + name
+            if not wanted(key):
+                continue
+            data: bytes | OSError
+            try:
+                fd = open_(start + name, _FLAGS)
+                try:
+                    data = read(fd, _ENOUGH)
+                    if len(data) == _ENOUGH:
+                        data = _rest(fd, data)
+                finally:
+                    close(fd)
+            except (*NOT_THERE, IsADirectoryError):
+                continue
+            except OSError as exc:
+                data = exc
+            yield key, data
+
+
+def _rest(fd: int, data: bytes) -> bytes:
+    parts = [data]
+    while part := os.read(fd, len(parts[-1]) * 2):
+        parts.append(part)
+    return b"".join(parts)
