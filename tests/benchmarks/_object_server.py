@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import sys
 from bisect import bisect_left
+from collections import deque
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
@@ -27,6 +28,8 @@ class Objects:
 
     def __init__(self) -> None:
         self.data: dict[str, tuple[bytes, str]] = {}
+        self.ready: dict[bytes, bytes] = {}
+        self._items: dict[str, tuple[str, str]] = {}
         self._keys: list[str] | None = None
         self.requests = 0
 
@@ -35,7 +38,27 @@ class Objects:
         if key not in self.data:
             self._keys = None
         self.data[key] = (body, etag)
+        self._items.pop(key, None)
+        whole = got((body, etag), {}, head=False)
+        self.ready.update((address, whole) for address in addresses(key))
         return etag
+
+    def remove(self, key: str) -> None:
+        if self.data.pop(key, None) is not None:
+            self._keys = None
+            self._items.pop(key, None)
+            for address in addresses(key):
+                self.ready.pop(address, None)
+
+    def items(self, keys: list[str], *, azure: bool) -> str:
+        """The objects as their part of a listing, each made once."""
+        found = []
+        for key in keys:
+            made = self._items.get(key)
+            if made is None:
+                made = self._items[key] = (s3_item(key, *self.data[key]), azure_item(key, *self.data[key]))
+            found.append(made[azure])
+        return "".join(found)
 
     def page(self, prefix: str, after: str, limit: int) -> tuple[list[str], bool]:
         if self._keys is None:
@@ -50,16 +73,48 @@ class Objects:
         return found, False
 
 
+class Later:
+    """Answers on their way: all have the same way to go, so the first one in is the first one out."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[tuple[float, asyncio.Transport, bytes]] = deque()
+
+    def send(self, transport: asyncio.Transport, answer: bytes, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time() + seconds
+        self._waiting.append((due, transport, answer))
+        if len(self._waiting) == 1:
+            loop.call_at(due, self._arrive)
+
+    def _arrive(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time() + 0.0002
+        while self._waiting and self._waiting[0][0] <= now:
+            _, transport, answer = self._waiting.popleft()
+            if not transport.is_closing():
+                transport.write(answer)
+        if self._waiting:
+            loop.call_at(self._waiting[0][0], self._arrive)
+
+
 class Connection(asyncio.Protocol):
     """One client; its requests are answered in their order."""
 
     objects = Objects()
     latency = 0.02
+    later = Later()
 
     def connection_made(self, transport) -> None:
         self.transport, self.buffer = transport, b""
 
     def data_received(self, data: bytes) -> None:
+        if not self.buffer and data.startswith(b"GET /") and data.endswith(b"\r\n\r\n"):
+            # The answer is ready, unless the client wants a part of it, or anything else that it says in an address.
+            known = self.objects.ready.get(data[4 : data.find(b" ", 4)])
+            if known is not None and b"ange: " not in data:
+                self.objects.requests += 1
+                self.later.send(self.transport, known, self.latency)
+                return
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
             head = self.buffer[:end].decode("latin-1")
@@ -73,11 +128,7 @@ class Connection(asyncio.Protocol):
             body, self.buffer = self.buffer[end + 4 : end + 4 + length], self.buffer[end + 4 + length :]
             method, target, _ = lines[0].split(" ", 2)
             answer = self.answer(method, target, headers, body)
-            asyncio.get_running_loop().call_later(Connection.latency, self.send, answer)
-
-    def send(self, answer: bytes) -> None:
-        if not self.transport.is_closing():
-            self.transport.write(answer)
+            self.later.send(self.transport, answer, self.latency)
 
     def answer(self, method: str, target: str, headers: dict[str, str], body: bytes) -> bytes:
         self.objects.requests += 1
@@ -103,20 +154,14 @@ class Connection(asyncio.Protocol):
         if method == "PUT":
             etag = self.objects.put(key, dechunked(body, headers))
             return reply(201 if azure else 200, b"", {"ETag": f'"{etag}"'})
-        self.objects.data.pop(key, None)
-        self.objects._keys = None
+        self.objects.remove(key)
         return reply(202 if azure else 204)
 
     def s3_list(self, query: dict[str, str]) -> bytes:
         limit = int(query.get("max-keys", 1000))
         after = query.get("continuation-token") or query.get("start-after", "")
         keys, more = self.objects.page(query.get("prefix", ""), after, limit)
-        items = "".join(
-            f"<Contents><Key>{escape(key)}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified>"
-            f"<ETag>&quot;{etag}&quot;</ETag><Size>{len(body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
-            for key in keys
-            for body, etag in (self.objects.data[key],)
-        )
+        items = self.objects.items(keys, azure=False)
         token = f"<NextContinuationToken>{escape(keys[-1])}</NextContinuationToken>" if more else ""
         space = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
         text = (
@@ -130,19 +175,33 @@ class Connection(asyncio.Protocol):
     def azure_list(self, query: dict[str, str]) -> bytes:
         limit = int(query.get("maxresults", 5000))
         keys, more = self.objects.page(query.get("prefix", ""), query.get("marker", ""), limit)
-        items = "".join(
-            f"<Blob><Name>{escape(key)}</Name><Properties><Creation-Time>{DATE}</Creation-Time>"
-            f"<Last-Modified>{DATE}</Last-Modified><Etag>{etag}</Etag><Content-Length>{len(body)}</Content-Length>"
-            "<Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
-            for key in keys
-            for body, etag in (self.objects.data[key],)
-        )
+        items = self.objects.items(keys, azure=True)
         text = (
             f'<?xml version="1.0" encoding="utf-8"?><EnumerationResults ContainerName="{BUCKET}">'
             f"<Prefix>{escape(query.get('prefix', ''))}</Prefix><MaxResults>{limit}</MaxResults><Blobs>{items}</Blobs>"
             f"<NextMarker>{escape(keys[-1]) if more else ''}</NextMarker></EnumerationResults>"
         )
         return reply(200, text.encode(), {"Content-Type": "application/xml"})
+
+
+def addresses(key: str) -> tuple[bytes, bytes]:
+    """What a GET of it asks for, at S3 and at Azure."""
+    return f"/{BUCKET}/{key}".encode(), f"/{ACCOUNT}/{BUCKET}/{key}".encode()
+
+
+def s3_item(key: str, body: bytes, etag: str) -> str:
+    return (
+        f"<Contents><Key>{escape(key)}</Key><LastModified>2025-01-01T00:00:00.000Z</LastModified>"
+        f"<ETag>&quot;{etag}&quot;</ETag><Size>{len(body)}</Size><StorageClass>STANDARD</StorageClass></Contents>"
+    )
+
+
+def azure_item(key: str, body: bytes, etag: str) -> str:
+    return (
+        f"<Blob><Name>{escape(key)}</Name><Properties><Creation-Time>{DATE}</Creation-Time>"
+        f"<Last-Modified>{DATE}</Last-Modified><Etag>{etag}</Etag><Content-Length>{len(body)}</Content-Length>"
+        "<Content-Type>application/octet-stream</Content-Type><BlobType>BlockBlob</BlobType></Properties></Blob>"
+    )
 
 
 def got(found: tuple[bytes, str], headers: dict[str, str], *, head: bool) -> bytes:

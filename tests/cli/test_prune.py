@@ -7,6 +7,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.history import analytics
+from prefect_trackrecord.store import StoreConfig
 from prefect_trackrecord.tracking import RunTracker
 
 NOW = datetime.now(timezone.utc)
@@ -89,5 +92,39 @@ def test_export_by_day(trackrecord, years, tmp_path):
     read = f"read_parquet('{tmp_path}/lake/files/**/*.parquet', hive_partitioning=true)"
     failed = duckdb.sql(f"select count(*), count(distinct run_id) from {read} where status = 'failed'")
     assert failed.fetchall() == [(2, 2)]
+    stale = tmp_path / "lake" / "files" / f"day={day:%Y-%m-%d}" / "data_7.parquet"
+    stale.write_bytes(next(stale.parent.glob("*.parquet")).read_bytes())
+    other = tmp_path / "lake" / "files" / "day=2001-01-01"
+    other.mkdir()
     assert trackrecord("export", "--folder", tmp_path / "lake").code == 0, "again, over it"
+    assert not stale.exists(), "a day is written anew as a whole"
+    assert other.exists(), "and no other day goes"
     assert duckdb.sql(f"select count(*) from {read}").fetchall() == [(4,)]
+
+
+def test_a_bucket_gives_the_same_tables(trackrecord, years, history, s3_server, bucket, tmp_path):
+    """A bucket's documents, out of an index or not, in DuckDB and in whatever else reads Parquet."""
+    duckdb = pytest.importorskip("duckdb")
+    away = Archive(StoreConfig(f"s3://{bucket}/x", s3_server.options))
+    for key in keys(history):
+        away.store.put(key, history.archive.store.get(key).data)
+    sql = "select 'runs' t, day, run_id, status, rollup ->> '$.files' f from runs union all "
+    sql += "select 'files', day, run_id, status, file_path from files order by all"
+    local = analytics.query(history.archive, sql)
+    assert len(local[1]) == 3 + 4
+    for _ in range(2):
+        assert analytics.query(away, sql) == local
+    day = NOW - timedelta(days=1)
+    one = analytics.query(away, "select run_id, day from runs", end=f"{day - timedelta(days=1):%Y-%m-%d}")
+    assert {row[0] for row in one[1]} == {years["old"], years["open"]}
+    assert analytics.query(away, "select run_id from runs", start=f"{day:%Y-%m-%d}")[1] == [(years["new"],)]
+    counts = analytics.export(away, tmp_path / "lake")
+    assert counts == {"runs": 3, "files": 4, "emails": 0, "records": 0}
+    read = f"read_parquet('{tmp_path}/lake/files/**/*.parquet', hive_partitioning=true)"
+    assert duckdb.sql(f"select count(*), count(distinct day) from {read}").fetchall() == [(4, 2)]
+    dataset = pytest.importorskip("pyarrow.dataset").dataset(tmp_path / "lake" / "files", partitioning="hive")
+    table = dataset.to_table(columns=["day", "status", "file_path", "started_at"])
+    assert table.num_rows == 4
+    assert sorted(map(str, table["day"].unique().to_pylist())) == sorted(
+        {row[1] for row in local[1] if row[0] == "files"}
+    )

@@ -40,6 +40,8 @@ def same(found: Any, model: RunMetadata) -> None:
             assert one.files == other.files
             assert [g.fingerprint for g in one.errors] == [g.fingerprint for g in other.errors]
             assert [g.last_seen for g in one.errors] == [g.last_seen for g in other.errors]
+        elif name == "tags":
+            assert list(one) == other
         elif name == "email_results":
             assert [(e.email, e.status, e.reason) for e in one] == [(e.email, e.status, e.reason) for e in other]
         else:
@@ -72,7 +74,11 @@ def test_the_same_values_as_the_model() -> None:
 )
 def test_odd_documents_are_left_to_the_model(odd: dict[str, Any]) -> None:
     data = orjson.dumps({**WHOLE, **odd})
-    same(projection.facts(data), RunMetadata.model_validate_json(data))
+    model = RunMetadata.model_validate_json(data)
+    same(projection.facts(data), model)
+    line = projection.to_line(projection.facts(data))
+    for back in projection.of_lines(b"\n".join([line, line])):
+        same(back, model)
 
 
 @pytest.mark.parametrize("bad", [{"status": "fine"}, {"started_at": "yesterday"}, {"tags": 3}, {"run_id": None}])
@@ -82,5 +88,16 @@ def test_what_the_model_refuses_is_refused(bad: dict[str, Any]) -> None:
 
 
 def test_without_msgspec_the_model_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And writes lines that msgspec reads, as it reads those of msgspec."""
     monkeypatch.setattr(projection, "_decode", None)
-    assert isinstance(projection.facts(orjson.dumps(WHOLE)), RunMetadata)
+    monkeypatch.setattr(projection, "_decode_lines", None)
+    facts = projection.facts(orjson.dumps(WHOLE))
+    assert isinstance(facts, RunMetadata)
+    line = projection.to_line(facts)
+    monkeypatch.undo()
+    (quick,) = projection.of_lines(line)
+    assert not isinstance(quick, RunMetadata)
+    same(quick, facts)
+    monkeypatch.setattr(projection, "_decode_lines", None)
+    for back in projection.of_lines(projection.to_line(quick)):
+        same(back, facts)

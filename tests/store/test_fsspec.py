@@ -327,16 +327,19 @@ if how == "url":
 else:
     store = open_store(f"{bucket}/x", filesystem=s3fs.S3FileSystem(**options), settings=settings)
 store.put("before", b"parent")
+quickly = lambda: [blob.data for _, blob in store.get_many(store.keys([""]))][0] == b"parent"
+assert quickly()  # through obstore, which must not be used by the child
 child = os.fork()
 if child == 0:
     ok = False
     try:
-        ok = store.get("before").data == b"parent" and bool(store.put("child", b"1"))
+        ok = store.get("before").data == b"parent" and quickly() and bool(store.put("child", b"1"))
     finally:
         os._exit(0 if ok else 1)
 _, status = os.waitpid(child, 0)
 store.put("after", b"1")
 assert os.waitstatus_to_exitcode(status) == 0, status
+assert [blob.data for _, blob in store.get_many(["before", "child"])] == [b"parent", b"1"]
 assert [entry.key for entry in store.list("")] == ["after", "before", "child"]
 """
     for how in ("url", "filesystem"):

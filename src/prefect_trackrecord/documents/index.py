@@ -5,153 +5,220 @@ equal to the listing's; the rest is read. The etag in the index is the one that 
 old, lost, or written by several readers at once, and the answer is still right. Whoever reads a day and finds much
 missing in its index writes a new one. `<base>/index/` may be deleted at any time.
 
-Format 1: zlib over a first line that names the format, and two lines a document: name, size and etag between tabs; and
-the document on one line.
+An index is zlib over: a line that names the format, a line for each document (name, size and etag between tabs), an
+empty line, and a line with what is kept of each (`kinds`), in the same order. Of a day that has not changed the lines
+of the listing are those of the index, as one text.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
-import itertools
 import logging
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
-import orjson
-
+from prefect_trackrecord.documents.kinds import Kind
 from prefect_trackrecord.errors import StoreError
-from prefect_trackrecord.store.base import Entry, Store
+from prefect_trackrecord.store.base import Blob, Entry, Store
 
 logger = logging.getLogger("prefect_trackrecord")
+T = TypeVar("T")
 INDEX = "index"
-FORMAT = b"trackrecord-index 1"
+FORMAT = b"trackrecord-index 2"
 MIN_MISSING = 20
 """A new index is worth its writing when at least so many documents, and a tenth of the day's, were not in the old."""
 _WRITERS = 8
+_LISTERS = 16
 
-Found = tuple[str, bytes | Exception]
 
-
-def read_days(store: Store, prefixes: Iterable[str], wanted: Callable[[str], bool]) -> Iterator[Found]:
-    """The documents below each prefix, in any order: key and bytes, or the error in their place.
-
-    Bytes are those of the document up to the white space between its values.
+def read_days(
+    store: Store, prefixes: Iterable[str], wanted: Callable[[str], bool], kind: Kind[T]
+) -> Iterator[tuple[str, T | Exception]]:
+    """The documents below each prefix, in any order: key and what is wanted, or the error in its place.
 
     Args:
         store: any store; an index is kept only where it pays (`Store.indexed`).
         prefixes: folders of days, or of all of them, without a slash at the end.
         wanted: whether a key is that of a document to read.
+        kind: what is wanted of each.
 
     Raises:
         StoreError: the store can't be listed.
     """
     if not store.indexed:
-        documents = getattr(store, "documents", None)  # a folder is listed and read in one go
-        yield from documents(prefixes, wanted) if documents else _read(store, filter(wanted, store.keys(prefixes)))
+        yield from _straight(store, prefixes, wanted, kind)
         return
-    by_folder: dict[str, _Day] = {}
-    for _, entries in store.list_many(prefixes):
+    by_folder: dict[str, _Day[T]] = {}
+    for _, entries in store.list_many([day for prefix in prefixes for day in _days(store, prefix)]):
         for entry in entries:
             if wanted(entry.key):
                 folder = entry.key.rpartition("/")[0]
-                day = by_folder.get(folder) or by_folder.setdefault(folder, _Day(folder))
-                day.marks[_mark(entry)] = entry.key
+                day = by_folder.get(folder) or by_folder.setdefault(folder, _Day(folder, kind))
+                day.entries.append(entry)
     days = list(by_folder.values())
-    large = [day for day in days if len(day.marks) >= MIN_MISSING]
-    by_key = {day.key: day for day in large}
-    for key, blob in store.get_many(by_key):
-        lines = unpack(blob.data) if blob is not None and not isinstance(blob, Exception) else {}
-        yield from by_key[key].take(lines)
-    yield from _missing(store, days)
+    by_key = {day.key: day for day in days if len(day.entries) >= MIN_MISSING}
+    for _, found in _make_many(store, by_key, lambda key, blob: by_key[key].take(blob.data)):
+        if found is not None and not isinstance(found, Exception):
+            yield from found
+    yield from _missing(store, days, kind)
+
+
+def _days(store: Store, prefix: str) -> list[str]:
+    """The folder itself, or those of the days that the folder of all holds: they are listed side by side."""
+    if "/" in prefix:
+        return [prefix]
+    found = [prefix]
+    with concurrent.futures.ThreadPoolExecutor(_LISTERS, thread_name_prefix="trackrecord-list") as pool:
+        for _ in ("year", "month", "day"):
+            inside = pool.map(store.folders, found)
+            found = [f"{above}/{name}" for above, names in zip(found, inside, strict=True) for name in names]
+    return found
+
+
+def _straight(
+    store: Store, prefixes: Iterable[str], wanted: Callable[[str], bool], kind: Kind[T]
+) -> Iterator[tuple[str, T | Exception]]:
+    """Read without an index; a folder is listed and read in one go."""
+    documents = getattr(store, "documents", None)
+    make = kind.make
+    found: Iterable[tuple[str, Any]]
+    found = documents(prefixes, wanted) if documents else _bytes(store, filter(wanted, store.keys(prefixes)))
+    for key, data in found:
+        if isinstance(data, bytes):
+            try:
+                yield key, make(data)
+            except ValueError as exc:
+                yield key, exc
+        else:
+            yield key, data
+
+
+def _bytes(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, bytes | Exception]]:
+    for key, blob in store.get_many(keys):
+        if blob is not None:  # else deleted since it was listed
+            yield key, blob.data if isinstance(blob, Blob) else blob
 
 
 @dataclass
-class _Day:
-    """One day: what a listing shows, and what of that is known."""
+class _Day(Generic[T]):
+    """One day: what a listing shows, and which of that the index held; `lines` are kept for a new index."""
 
     prefix: str
-    marks: dict[bytes, str] = field(default_factory=dict)
-    known: dict[bytes, bytes] = field(default_factory=dict)
+    kind: Kind[T]
+    entries: list[Entry] = field(default_factory=list)
+    missing: list[Entry] | None = None
+    lines: dict[bytes, bytes] = field(default_factory=dict)
     left: int = 0
 
     @property
     def key(self) -> str:
         """Where its index lies."""
-        return f"{INDEX}/{self.prefix}.z"
+        return f"{INDEX}/{self.kind.folder}/{self.prefix}.z"
 
-    def take(self, lines: Mapping[bytes, bytes]) -> Iterator[Found]:
-        """Those of the listed documents that the index holds as they are listed."""
-        marks = self.marks
-        self.known = {mark: line for mark, line in lines.items() if mark in marks}
-        found = [(marks[mark], line) for mark, line in self.known.items()]
-        if not self.worth_writing(len(marks) - len(self.known)):
-            self.marks = {mark: key for mark, key in marks.items() if mark not in self.known}
-            self.known = {}
-        yield from found
+    def take(self, data: bytes) -> list[tuple[str, T | Exception]]:
+        """Those of the listed documents that an index holds as they are listed."""
+        try:
+            marks, lines = unpack(data)
+            if marks == "\n".join(map(_mark, self.entries)).encode():
+                found = list(zip((entry.key for entry in self.entries), self.kind.back(lines), strict=True))
+                self.missing = []
+                return found
+            return self._take_some(marks.split(b"\n"), lines)
+        except (ValueError, zlib.error):
+            return []  # no index, or none of ours
 
-    def worth_writing(self, missing: int) -> bool:
-        """Whether an index without so many documents is worth another one."""
-        return missing >= max(MIN_MISSING, len(self.marks) // 10)
+    def _take_some(self, marks: list[bytes], lines: bytes) -> list[tuple[str, T | Exception]]:
+        listed = {_mark(entry).encode(): entry for entry in self.entries}
+        rows = zip(marks, lines.split(b"\n"), self.kind.back(lines), strict=True)
+        held = [(mark, line, value) for mark, line, value in rows if mark in listed]
+        found = [(listed[mark].key, value) for mark, _, value in held]
+        known = {mark: line for mark, line, _ in held}
+        self.missing = [entry for mark, entry in listed.items() if mark not in known]
+        if self.worth_writing:
+            self.lines = known
+        return found
+
+    @property
+    def worth_writing(self) -> bool:
+        """Whether what the index lacks is worth another one."""
+        lacking = self.entries if self.missing is None else self.missing
+        return len(lacking) >= max(MIN_MISSING, len(self.entries) // 10)
 
 
-def _missing(store: Store, days: list[_Day]) -> Iterator[Found]:
+def _missing(store: Store, days: list[_Day[T]], kind: Kind[T]) -> Iterator[tuple[str, T | Exception]]:
     """What no index held, read one by one; days of which much was missing get a new index."""
-    wanted = {key: day for day in days for mark, key in day.marks.items() if mark not in day.known}
-    for day in wanted.values():
-        day.left += 1
-    writes = {day.key: day.worth_writing(day.left) for day in days}
+    wanted: dict[str, _Day[T]] = {}
+    for day in days:
+        lacking = day.entries if day.missing is None else day.missing
+        day.left = len(lacking)
+        wanted.update((entry.key, day) for entry in lacking)
+    writes = {day.key: day.worth_writing for day in days}
+
+    def made(key: str, blob: Blob) -> tuple[T | Exception, bytes | None, bytes]:
+        try:
+            value = kind.make(blob.data)
+        except ValueError as exc:
+            return exc, None, b""
+        if not writes[wanted[key].key]:
+            return value, None, b""
+        return value, kind.line(value, blob.data), _mark(Entry(key, len(blob.data), blob.etag)).encode()
+
     with concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix="trackrecord-index") as pool:
-        for key, blob in store.get_many(wanted):
+        for key, found in _make_many(store, wanted, made):
             day = wanted[key]
             day.left -= 1
-            if blob is not None:
-                yield key, blob if isinstance(blob, Exception) else blob.data
-            if writes[day.key]:
-                if blob is not None and not isinstance(blob, Exception) and (line := _one_line(blob.data)) is not None:
-                    day.known[_mark(Entry(key, len(blob.data), blob.etag))] = line
-                if not day.left:
-                    pool.submit(_write, store, day.key, day.known)
-                    day.known = {}
+            if isinstance(found, Exception):
+                yield key, found
+            elif found is not None:
+                value, line, mark = found
+                if line is not None:
+                    day.lines[mark] = line
+                yield key, value
+            if not day.left and writes[day.key]:
+                pool.submit(_write, store, day.key, day.lines)
+                day.lines = {}
 
 
-def _read(store: Store, keys: Iterable[str]) -> Iterator[Found]:
+def _make_many(
+    store: Store, keys: Iterable[str], make: Callable[[str, Blob], T]
+) -> Iterator[tuple[str, T | Exception | None]]:
+    """What `make` makes of each object; where the store can, it is made in the thread that read it."""
+    made = getattr(store, "make_many", None)
+    if made is not None:
+        yield from made(keys, make)
+        return
     for key, blob in store.get_many(keys):
-        if blob is not None:  # else deleted since it was listed
-            yield key, blob if isinstance(blob, Exception) else blob.data
+        yield key, make(key, blob) if isinstance(blob, Blob) else blob
 
 
-def _write(store: Store, key: str, lines: Mapping[bytes, bytes]) -> None:
+def _write(store: Store, key: str, lines: dict[bytes, bytes]) -> None:
     try:
         store.put(key, pack(lines))
     except StoreError as exc:  # a reader need not have the right to write; the next one will try
         logger.debug("index %s is not written: %s", key, exc)
 
 
-def pack(lines: Mapping[bytes, bytes]) -> bytes:
-    """An index as it is stored."""
-    return zlib.compress(b"\n".join([FORMAT, *itertools.chain.from_iterable(lines.items())]), 1)
+def pack(lines: dict[bytes, bytes]) -> bytes:
+    """An index as it is stored, of what is kept of each document by its name, size and etag."""
+    marks = sorted(lines)
+    return zlib.compress(b"\n".join((FORMAT, *marks, b"", *(lines[mark] for mark in marks))), 1)
 
 
-def unpack(data: bytes) -> dict[bytes, bytes]:
-    """The documents of an index by name, size and etag; none where it can't be read or is of another format."""
-    try:
-        lines = zlib.decompress(data).split(b"\n")
-    except zlib.error:
-        return {}
-    if lines[0] != FORMAT or len(lines) % 2 == 0:
-        return {}
-    return dict(zip(lines[1::2], lines[2::2], strict=True))
+def unpack(data: bytes) -> tuple[bytes, bytes]:
+    """An index's lines of names, and its lines of what is kept.
+
+    Raises:
+        ValueError: it is of another format.
+        zlib.error: it is no index at all.
+    """
+    head, _, rest = zlib.decompress(data).partition(b"\n")
+    marks, gap, lines = rest.partition(b"\n\n")
+    if head != FORMAT or not gap:
+        raise ValueError("another format")
+    return marks, lines
 
 
-def _mark(entry: Entry) -> bytes:
-    return f"{entry.key}\t{entry.size}\t{entry.etag}".encode()
-
-
-def _one_line(data: bytes) -> bytes | None:
-    """A document without its line breaks and indents; None for one that is no JSON, which no index takes."""
-    try:
-        orjson.loads(data)
-    except ValueError:
-        return None
-    return b"".join(line.strip() for line in data.split(b"\n"))
+def _mark(entry: Entry) -> str:
+    return f"{entry.key}\t{entry.size}\t{entry.etag}"

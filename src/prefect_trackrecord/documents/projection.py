@@ -8,7 +8,7 @@ that is left out is an AttributeError.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import zlib
 from datetime import datetime
 from typing import Any, cast
 
@@ -23,6 +23,12 @@ LEFT_OUT = frozenset(
     )
 )
 FIELDS = tuple(name for name in RunMetadata.model_fields if name not in LEFT_OUT)
+_ROLLUP = ("version", "files", "errors", "errors_cut")
+_EMAIL = tuple(name for name in EmailResult.model_fields if name != "at")
+_KEPT: Any = {**dict.fromkeys(FIELDS, True), "rollup": set(_ROLLUP), "email_results": {"__all__": set(_EMAIL)}}
+_NAMES = (FIELDS, _ROLLUP, _EMAIL, tuple(ErrorGroup.model_fields))
+VERSION = f"1-{zlib.crc32(repr([sorted(names) for names in _NAMES]).encode()):08x}"
+"""Of the lines that `to_line` writes: another one where fields have other meanings (the first part) or names."""
 
 
 def facts(data: bytes) -> RunMetadata:
@@ -32,6 +38,32 @@ def facts(data: bytes) -> RunMetadata:
         ValidationError: the document can't be read.
     """
     return _quick(data) or RunMetadata.model_validate_json(data)
+
+
+def to_line(run: RunMetadata) -> bytes | None:
+    """The facts on one line, for `of_lines`; None where they can't be told so."""
+    try:
+        if type(run) is not RunMetadata:
+            return cast("bytes", _encode(run))
+        line = run.model_dump_json(include=_KEPT, exclude_defaults=True).encode()
+        of_lines(line)
+    except Exception:  # noqa: BLE001 - a number that JSON has no word for, or whatever else a foreign document holds
+        return None
+    return line
+
+
+def of_lines(lines: bytes) -> list[RunMetadata]:
+    """The runs of such lines.
+
+    Raises:
+        ValueError: one of them can't be read.
+    """
+    if _decode_lines is not None:
+        try:
+            return cast("list[RunMetadata]", _decode_lines(lines))
+        except Exception as exc:
+            raise ValueError(str(exc)) from exc
+    return [RunMetadata.model_validate_json(line) for line in lines.split(b"\n")]
 
 
 def _quick(data: bytes) -> RunMetadata | None:
@@ -55,12 +87,12 @@ def _is_aware(run: RunMetadata) -> bool:
     return all(moment is None or moment.tzinfo for moment in seen)
 
 
-def _decoder() -> Callable[[bytes], RunMetadata] | None:
-    """Decodes a document into something with a run's attributes; None where msgspec is not installed."""
+def _codec() -> tuple[Any, Any, Any]:
+    """Of a document, of lines and to a line, with something that has a run's attributes; None without msgspec."""
     try:
         import msgspec
     except ImportError:
-        return None
+        return None, None, None
 
     def struct(model: type[BaseModel], names: tuple[str, ...], **kinds: Any) -> Any:
         fields: list[Any] = []
@@ -69,19 +101,22 @@ def _decoder() -> Callable[[bytes], RunMetadata] | None:
             kind = kinds.get(name, field.annotation)
             if field.is_required():
                 fields.append((name, kind))
+            elif name in _LISTS:  # an empty tuple costs nothing
+                fields.append((name, tuple[kind, ...], ()))  # type: ignore[valid-type]
             elif field.default_factory is not None:
                 fields.append((name, kind, msgspec.field(default_factory=cast("Any", field.default_factory))))
             else:
                 fields.append((name, kind, field.default))
-        return msgspec.defstruct(model.__name__, fields, namespace={"model_copy": _copy}, kw_only=True, gc=False)
+        how: dict[str, Any] = {"kw_only": True, "gc": False, "omit_defaults": True}
+        return msgspec.defstruct(model.__name__, fields, namespace={"model_copy": _copy}, **how)
 
     def _copy(run: Any, *, update: dict[str, Any]) -> Any:
         return msgspec.structs.replace(run, **update)
 
     moments = {"first_seen": datetime | None, "last_seen": datetime | None}
     group = struct(ErrorGroup, tuple(ErrorGroup.model_fields), **moments)
-    rollup = struct(Rollup, ("version", "files", "errors", "errors_cut"), errors=list[group])  # type: ignore[valid-type]
-    email = struct(EmailResult, tuple(name for name in EmailResult.model_fields if name != "at"))
+    rollup = struct(Rollup, _ROLLUP, errors=group)
+    email = struct(EmailResult, _EMAIL)
     run = struct(
         RunMetadata,
         FIELDS,
@@ -90,9 +125,12 @@ def _decoder() -> Callable[[bytes], RunMetadata] | None:
         scheduled_for=datetime | None,
         status=RunStatus,
         rollup=rollup | None,
-        email_results=list[email],  # type: ignore[valid-type]
+        email_results=email,
+        tags=str,
     )
-    return cast("Callable[[bytes], RunMetadata]", msgspec.json.Decoder(run).decode)
+    decoder = msgspec.json.Decoder(run)
+    return decoder.decode, decoder.decode_lines, msgspec.json.Encoder().encode
 
 
-_decode = _decoder()
+_LISTS = ("errors", "email_results", "tags")
+_decode, _decode_lines, _encode = _codec()

@@ -76,9 +76,11 @@ def remove_indexes(archive: Archive, days: set[str]) -> None:
     Raises:
         StoreError: one can't be removed, which harms nobody.
     """
-    for day in days:
-        if not archive.store.list(f"{layout.RUNS}/{day}"):
-            archive.store.delete(f"{INDEX}/{layout.RUNS}/{day}.z")
+    store = archive.store
+    empty = {day for day in days if not store.list(f"{layout.RUNS}/{day}")}
+    for key in store.keys([INDEX]) if empty else ():
+        if key.removesuffix(".z")[-len("YYYY/MM/DD") :] in empty:
+            store.delete(key)
 
 
 def _size(entries: list[Entry]) -> int:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from prefect_trackrecord.documents import layout, window
+from prefect_trackrecord.documents.kinds import FACTS
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
-from prefect_trackrecord.documents.projection import facts
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError
 from prefect_trackrecord.store.base import Store
 
@@ -48,8 +48,8 @@ class Reading:
         command: str | None = None,
         status: str | None = None,
     ) -> window.WindowResult:
-        """As `runs`, in a fraction of the time and without some fields, for sums and lists; see `projection.facts`."""
-        return window.read_window(self.store, start, end, command, status, parse=facts)
+        """As `runs`, in a fraction of the time and without some fields, for sums and lists; see `projection`."""
+        return window.read_window(self.store, start, end, command, status, kind=FACTS)
 
     def run(self, run_id: str) -> RunMetadata:
         """One run; of a run whose documents are not made yet what its journal says so far.

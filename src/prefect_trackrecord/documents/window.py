@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from typing import Any
@@ -11,7 +11,8 @@ import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.index import Found, read_days
+from prefect_trackrecord.documents.index import read_days
+from prefect_trackrecord.documents.kinds import MODELS, Kind
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError, DateRangeError
 from prefect_trackrecord.store.base import Store
@@ -66,7 +67,7 @@ def read_window(
     command: str | None = None,
     status: RunStatus | str | None = None,
     *,
-    parse: Callable[[bytes], RunMetadata] = RunMetadata.model_validate_json,
+    kind: Kind[RunMetadata] = MODELS,
 ) -> WindowResult:
     """The runs that started in a window, oldest first.
 
@@ -76,7 +77,7 @@ def read_window(
         end: last day or moment, see `bounds`; None for all up to now.
         command: only runs of this command.
         status: only runs that stand so.
-        parse: makes a run of a document; `projection.facts` for runs that nobody but a report sees.
+        kind: `FACTS` for runs that nobody but a report sees.
 
     Raises:
         DateRangeError: see `bounds`.
@@ -86,28 +87,16 @@ def read_window(
     first, last = bounds(start, end)
     wanted = RunStatus(status) if status is not None else None
     result = WindowResult()
-    for run in read_runs(read_days(store, _prefixes(first, last), _wanted(last)), result.damaged, parse):
+    for key, run in read_days(store, day_folders(layout.RUNS, first, last), _wanted(last), kind):
+        if isinstance(run, Exception):
+            cause = first_line(run) if isinstance(run, ValidationError) else str(run)
+            result.damaged.append(DamagedDocumentError(key, cause))
+            continue
         inside = (first is None or run.started_at >= first) and (last is None or run.started_at < last)
         if inside and command in (None, run.command) and wanted in (None, run.status):
             result.runs.append(run)
     result.runs.sort(key=lambda r: (r.started_at, r.run_id))
     return result
-
-
-def read_runs(
-    documents: Iterable[Found],
-    damaged: list[DamagedDocumentError],
-    parse: Callable[[bytes], RunMetadata] = RunMetadata.model_validate_json,
-) -> Iterator[RunMetadata]:
-    """The runs of documents; one that can't be read is added to `damaged`."""
-    for key, data in documents:
-        if isinstance(data, Exception):
-            damaged.append(DamagedDocumentError(key, str(data)))
-            continue
-        try:
-            yield parse(data)
-        except ValidationError as exc:
-            damaged.append(DamagedDocumentError(key, first_line(exc)))
 
 
 def read_rows(store: Store, key: str, adapter: TypeAdapter[Any]) -> list[Any]:
@@ -145,12 +134,17 @@ def _wanted(last: datetime | None) -> Callable[[str], bool]:
     return lambda key: key.endswith(".json") and key[cut:] <= stop
 
 
-def _prefixes(first: datetime | None, last: datetime | None) -> list[str]:
-    """The folders of all days that touch the window; the one above them where it has no beginning."""
+def day_folders(top: str, first: datetime | None, last: datetime | None) -> list[str]:
+    """The folders below `top` of all days that touch a window; `top` itself where it has no beginning.
+
+    Args:
+        top: `layout.RUNS` or another one whose documents lie by day.
+        first, last: see `bounds`.
+    """
     if first is None:
-        return [layout.RUNS]
+        return [top]
     if last is None:
         last = datetime.now(timezone.utc) + timedelta(days=1)  # a clock may be ahead
     stop = (last - timedelta(microseconds=1)).astimezone(timezone.utc).date()
     day = first.astimezone(timezone.utc).date()
-    return [f"{layout.RUNS}/{day + timedelta(days=n):%Y/%m/%d}" for n in range((stop - day).days + 1)]
+    return [f"{top}/{day + timedelta(days=n):%Y/%m/%d}" for n in range((stop - day).days + 1)]

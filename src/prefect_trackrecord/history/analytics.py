@@ -7,10 +7,11 @@ days only. What is larger than one machine is exported, and read by Spark, Athen
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -21,8 +22,9 @@ from pydantic import BaseModel
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.index import read_days
+from prefect_trackrecord.documents.kinds import BYTES
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
-from prefect_trackrecord.documents.window import Bound, bounds
+from prefect_trackrecord.documents.window import Bound, bounds, day_folders
 from prefect_trackrecord.errors import MissingDriverError, StoreError, UsageError
 from prefect_trackrecord.history.reading import runs
 from prefect_trackrecord.history.records import RecordState, records_of
@@ -57,7 +59,7 @@ def tables(archive: Archive, start: Bound = None, end: Bound = None) -> Iterator
     with tempfile.TemporaryDirectory(prefix="trackrecord-") as temporary, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, (prefix, model, form) in _SOURCES.items():
-            folders = _folders(archive, prefix, _days(start, end), Path(temporary))
+            folders = _folders(archive, prefix, bounds(start, end), Path(temporary))
             columns = {field: _kind(info.annotation) for field, info in model.model_fields.items()}
             connection.execute(f"CREATE VIEW {name} AS {_select(folders, columns, form)}")
         place = Path(temporary) / "records.ndjson"
@@ -90,7 +92,7 @@ def query(
 def export(archive: Archive, folder: Path, start: Bound = None, end: Bound = None) -> dict[str, int]:
     """Write the tables as Parquet, `<folder>/<table>/day=YYYY-MM-DD/*.parquet`; returns the rows of each.
 
-    Days that are there already are written anew.
+    Days that are there already are written anew, whole; others stay.
 
     Raises:
         UsageError: DuckDB can't write there, or can't read a document.
@@ -101,35 +103,46 @@ def export(archive: Archive, folder: Path, start: Bound = None, end: Bound = Non
         import duckdb
 
         for name in TABLES:
-            place = str(folder / name).replace("'", "''")
-            try:
-                (counts[name],) = connection.execute(
-                    f"COPY (SELECT * FROM {name}) TO '{place}' "  # noqa: S608 - our own names, and a quoted path
-                    "(FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day), OVERWRITE_OR_IGNORE)"
-                ).fetchone()
-            except duckdb.Error as exc:
-                raise UsageError(f"DuckDB: {exc}") from None
+            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary:
+                place = temporary.replace("'", "''")
+                try:
+                    (counts[name],) = connection.execute(
+                        f"COPY (SELECT * FROM {name}) TO '{place}' "  # noqa: S608 - our own names, and a quoted path
+                        "(FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day), OVERWRITE_OR_IGNORE)"
+                    ).fetchone()
+                except duckdb.Error as exc:
+                    raise UsageError(f"DuckDB: {exc}") from None
+                _put_days(Path(temporary), folder / name)
     return counts
 
 
-def _days(start: Bound, end: Bound) -> tuple[str, str]:
-    first, last = bounds(start, end)
-    return layout.day_of(first) if first else "", layout.day_of(last) if last else "9999"
+def _put_days(made: Path, table: Path) -> None:
+    """Put the folders of days in the places of those that are there: a file of an older export would count twice."""
+    table.mkdir(exist_ok=True)
+    for day in made.iterdir():
+        place = table / day.name
+        if place.exists():
+            shutil.rmtree(place)
+        day.rename(place)
 
 
-def _folders(archive: Archive, prefix: str, days: tuple[str, str], temporary: Path) -> list[str]:
+def _folders(
+    archive: Archive, prefix: str, window: tuple[datetime | None, datetime | None], temporary: Path
+) -> list[str]:
     """The folders of the days on this machine that hold documents."""
+    days = day_folders(prefix, *window)
     cut = len(prefix) + 1
+    stop = layout.day_of(window[1] - timedelta(microseconds=1)) if window[1] else "9999"
 
     def wanted(key: str) -> bool:
-        return key.endswith(".json") and days[0] <= key[cut:].rpartition("/")[0] <= days[1]
+        return key.endswith(".json") and key[cut:].rpartition("/")[0] <= stop
 
     root = archive.store.local_root
     if root is not None:
-        found = {key.rpartition("/")[0] for key in archive.store.keys([prefix]) if wanted(key)}
+        found = {key.rpartition("/")[0] for key in archive.store.keys(days) if wanted(key)}
         return sorted(str(root / folder) for folder in found)
     made: set[Path] = set()
-    for key, data in read_days(archive.store, [prefix], wanted):
+    for key, data in read_days(archive.store, days, wanted, BYTES):
         if isinstance(data, Exception):
             raise StoreError(f"{key} can't be read: {data}") from data
         path = temporary / key

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
-from prefect_trackrecord.store._obstore import IN_FLIGHT, FastReader, available, for_azure
+from prefect_trackrecord.store._obstore import FastReader, for_azure
 from prefect_trackrecord.store.base import Blob, Entry
 
 _ONCE: dict[str, Any] = {"retry_total": 0}
@@ -26,32 +25,10 @@ class AzureDriver(Bulk):
         self.fs = fs
         self._container, _, prefix = root.partition("/")
         self._prefix = below(prefix)
-        self._fast: FastReader | None = None
-        self._tried = False
 
-    async def read(self, key: str) -> Blob | None:
+    async def quick(self) -> FastReader | None:
         """Through obstore, where it can."""
-        fast = self._reader()
-        found = None if fast is None else await fast.get(self._prefix + key)
-        return found if found is not None else await self.get(key)  # obstore knows no keys with some characters
-
-    async def entries(self, prefix: str) -> list[Entry]:
-        """Through obstore, where it can; only Azure's own client tells an empty blob from a folder's entry."""
-        fast = self._reader()
-        if fast is None:
-            return await super().entries(prefix)
-        found = await fast.list(self._prefix + below(prefix), len(self._prefix))
-        if all(entry.size for entry in found):
-            return found
-        return await super().entries(prefix)
-
-    def _reader(self) -> FastReader | None:
-        if not self._tried:
-            with contextlib.suppress(Exception):  # whatever stands in obstore's way, adlfs knows its own
-                self._fast = for_azure(self.fs, self._container) if available() else None
-            self._tried = True
-            self.in_flight = IN_FLIGHT if self._fast is not None else Bulk.in_flight
-        return self._fast
+        return for_azure(self.fs, self._container, self._prefix)
 
     def _blob(self, key: str) -> Any:
         return self.fs.service_client.get_blob_client(container=self._container, blob=self._prefix + key)

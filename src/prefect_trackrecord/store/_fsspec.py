@@ -21,12 +21,12 @@ from fsspec.registry import known_implementations, registry
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
 from prefect_trackrecord.store._azure import AzureDriver
+from prefect_trackrecord.store._bulk import BulkReader
 from prefect_trackrecord.store._driver import Driver, Page, Refused
 from prefect_trackrecord.store._gcs import GcsDriver
 from prefect_trackrecord.store._generic import GenericDriver
 from prefect_trackrecord.store._identity import identity
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
-from prefect_trackrecord.store._many import read_many
 from prefect_trackrecord.store._s3 import S3Driver
 from prefect_trackrecord.store._session import Session
 from prefect_trackrecord.store._url import StoreUrl, missing_driver
@@ -96,6 +96,7 @@ class FsspecStore:
         self._given_pid = os.getpid()
         self._deadlines = (store_deadline, call_deadline)
         self._sessions: dict[int, Session] = {}
+        self._bulk = BulkReader(self._session, self.get, self.list)
 
     def __repr__(self) -> str:
         return f"FsspecStore({self.url!r})"
@@ -168,7 +169,13 @@ class FsspecStore:
 
     def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, Blob | Exception | None]]:
         """Read many objects, as many at a time as the driver can, in the order given."""
-        return read_many(self._session, keys, _read_one, self.get)
+        return self.make_many(keys, lambda _, blob: blob)
+
+    def make_many(
+        self, keys: Iterable[str], make: Callable[[str, Blob], T]
+    ) -> Iterator[tuple[str, T | Exception | None]]:
+        """As `get_many`, with what `make` makes of key and blob in the blob's place; it may be called in any thread."""
+        return self._bulk.make_many(keys, make)
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
@@ -197,11 +204,7 @@ class FsspecStore:
 
     def list_many(self, prefixes: Iterable[str]) -> Iterator[tuple[str, builtins.list[Entry]]]:
         """Each prefix with all objects below it, several prefixes at a time."""
-        checked = [check_prefix(prefix) for prefix in prefixes]
-        for prefix, found in read_many(self._session, checked, _list_one, self.list):
-            if isinstance(found, Exception):
-                raise found
-            yield prefix, sorted(entry for entry in found if is_plain(entry.key))
+        return self._bulk.list_many(prefixes)
 
     def keys(self, prefixes: Iterable[str]) -> builtins.list[str]:
         """The keys below the prefixes, sorted within each."""
@@ -251,14 +254,6 @@ class FsspecStore:
         options = {**cls._get_kwargs_from_urls(self._where.connect), **self._options}
         fs = cls(**_tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
         return _driver(fs, cls._strip_protocol(self._where.connect), owned=True)
-
-
-async def _read_one(driver: Driver, key: str) -> Blob | None:
-    return await driver.read(check_key(key))
-
-
-async def _list_one(driver: Driver, prefix: str) -> list[Entry]:
-    return await driver.entries(prefix)
 
 
 def load_driver(protocol: str) -> Any:

@@ -1,20 +1,26 @@
 """Reads and lists through obstore where it is installed (the extra `fast`): a tenth of the processor time a request.
 
-Writes stay with the fsspec driver, and so does everything that obstore does not manage: whatever goes wrong here
-is done again there. It must not be used in a forked child of a process that used it: the child would hang.
+Its calls are made from threads (`_crowd`): they let go of the interpreter while they wait, and cost half of what their
+awaited twins do. Writes stay with the fsspec driver, and so does everything that obstore does not manage: whatever goes
+wrong here is done again there. It must not be used in a forked child of a process that used it: the child would hang.
 """
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
+import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from prefect_trackrecord.store._keys import plain_etag
+from prefect_trackrecord.store._keys import below
 from prefect_trackrecord.store.base import Blob, Entry
 
 IN_FLIGHT = 192
+_SPELT = re.compile(r"[\w./=+@-]+", re.ASCII)
+_RENEWAL = 20.0
 _used_by: set[int] = set()
 
 
@@ -40,7 +46,7 @@ def _options(seconds: float) -> dict[str, Any]:
     }
 
 
-async def for_s3(fs: Any, bucket: str, seconds: float = 30.0) -> FastReader | None:
+async def for_s3(fs: Any, bucket: str, root: str, seconds: float = 30.0) -> FastReader | None:
     """A reader with the endpoint and the credentials that an s3fs has found; None where it is set up otherwise."""
     client = await fs.get_s3(bucket)
     how = client.meta.config.s3 or {}
@@ -49,21 +55,31 @@ async def for_s3(fs: Any, bucket: str, seconds: float = 30.0) -> FastReader | No
     held = client._request_signer._credentials  # noqa: SLF001 - whatever way s3fs came to them
     more: dict[str, Any] = {"skip_signature": True}
     if held is not None and not fs.anon:
-
-        async def credentials() -> dict[str, Any]:
-            frozen = await held.get_frozen_credentials()
-            kept = {"access_key_id": frozen.access_key, "secret_access_key": frozen.secret_key, "token": frozen.token}
-            renewed = hasattr(held, "refresh_needed")  # asked again soon: botocore knows when to renew them
-            return {**kept, "expires_at": datetime.now(timezone.utc) + timedelta(minutes=5) if renewed else None}
-
-        more = {"credential_provider": credentials}
+        frozen = await held.get_frozen_credentials()
+        more = {"access_key_id": frozen.access_key, "secret_access_key": frozen.secret_key}
+        if frozen.token:
+            more["session_token"] = frozen.token
+        if hasattr(held, "refresh_needed"):  # a role's: botocore knows when to renew them
+            more = {"credential_provider": _renewed(held, fs.loop)}
     _used_by.add(os.getpid())
     store = importlib.import_module("obstore.store")
     address = {"endpoint": client.meta.endpoint_url, "region": client.meta.region_name or "us-east-1"}
-    return FastReader(store.S3Store(bucket, **address, **more, **_options(seconds)))
+    return FastReader(store.S3Store(bucket, **address, **more, **_options(seconds)), root)
 
 
-def for_azure(fs: Any, container: str, seconds: float = 30.0) -> FastReader | None:
+def _renewed(held: Any, loop: asyncio.AbstractEventLoop) -> Callable[[], dict[str, Any]]:
+    """Credentials that botocore renews, on its own loop, for who asks from another thread."""
+
+    def credentials() -> dict[str, Any]:
+        frozen = asyncio.run_coroutine_threadsafe(held.get_frozen_credentials(), loop).result(_RENEWAL)
+        kept = {"access_key_id": frozen.access_key, "secret_access_key": frozen.secret_key, "token": frozen.token}
+        # They last ten minutes more, says botocore; obstore asks again when five are left.
+        return {**kept, "expires_at": datetime.now(timezone.utc) + timedelta(minutes=10)}
+
+    return credentials
+
+
+def for_azure(fs: Any, container: str, root: str, seconds: float = 30.0) -> FastReader | None:
     """A reader with the account that an adlfs has; None where its credentials are of a kind that stays there."""
     parts = dict(p.split("=", 1) for p in (fs.connection_string or "").split(";") if "=" in p)
     name = fs.account_name or parts.get("AccountName")
@@ -74,30 +90,55 @@ def for_azure(fs: Any, container: str, seconds: float = 30.0) -> FastReader | No
     address = str(fs.service_client.url).partition("?")[0].rstrip("/")
     _used_by.add(os.getpid())
     store = importlib.import_module("obstore.store")
-    return FastReader(store.AzureStore(container, account_name=name, endpoint=address, **known, **_options(seconds)))
+    account = {"account_name": name, "endpoint": address}
+    return FastReader(store.AzureStore(container, **account, **known, **_options(seconds)), root, empty_is_odd=True)
 
 
 class FastReader:
-    """Reads and lists of one bucket or container."""
+    """Reads and lists of one bucket or container, from any thread.
 
-    def __init__(self, store: Any) -> None:
+    Args:
+        store: obstore's.
+        root: what the store's keys begin with there; it is no part of ours.
+        empty_is_odd: whether an empty object may stand for a folder, as only the service's own client can tell.
+    """
+
+    in_flight = IN_FLIGHT
+
+    def __init__(self, store: Any, root: str, *, empty_is_odd: bool = False) -> None:
         self._api = importlib.import_module("obstore")
         self._missing = importlib.import_module("obstore.exceptions").NotFoundError
-        self._store = store
+        self._store, self._root, self._empty_is_odd = store, root, empty_is_odd
 
-    async def get(self, path: str) -> Blob | None:
-        """The object with the etag of these bytes."""
+    def get(self, key: str) -> Blob | None:
+        """The object with the etag of these bytes; None where there is none.
+
+        Raises:
+            Exception: of any kind.
+        """
         try:
-            found = await self._api.get_async(self._store, path)
+            found = self._api.get(self._store, self._root + key)
         except (FileNotFoundError, self._missing):
-            return None
-        etag = plain_etag(found.meta["e_tag"])
-        data = await found.bytes_async()
-        return Blob(data.to_bytes(), etag)
+            if _SPELT.fullmatch(self._root + key):
+                return None
+            raise  # it spells some characters in its own way, and has looked for another key
+        return Blob(found.bytes().to_bytes(), _plain(found.meta["e_tag"]))
 
-    async def list(self, prefix: str, cut: int) -> list[Entry]:
-        """All objects whose path begins with `prefix`, without the first `cut` characters of their paths."""
+    def list(self, prefix: str) -> list[Entry]:
+        """All objects below `prefix`, by their paths, page after page.
+
+        Raises:
+            Exception: of any kind.
+        """
+        cut = len(self._root)
         entries: list[Entry] = []
-        async for page in self._api.list(self._store, prefix, chunk_size=1000):
-            entries += [Entry(m["path"][cut:], m["size"], plain_etag(m["e_tag"])) for m in page]
+        for page in self._api.list(self._store, self._root + below(prefix), chunk_size=1000):
+            entries += [Entry(m["path"][cut:], m["size"], _plain(m["e_tag"])) for m in page]
+        if self._empty_is_odd and not all(entry.size for entry in entries):
+            raise ValueError(f"empty objects below {prefix}")
         return entries
+
+
+def _plain(etag: str) -> str:
+    """As `plain_etag`, which is slower; quotes are all that obstore leaves in most cases."""
+    return etag.removeprefix("W/").strip('"')

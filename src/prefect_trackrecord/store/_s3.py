@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import Any
 from urllib.parse import unquote_plus
 from xml.etree import ElementTree
@@ -12,7 +11,7 @@ from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
-from prefect_trackrecord.store._obstore import IN_FLIGHT, FastReader, available, for_s3
+from prefect_trackrecord.store._obstore import FastReader, for_s3
 from prefect_trackrecord.store.base import Blob, Entry
 
 _ENTRIES = "TrackrecordEntries"
@@ -33,8 +32,6 @@ class S3Driver(Bulk):
         self.fs = fs
         self._owned = owned
         self._checked = False
-        self._fast: FastReader | None = None
-        self._tried = False
         bucket, key, _ = fs.split_path(f"{root}/x")  # it knows the ARNs of access points
         self._bucket: str = bucket
         self._prefix: str = key[:-1]
@@ -96,27 +93,10 @@ class S3Driver(Bulk):
         """One DELETE; S3 answers the same where there is nothing."""
         await self.fs._call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + key)  # noqa: SLF001
 
-    async def read(self, key: str) -> Blob | None:
+    async def quick(self) -> FastReader | None:
         """Through obstore, where it can."""
-        fast = await self._reader()
-        found = None if fast is None else await fast.get(self._prefix + key)
-        return found if found is not None else await self.get(key)  # obstore knows no keys with some characters
-
-    async def entries(self, prefix: str) -> list[Entry]:
-        """Through obstore, where it can."""
-        fast = await self._reader()
-        if fast is None:
-            return await super().entries(prefix)
-        return await fast.list(self._prefix + below(prefix), len(self._prefix))
-
-    async def _reader(self) -> FastReader | None:
-        if not self._tried:
-            await self._client()
-            with contextlib.suppress(Exception):  # whatever stands in obstore's way, s3fs knows its own
-                self._fast = await for_s3(self.fs, self._bucket) if available() else None
-            self._tried = True
-            self.in_flight = IN_FLIGHT if self._fast is not None else Bulk.in_flight
-        return self._fast
+        await self._client()
+        return await for_s3(self.fs, self._bucket, self._prefix)
 
     async def _client(self) -> Any:
         await self.fs.set_session()
