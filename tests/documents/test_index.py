@@ -55,7 +55,9 @@ def bucket(request: pytest.FixtureRequest) -> Bucket:
 
 def read(bucket: Bucket, prefixes: Iterable[str] = DAYS, kind: Kind[Any] = BYTES) -> dict[str, Any]:
     bucket.reads = []
-    found = list(index.read_days(bucket, prefixes, lambda key: key.endswith(".json"), kind))
+    found = [
+        pair for keys, values in index.read_days(bucket, prefixes, kind) for pair in zip(keys, values, strict=True)
+    ]
     assert len(found) == len(dict(found)), "each document once"
     return dict(found)
 

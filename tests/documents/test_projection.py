@@ -89,7 +89,7 @@ def test_what_the_model_refuses_is_refused(bad: dict[str, Any]) -> None:
 
 def test_without_msgspec_the_model_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """And writes lines that msgspec reads, as it reads those of msgspec."""
-    monkeypatch.setattr(projection, "_decode", None)
+    monkeypatch.setattr(projection, "_decode", RunMetadata.model_validate_json)
     monkeypatch.setattr(projection, "_decode_lines", None)
     facts = projection.facts(orjson.dumps(WHOLE))
     assert isinstance(facts, RunMetadata)

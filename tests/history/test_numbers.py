@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from report_samples import FakeArchive, at, failed, ok, skipped
 
@@ -31,6 +31,7 @@ runs = st.builds(
 )
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.lists(runs, max_size=12), st.data())
 def test_any_grouping_gives_the_same_total(found: list[RunMetadata], data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(found)))

@@ -17,10 +17,11 @@ import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from prefect_trackrecord.documents.kinds import Kind
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.store import LocalStore
 from prefect_trackrecord.store.base import Blob, Entry, Store
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -29,31 +30,39 @@ INDEX = "index"
 FORMAT = b"trackrecord-index 2"
 MIN_MISSING = 20
 """A new index is worth its writing when at least so many documents, and a tenth of the day's, were not in the old."""
+SUFFIX = ".json"
 _WRITERS = 8
 _LISTERS = 16
 
 
 def read_days(
-    store: Store, prefixes: Iterable[str], wanted: Callable[[str], bool], kind: Kind[T]
-) -> Iterator[tuple[str, T | Exception]]:
-    """The documents below each prefix, in any order: key and what is wanted, or the error in its place.
+    store: Store, prefixes: Iterable[str], kind: Kind[T], until: str = "9999"
+) -> Iterator[tuple[list[str], list[T | Exception]]]:
+    """The documents below each prefix, in any order and some at a time: their keys, and what is wanted of each.
+
+    In the place of a document that can't be read its error stands.
 
     Args:
         store: any store; an index is kept only where it pays (`Store.indexed`).
-        prefixes: folders of days, or of all of them, without a slash at the end.
-        wanted: whether a key is that of a document to read.
+        prefixes: folders of days, `<top>/YYYY/MM/DD`, or a `<top>` that holds all of them.
         kind: what is wanted of each.
+        until: the last day, `YYYY/MM/DD`, of a top folder.
 
     Raises:
         StoreError: the store can't be listed.
     """
+
+    def wanted(folder: str) -> bool:
+        day = folder.partition("/")[2]
+        return day[:1].isdigit() and day[: len("YYYY/MM/DD")] <= until
+
     if not store.indexed:
         yield from _straight(store, prefixes, wanted, kind)
         return
     by_folder: dict[str, _Day[T]] = {}
-    for _, entries in store.list_many([day for prefix in prefixes for day in _days(store, prefix)]):
+    for _, entries in store.list_many([day for prefix in prefixes for day in _days(store, prefix, wanted)]):
         for entry in entries:
-            if wanted(entry.key):
+            if entry.key.endswith(SUFFIX):
                 folder = entry.key.rpartition("/")[0]
                 day = by_folder.get(folder) or by_folder.setdefault(folder, _Day(folder, kind))
                 day.entries.append(entry)
@@ -61,44 +70,42 @@ def read_days(
     by_key = {day.key: day for day in days if len(day.entries) >= MIN_MISSING}
     for _, found in _make_many(store, by_key, lambda key, blob: by_key[key].take(blob.data)):
         if found is not None and not isinstance(found, Exception):
-            yield from found
-    yield from _missing(store, days, kind)
+            yield found
+    for key, value in _missing(store, days, kind):
+        yield [key], [value]
 
 
-def _days(store: Store, prefix: str) -> list[str]:
+def _days(store: Store, prefix: str, wanted: Callable[[str], bool]) -> list[str]:
     """The folder itself, or those of the days that the folder of all holds: they are listed side by side."""
     if "/" in prefix:
         return [prefix]
     found = [prefix]
     with concurrent.futures.ThreadPoolExecutor(_LISTERS, thread_name_prefix="trackrecord-list") as pool:
         for _ in ("year", "month", "day"):
-            inside = pool.map(store.folders, found)
-            found = [f"{above}/{name}" for above, names in zip(found, inside, strict=True) for name in names]
+            inside = zip(found, pool.map(store.folders, found), strict=True)
+            found = [folder for above, names in inside for name in names if wanted(folder := f"{above}/{name}")]
     return found
 
 
 def _straight(
     store: Store, prefixes: Iterable[str], wanted: Callable[[str], bool], kind: Kind[T]
-) -> Iterator[tuple[str, T | Exception]]:
-    """Read without an index; a folder is listed and read in one go."""
-    documents = getattr(store, "documents", None)
-    make = kind.make
-    found: Iterable[tuple[str, Any]]
-    found = documents(prefixes, wanted) if documents else _bytes(store, filter(wanted, store.keys(prefixes)))
-    for key, data in found:
-        if isinstance(data, bytes):
-            try:
-                yield key, make(data)
-            except ValueError as exc:
-                yield key, exc
-        else:
-            yield key, data
+) -> Iterator[tuple[list[str], list[T | Exception]]]:
+    """Read without an index; a folder of this machine is listed and read in one go."""
+    if isinstance(store, LocalStore):
+        yield from store.documents(prefixes, wanted, kind.make)
+        return
+    keys = [key for key in store.keys(prefixes) if key.endswith(SUFFIX) and wanted(key.rpartition("/")[0])]
+    for key, found in _make_many(store, keys, lambda _, blob: made(kind, blob.data)):
+        if found is not None:  # else deleted since it was listed
+            yield [key], [found]
 
 
-def _bytes(store: Store, keys: Iterable[str]) -> Iterator[tuple[str, bytes | Exception]]:
-    for key, blob in store.get_many(keys):
-        if blob is not None:  # else deleted since it was listed
-            yield key, blob.data if isinstance(blob, Blob) else blob
+def made(kind: Kind[T], data: bytes) -> T | Exception:
+    """What is wanted of a document, or what is wrong with it."""
+    try:
+        return kind.make(data)
+    except ValueError as exc:
+        return exc
 
 
 @dataclass
@@ -117,23 +124,25 @@ class _Day(Generic[T]):
         """Where its index lies."""
         return f"{INDEX}/{self.kind.folder}/{self.prefix}.z"
 
-    def take(self, data: bytes) -> list[tuple[str, T | Exception]]:
+    def take(self, data: bytes) -> tuple[list[str], list[T | Exception]]:
         """Those of the listed documents that an index holds as they are listed."""
         try:
             marks, lines = unpack(data)
             if marks == "\n".join(map(_mark, self.entries)).encode():
-                found = list(zip((entry.key for entry in self.entries), self.kind.back(lines), strict=True))
+                keys, found = [entry.key for entry in self.entries], list(self.kind.back(lines))
+                if len(keys) != len(found):
+                    raise ValueError("fewer lines than documents")
                 self.missing = []
-                return found
+                return keys, found
             return self._take_some(marks.split(b"\n"), lines)
         except (ValueError, zlib.error):
-            return []  # no index, or none of ours
+            return [], []  # no index, or none of ours
 
-    def _take_some(self, marks: list[bytes], lines: bytes) -> list[tuple[str, T | Exception]]:
+    def _take_some(self, marks: list[bytes], lines: bytes) -> tuple[list[str], list[T | Exception]]:
         listed = {_mark(entry).encode(): entry for entry in self.entries}
         rows = zip(marks, lines.split(b"\n"), self.kind.back(lines), strict=True)
         held = [(mark, line, value) for mark, line, value in rows if mark in listed]
-        found = [(listed[mark].key, value) for mark, _, value in held]
+        found = [listed[mark].key for mark, _, _ in held], [value for _, _, value in held]
         known = {mark: line for mark, line, _ in held}
         self.missing = [entry for mark, entry in listed.items() if mark not in known]
         if self.worth_writing:
@@ -156,17 +165,14 @@ def _missing(store: Store, days: list[_Day[T]], kind: Kind[T]) -> Iterator[tuple
         wanted.update((entry.key, day) for entry in lacking)
     writes = {day.key: day.worth_writing for day in days}
 
-    def made(key: str, blob: Blob) -> tuple[T | Exception, bytes | None, bytes]:
-        try:
-            value = kind.make(blob.data)
-        except ValueError as exc:
-            return exc, None, b""
-        if not writes[wanted[key].key]:
+    def both(key: str, blob: Blob) -> tuple[T | Exception, bytes | None, bytes]:
+        value = made(kind, blob.data)
+        if isinstance(value, Exception) or not writes[wanted[key].key]:
             return value, None, b""
         return value, kind.line(value, blob.data), _mark(Entry(key, len(blob.data), blob.etag)).encode()
 
     with concurrent.futures.ThreadPoolExecutor(_WRITERS, thread_name_prefix="trackrecord-index") as pool:
-        for key, found in _make_many(store, wanted, made):
+        for key, found in _make_many(store, wanted, both):
             day = wanted[key]
             day.left -= 1
             if isinstance(found, Exception):

@@ -9,8 +9,9 @@ that is left out is an AttributeError.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from pydantic import BaseModel
 
@@ -37,7 +38,10 @@ def facts(data: bytes) -> RunMetadata:
     Raises:
         ValidationError: the document can't be read.
     """
-    return _quick(data) or RunMetadata.model_validate_json(data)
+    try:
+        return _decode(data)
+    except Exception:  # noqa: BLE001 - anything odd: the model knows what to do, or to say
+        return RunMetadata.model_validate_json(data)
 
 
 def to_line(run: RunMetadata) -> bytes | None:
@@ -66,33 +70,12 @@ def of_lines(lines: bytes) -> list[RunMetadata]:
     return [RunMetadata.model_validate_json(line) for line in lines.split(b"\n")]
 
 
-def _quick(data: bytes) -> RunMetadata | None:
-    """By the decoder; None where that is not there, or finds anything odd: the model knows what to do, or to say."""
-    if _decode is None:
-        return None
-    try:
-        run = _decode(data)
-    except Exception:  # noqa: BLE001
-        return None
-    return run if _is_aware(run) else None
-
-
-def _is_aware(run: RunMetadata) -> bool:
-    """Whether its times have a zone; the model gives them one."""
-    if any(moment.tzinfo is None for moment in (run.started_at, run.completed_at, run.scheduled_for) if moment):
-        return False
-    if run.rollup is None or not run.rollup.errors:
-        return True
-    seen = (moment for group in run.rollup.errors for moment in (group.first_seen, group.last_seen))
-    return all(moment is None or moment.tzinfo for moment in seen)
-
-
 def _codec() -> tuple[Any, Any, Any]:
-    """Of a document, of lines and to a line, with something that has a run's attributes; None without msgspec."""
+    """Of a document, of lines and to a line, with something that has a run's attributes; models without msgspec."""
     try:
         import msgspec
     except ImportError:
-        return None, None, None
+        return RunMetadata.model_validate_json, None, None
 
     def struct(model: type[BaseModel], names: tuple[str, ...], **kinds: Any) -> Any:
         fields: list[Any] = []
@@ -113,16 +96,17 @@ def _codec() -> tuple[Any, Any, Any]:
     def _copy(run: Any, *, update: dict[str, Any]) -> Any:
         return msgspec.structs.replace(run, **update)
 
-    moments = {"first_seen": datetime | None, "last_seen": datetime | None}
-    group = struct(ErrorGroup, tuple(ErrorGroup.model_fields), **moments)
+    moment = Annotated[datetime, msgspec.Meta(tz=True)]  # the model gives one to those that have no time zone
+    maybe = moment | None
+    group = struct(ErrorGroup, tuple(ErrorGroup.model_fields), first_seen=maybe, last_seen=maybe)
     rollup = struct(Rollup, _ROLLUP, errors=group)
     email = struct(EmailResult, _EMAIL)
     run = struct(
         RunMetadata,
         FIELDS,
-        started_at=datetime,
-        completed_at=datetime | None,
-        scheduled_for=datetime | None,
+        started_at=moment,
+        completed_at=maybe,
+        scheduled_for=maybe,
         status=RunStatus,
         rollup=rollup | None,
         email_results=email,
@@ -133,4 +117,5 @@ def _codec() -> tuple[Any, Any, Any]:
 
 
 _LISTS = ("errors", "email_results", "tags")
+_decode: Callable[[bytes], RunMetadata]
 _decode, _decode_lines, _encode = _codec()

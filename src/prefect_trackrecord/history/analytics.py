@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, fields
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +24,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.index import read_days
 from prefect_trackrecord.documents.kinds import BYTES
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
-from prefect_trackrecord.documents.window import Bound, bounds, day_folders
+from prefect_trackrecord.documents.window import Bound, bounds, day_folders, last_day
 from prefect_trackrecord.errors import MissingDriverError, StoreError, UsageError
 from prefect_trackrecord.history.reading import runs
 from prefect_trackrecord.history.records import RecordState, records_of
@@ -130,26 +130,23 @@ def _folders(
     archive: Archive, prefix: str, window: tuple[datetime | None, datetime | None], temporary: Path
 ) -> list[str]:
     """The folders of the days on this machine that hold documents."""
-    days = day_folders(prefix, *window)
+    days, until = day_folders(prefix, *window), last_day(window[1])
     cut = len(prefix) + 1
-    stop = layout.day_of(window[1] - timedelta(microseconds=1)) if window[1] else "9999"
-
-    def wanted(key: str) -> bool:
-        return key.endswith(".json") and key[cut:].rpartition("/")[0] <= stop
-
     root = archive.store.local_root
     if root is not None:
-        found = {key.rpartition("/")[0] for key in archive.store.keys(days) if wanted(key)}
+        found = {key.rpartition("/")[0] for key in archive.store.keys(days) if key.endswith(".json")}
+        found = {folder for folder in found if folder[cut:] <= until}
         return sorted(str(root / folder) for folder in found)
     made: set[Path] = set()
-    for key, data in read_days(archive.store, days, wanted, BYTES):
-        if isinstance(data, Exception):
-            raise StoreError(f"{key} can't be read: {data}") from data
-        path = temporary / key
-        if path.parent not in made:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            made.add(path.parent)
-        path.write_bytes(data)
+    for keys, documents in read_days(archive.store, days, BYTES, until):
+        for key, data in zip(keys, documents, strict=True):
+            if isinstance(data, Exception):
+                raise StoreError(f"{key} can't be read: {data}") from data
+            path = temporary / key
+            if path.parent not in made:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                made.add(path.parent)
+            path.write_bytes(data)
     return sorted(map(str, made))
 
 

@@ -20,7 +20,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeVar
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
 from prefect_trackrecord.store import _tree as tree
@@ -39,6 +39,7 @@ from prefect_trackrecord.store._keys import below, check_key, check_prefix
 from prefect_trackrecord.store._locks import file_lock
 from prefect_trackrecord.store.base import Blob, Entry
 
+T = TypeVar("T")
 _LOCKS = 64
 _BINARY = getattr(os, "O_BINARY", 0)
 _WAYS_OUT = {
@@ -227,14 +228,17 @@ class LocalStore:
         return found
 
     def documents(
-        self, prefixes: Iterable[str], wanted: Callable[[str], bool]
-    ) -> Iterator[tuple[str, bytes | Exception]]:
-        """The bytes of each wanted object below the prefixes, or what is wrong with it: listed and read in one go."""
+        self, prefixes: Iterable[str], wanted: Callable[[str], bool], make: Callable[[bytes], T]
+    ) -> Iterator[tuple[builtins.list[str], builtins.list[T | Exception]]]:
+        """What is made of each document below the prefixes, or what is wrong with it: listed and read in one go."""
         for prefix in prefixes:
             top = self._top(prefix)
             with _listing(top):
-                for key, data in tree.documents_of(top, below(check_prefix(prefix)), wanted):
-                    yield key, data if isinstance(data, bytes) else _unavailable("read", self._path(key), data)
+                for keys, found in tree.documents_of(top, below(check_prefix(prefix)), wanted, make):
+                    yield (
+                        keys,
+                        [_unavailable("read", x.filename or top, x) if isinstance(x, OSError) else x for x in found],
+                    )
 
     # What the methods above share.
 

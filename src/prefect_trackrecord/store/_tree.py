@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from prefect_trackrecord.store._files import NOT_THERE, etag_of
 from prefect_trackrecord.store._keys import is_plain
 from prefect_trackrecord.store.base import Entry
 
+T = TypeVar("T")
+SUFFIX = ".json"
 _FLAGS = os.O_RDONLY | getattr(os, "O_BINARY", 0)
 _ENOUGH = 1 << 16
 """What one read asks for: a document is rarely as large, and a look at its size would cost as much as a read.
@@ -84,19 +86,29 @@ def keys_of(path: str, prefix: str) -> list[str]:
     return sorted(folder.prefix + entry.name for folder in folders(path, prefix) for entry in folder.files)
 
 
-def documents_of(path: str, prefix: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, bytes | OSError]]:
-    """The bytes of each wanted file, or what kept it from being read, by key, in the order of names in each folder.
+def documents_of(
+    path: str, prefix: str, wanted: Callable[[str], bool], make: Callable[[bytes], T]
+) -> Iterator[tuple[list[str], list[T | Exception]]]:
+    """What is made of each document in the wanted folders, or what is wrong with it, folder by folder.
 
     A file that is gone meanwhile is left out.
+
+    Args:
+        path, prefix: see `folders`.
+        wanted: of a folder's keys, without the slash at the end.
+        make: makes something of the bytes, or raises a ValueError.
     """
     open_, read, close = os.open, os.read, os.close
     for folder in folders(path, prefix):
+        if not wanted(folder.prefix[:-1]):
+            continue
         start, before = f"{folder.path}{os.sep}", folder.prefix
-        for name in sorted([entry.name for entry in folder.files]):
-            key = before + name
-            if not wanted(key):
+        keys: list[str] = []
+        found: list[T | Exception] = []
+        for entry in folder.files:
+            name = entry.name
+            if not name.endswith(SUFFIX):
                 continue
-            data: bytes | OSError
             try:
                 fd = open_(start + name, _FLAGS)
                 try:
@@ -105,11 +117,13 @@ def documents_of(path: str, prefix: str, wanted: Callable[[str], bool]) -> Itera
                         data = _rest(fd, data)
                 finally:
                     close(fd)
+                found.append(make(data))
             except (*NOT_THERE, IsADirectoryError):
                 continue
-            except OSError as exc:
-                data = exc
-            yield key, data
+            except (OSError, ValueError) as exc:
+                found.append(exc)
+            keys.append(before + name)
+        yield keys, found
 
 
 def _rest(fd: int, data: bytes) -> bytes:
