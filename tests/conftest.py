@@ -75,6 +75,7 @@ class S3Server:
 def s3_server() -> Iterator[S3Server]:
     """A moto server on a free port. Its PUTs go one by one: moto looks at a condition, then writes."""
     server_module = pytest.importorskip("moto.server")
+    logging.getLogger("werkzeug").disabled = True  # a line for each request, to whatever stderr is at that moment
     server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # Prefect, once imported, prints a line a request
