@@ -52,7 +52,7 @@ def test_the_hosts_handler_is_called_afterwards_and_put_back(tmp_path):
     body = """
     def own(number, frame):
         done = [r.status.value for r in storage.list_runs()]
-        print("host", number, done, flush=True)
+        os.write(1, f"host {number} {done}\\n".encode())  # print can't be entered twice
     signal.signal(signal.SIGTERM, own)
     tracker.start()
     tracker.track_file("a"); print("ready", flush=True)
