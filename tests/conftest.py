@@ -94,6 +94,12 @@ def bucket(s3_server: S3Server) -> str:
 
 
 @pytest.fixture
+def no_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were not installed: all requests are made by the fsspec drivers."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+
+
+@pytest.fixture
 def patient(tmp_path: Any) -> Settings:
     """Settings whose deadlines a busy machine does not miss."""
     env = {"TRACKRECORD_STORE_DEADLINE": "30", "TRACKRECORD_CALL_DEADLINE": "60", "PREFECT_HOME": str(tmp_path)}

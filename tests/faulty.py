@@ -85,7 +85,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self) -> None:
         proxy = self.proxy
         proxy.seen[self.command] += 1
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = self.rfile.read(length)
+        if len(body) < length:  # who sent it has given up, and no part of it is to be carried out
+            return self._reset()
         fault = proxy.fault
         if fault == "silent":
             proxy.wait(120)

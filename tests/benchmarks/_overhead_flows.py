@@ -16,6 +16,7 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,8 @@ class Account:
     THREADS = ("fsspecIO", "trackrecord-upload", "tokio-rt-worker")
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.parts: Counter[str] = Counter()
+        self._inside, self._lock = threading.local(), threading.Lock()
         self._threads = self._of_threads()
 
     def attach(self) -> None:
@@ -167,37 +169,48 @@ class Account:
             (finishing.Finish, "__call__"),
             (live.Progress, "_work"),
         ):
-            setattr(owner, name, self._counted(getattr(owner, name)))
+            setattr(owner, name, self._counted(getattr(owner, name), f"{owner.__name__.rpartition('.')[2]}.{name}"))
 
-    def _counted(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _counted(self, function: Callable[..., Any], part: str) -> Callable[..., Any]:
         if inspect.iscoroutinefunction(function):
             return function  # its awaiting is others' time
 
         @functools.wraps(function)
         def counted(*args: Any, **kwargs: Any) -> Any:
-            began = time.thread_time()
+            began, outer = time.thread_time(), getattr(self._inside, "part", None)
+            self._inside.part = part
             try:
                 return function(*args, **kwargs)
             finally:
-                self.seconds += time.thread_time() - began
+                spent = time.thread_time() - began
+                self._inside.part = outer
+                with self._lock:
+                    self.parts[part] += spent
+                    if outer is not None:  # it is in what called it
+                        self.parts[outer] -= spent
 
         return counted
 
-    def _of_threads(self) -> float:
-        ours = {str(t.native_id) for t in threading.enumerate() if t.name.startswith(self.THREADS)}
-        found = 0
+    def _of_threads(self) -> dict[str, tuple[str, float]]:
+        """Those that work for us, by their ids: their kind, and what they have taken."""
+        named = {str(t.native_id): t.name for t in threading.enumerate()}
+        found = {}
         for task_ in Path("/proc/self/task").iterdir():
             with contextlib.suppress(OSError):  # it has ended
-                if task_.name in ours or (task_ / "comm").read_text().startswith(self.THREADS):
-                    found += int((task_ / "schedstat").read_text().split()[0])
-        return found / 1e9
-
-    def taken(self) -> float:
-        """Seconds since the last time."""
-        threads = self._of_threads()
-        found, self.seconds = self.seconds + threads - self._threads, 0.0
-        self._threads = threads
+                name = named.get(task_.name) or (task_ / "comm").read_text()
+                kind = next((kind for kind in self.THREADS if name.startswith(kind)), None)
+                if kind is not None:
+                    found[task_.name] = kind, int((task_ / "schedstat").read_text().split()[0]) / 1e9
         return found
+
+    def taken(self) -> dict[str, float]:
+        """Seconds since the last time, part by part."""
+        threads = self._of_threads()
+        parts, self.parts = self.parts, Counter()
+        for one, (kind, seconds) in threads.items():
+            parts[kind] += seconds - self._threads.get(one, (kind, 0.0))[1]
+        self._threads = threads
+        return dict(parts)
 
 
 def log_rows(run_id: Any) -> int:
@@ -251,8 +264,9 @@ def main() -> None:
             state = one(asked["tasks"], return_state=True)
         ended = time.perf_counter()
         time.sleep(asked["settle"])  # what its threads send after its end is part of what it costs
-        found = {"cpu": processor() - cpu, "wall": ended - wall, "end": ended - returned_at}
-        found["ours"] = account.taken()
+        found: dict[str, Any] = {"cpu": processor() - cpu, "wall": ended - wall, "end": ended - returned_at}
+        parts = account.taken()
+        found |= {"ours": sum(parts.values()), "parts": parts}
         assert state.is_completed(), state
         if asked.get("rows"):
             found["rows"] = log_rows(state.state_details.flow_run_id)

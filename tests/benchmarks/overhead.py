@@ -36,7 +36,7 @@ TITLES = {
     "dask": "{tasks} tasks of {seconds} s, two Dask workers of four threads, history at S3 after 20 ms, the same",
     "hello": "a flow that does nothing",
 }
-Rounds = dict[str, list[dict[str, float]]]
+Rounds = dict[str, list[dict[str, Any]]]
 
 
 class Sink(http.server.BaseHTTPRequestHandler):
@@ -123,14 +123,14 @@ class Flows:
             raise SystemExit("the process with the flows has ended")
         return json.loads(line)
 
-    def run(self, variant: str, tasks: int, settle: float, *, rows: bool = False) -> dict[str, float]:
+    def run(self, variant: str, tasks: int, settle: float, *, rows: bool = False) -> dict[str, Any]:
         """What one run cost."""
         assert self.process.stdin is not None
         self.process.stdin.write(
             json.dumps({"variant": variant, "tasks": tasks, "settle": settle, "rows": rows}) + "\n"
         )
         self.process.stdin.flush()
-        found: dict[str, float] = self._read()
+        found: dict[str, Any] = self._read()
         return found
 
     def close(self) -> None:
@@ -172,6 +172,18 @@ def table(title: str, found: Rounds) -> None:
         )
 
 
+def account(found: Rounds) -> None:
+    """Print what the account is made of."""
+    names = {part for rounds in found.values() for r in rounds for part in r["parts"]}
+    parts = {
+        part: [statistics.median(r["parts"].get(part, 0.0) for r in rounds) for rounds in found.values()]
+        for part in names
+    }
+    print("\nthe account in milliseconds:", ", ".join(found))
+    for part, medians in sorted(parts.items(), key=lambda item: -max(item[1])):
+        print(f"{part:32}", " ".join(f"{seconds * 1000:8.1f}" for seconds in medians))
+
+
 def main() -> None:
     """Measure and print the tables."""
     given = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -203,6 +215,7 @@ def main() -> None:
             found = measure(flows, options, 0 if case == "hello" else options.tasks)
             flows.close()
             table(TITLES[case].format(**vars(options)), found)
+            account(found)
     print(f"\nload of the machine at the end: {os.getloadavg()[0]:.1f}")
 
 

@@ -41,6 +41,12 @@ class TestS3(StoreContract):
         return open_store(StoreConfig(store.url, self._server.options), settings=self._settings)
 
 
+@pytest.mark.usefixtures("no_obstore")
+class TestS3WithoutObstore(TestS3):
+    threads = 4
+    rounds = 3
+
+
 class TestS3HandedOver(StoreContract):
     """A user's own s3fs, with its listings cache on."""
 
@@ -80,6 +86,12 @@ class TestAzure(StoreContract):
         for call in (lambda: store.get("a"), lambda: store.put("a", b"1"), lambda: store.list("a")):
             with pytest.raises(StoreUnavailableError, match="no such bucket or container"):
                 call()
+
+
+@pytest.mark.xdist_group("azure")
+@pytest.mark.usefixtures("no_obstore")
+class TestAzureWithoutObstore(TestAzure):
+    threads = 4
 
 
 @pytest.mark.xdist_group("gcs")

@@ -12,7 +12,7 @@ import pytest
 
 from faulty import FaultProxy
 from prefect_trackrecord.settings import current
-from prefect_trackrecord.store import _deadline
+from prefect_trackrecord.store import _deadline, _swift
 from prefect_trackrecord.tracking import RunStatus, RunTracker, TrackingStorage, recover
 from services import azure_endpoint_options
 
@@ -33,6 +33,16 @@ def options(s3_server, proxy):
 @pytest.fixture
 def place(bucket):
     return f"s3://{bucket}/history"
+
+
+@pytest.fixture(params=["through obstore", "the driver's own way"])
+def way(request, monkeypatch):
+    """How single requests are made; obstore is tried for each of them, whatever it failed at before."""
+    if request.param == "through obstore":
+        pytest.importorskip("obstore")
+        monkeypatch.setattr(_swift, "_REST", 0.0)
+    else:
+        request.getfixturevalue("no_obstore")
 
 
 def opened(place, options, monkeypatch, **env):
@@ -64,6 +74,7 @@ def recovered(place, options, monkeypatch, run_id):
     return run, {row.file_path for row in storage.archive.files(run)}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fault", ["503", "429", "silent", "reset"])
 def test_a_store_that_fails_in_the_middle(proxy, place, options, monkeypatch, fault):
     storage = opened(place, options, monkeypatch, upload_seconds=0.05, call_deadline=1, store_deadline=30)
@@ -110,11 +121,13 @@ def other(request):
         yield running, f"gs://{name}/history", {**own, "endpoint_url": running.url}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fault", ["503", "silent"])
 def test_another_service_that_fails_in_the_middle(other, monkeypatch, fault):
     test_a_store_that_fails_in_the_middle(*other, monkeypatch, fault)
 
 
+@pytest.mark.usefixtures("way")
 def test_another_service_that_drops_the_connection_once_a_write_was_done(other, monkeypatch):
     proxy, place, options = other
     storage = opened(place, options, monkeypatch, upload_seconds=0.05, store_deadline=60)
@@ -126,6 +139,7 @@ def test_another_service_that_drops_the_connection_once_a_write_was_done(other, 
     assert (run.status, files) == (RunStatus.SUCCESS, set(map(str, range(20))))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("fault", ["every-other-503", "reset-after", "slow"])
 def test_a_store_that_fails_now_and_then(proxy, place, options, monkeypatch, fault):
     tries = {"retries": {"max_attempts": 0}}  # the driver's own wait up to a second each; ours are what is tested

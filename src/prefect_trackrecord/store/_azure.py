@@ -8,7 +8,7 @@ from typing import Any
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
-from prefect_trackrecord.store._obstore import FastReader, for_azure
+from prefect_trackrecord.store._obstore import FastClient, for_azure
 from prefect_trackrecord.store.base import Blob, Entry
 
 _ONCE: dict[str, Any] = {"retry_total": 0}
@@ -26,7 +26,7 @@ class AzureDriver(Bulk):
         self._container, _, prefix = root.partition("/")
         self._prefix = below(prefix)
 
-    async def quick(self) -> FastReader | None:
+    async def quick(self) -> FastClient | None:
         """Through obstore, where it can."""
         return for_azure(self.fs, self._container, self._prefix)
 

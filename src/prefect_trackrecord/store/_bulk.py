@@ -10,7 +10,7 @@ from prefect_trackrecord.store._crowd import read_in_crowd
 from prefect_trackrecord.store._driver import Driver
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
 from prefect_trackrecord.store._many import read_many
-from prefect_trackrecord.store._obstore import FastReader, available
+from prefect_trackrecord.store._obstore import FastClient, available
 from prefect_trackrecord.store._session import Session
 from prefect_trackrecord.store.base import Blob, Entry
 
@@ -33,7 +33,6 @@ class BulkReader:
         list_: Callable[[str], list[Entry]],
     ) -> None:
         self._session, self._get, self._list = session, get, list_
-        self._known: tuple[Driver, FastReader | None] | None = None
 
     def make_many(
         self, keys: Iterable[str], make: Callable[[str, Blob], T]
@@ -73,21 +72,15 @@ class BulkReader:
 
         return read_in_crowd(prefixes, quick, self._list, at_once=reader.in_flight, patience=self._patience)
 
-    def _reader(self) -> FastReader | None:
+    def _reader(self) -> FastClient | None:
         """The quick way, where there is one."""
         if not available():
             return None
         try:
-            driver = self._session().ready()
+            session = self._session()
+            return None if session.ready().serial else session.call(lambda driver: driver.quick())
         except StoreError:  # the sure way will say what is wrong
             return None
-        if self._known is None or self._known[0] is not driver:
-            try:
-                reader = None if driver.serial else self._session().call(lambda driver: driver.quick())
-            except StoreError:  # whatever stands in its way, the driver knows its own
-                reader = None
-            self._known = (driver, reader)
-        return self._known[1]
 
     def _patience(self) -> float:
         return self._session().patience()

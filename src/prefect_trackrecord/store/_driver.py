@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from prefect_trackrecord.store._obstore import FastReader
+from prefect_trackrecord.store._obstore import FastClient
 from prefect_trackrecord.store.base import Blob, Entry
 
 
@@ -27,7 +27,7 @@ class Bulk:
 
     in_flight = 64
 
-    async def quick(self) -> FastReader | None:
+    async def quick(self) -> FastClient | None:
         """None: it has none."""
         return None
 
@@ -68,7 +68,7 @@ class Driver(Protocol):
     async def delete(self, key: str) -> None:
         """Remove it, if it is there."""
 
-    async def quick(self) -> FastReader | None:
+    async def quick(self) -> FastClient | None:
         """What reads and lists many in a fraction of the time; what it does not manage is asked of the others again."""
 
     async def entries(self, prefix: str) -> list[Entry]:

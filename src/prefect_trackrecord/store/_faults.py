@@ -124,6 +124,11 @@ def kind_of(exc: BaseException) -> Kind:
     return Kind.OTHER
 
 
+def kind_of_code(code: str) -> Kind | None:
+    """What a service's own code for an error means, where it is a known one."""
+    return _BY_CODE.get(code)
+
+
 def in_words(exc: BaseException, secrets: Mapping[str, Any]) -> str:
     """One line about `exc`, without the values of `secrets` (storage options)."""
     text = next((line.strip() for line in str(exc).splitlines() if line.strip()), "")

@@ -29,6 +29,7 @@ from prefect_trackrecord.store._identity import identity
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
 from prefect_trackrecord.store._s3 import S3Driver
 from prefect_trackrecord.store._session import Session
+from prefect_trackrecord.store._swift import SwiftDriver
 from prefect_trackrecord.store._url import StoreUrl, missing_driver
 from prefect_trackrecord.store.base import Blob, Entry
 
@@ -248,12 +249,12 @@ class FsspecStore:
             fs = self._given
             if os.getpid() != self._given_pid or getattr(fs, "asynchronous", False):
                 fs = _again(fs)
-            return _driver(fs, self._where.path, owned=False)
+            return _driver(fs, self._where.path, owned=False, deadline=self._deadlines[1])
         protocol = self._where.protocol
         cls = load_driver(protocol)
         options = {**cls._get_kwargs_from_urls(self._where.connect), **self._options}
         fs = cls(**_tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
-        return _driver(fs, cls._strip_protocol(self._where.connect), owned=True)
+        return _driver(fs, cls._strip_protocol(self._where.connect), owned=True, deadline=self._deadlines[1])
 
 
 def load_driver(protocol: str) -> Any:
@@ -294,14 +295,15 @@ def _again(fs: Any) -> Any:
     return type(fs)(*fs.storage_args, **options)
 
 
-def _driver(fs: Any, root: str, *, owned: bool) -> Driver:
+def _driver(fs: Any, root: str, *, owned: bool, deadline: float) -> Driver:
     named = getattr(fs, "protocol", ())
     names = {named} if isinstance(named, str) else set(named)
     root = root.rstrip("/")
+    patience = deadline / 3
     if names & {"s3", "s3a"} and hasattr(fs, "_call_s3"):
-        return S3Driver(fs, root, owned=owned)
+        return SwiftDriver(S3Driver(fs, root, owned=owned), patience)
     if names & {"abfs", "abfss", "az"} and hasattr(fs, "service_client"):
-        return AzureDriver(fs, root)
+        return SwiftDriver(AzureDriver(fs, root), patience)
     if names & {"gs", "gcs"} and hasattr(fs, "_location"):
         return GcsDriver(fs, root)
     return GenericDriver(fs, root)

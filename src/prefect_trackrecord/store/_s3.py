@@ -11,7 +11,7 @@ from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
-from prefect_trackrecord.store._obstore import FastReader, for_s3
+from prefect_trackrecord.store._obstore import FastClient, for_s3
 from prefect_trackrecord.store.base import Blob, Entry
 
 _ENTRIES = "TrackrecordEntries"
@@ -93,7 +93,7 @@ class S3Driver(Bulk):
         """One DELETE; S3 answers the same where there is nothing."""
         await self.fs._call_s3("delete_object", Bucket=self._bucket, Key=self._prefix + key)  # noqa: SLF001
 
-    async def quick(self) -> FastReader | None:
+    async def quick(self) -> FastClient | None:
         """Through obstore, where it can."""
         await self._client()
         return await for_s3(self.fs, self._bucket, self._prefix)
