@@ -21,7 +21,10 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class WriterOpened:
-    """First line of each segment: which process writes it. `boot` and `ticks` tell a reused pid."""
+    """First line of each segment: which process writes it.
+
+    `boot` and `ticks` tell a reused pid, `namespace` another container's ("" where the system does not tell it).
+    """
 
     kind: ClassVar[str] = "writer"
     at: datetime
@@ -30,6 +33,7 @@ class WriterOpened:
     pid: int
     ticks: int
     format: int = FORMAT_VERSION
+    namespace: str = ""
 
 
 @dataclass(frozen=True)
@@ -203,6 +207,7 @@ _FIELDS = {kind: frozenset(f.name for f in fields(t)) for kind, t in _TYPES.item
 _TEXT, _NUMBER, _COUNT = (str,), (int, float), (int,)
 _NO_TEXT, _NO_COUNT = (str, type(None)), (int, type(None))
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
+    WriterOpened.kind: {"namespace": _TEXT},
     RunStarted.kind: {"run": (dict,)},
     RunUpdated.kind: {"run": (dict,)},
     RunEnded.kind: {

@@ -46,6 +46,8 @@ class Settings:
         quiet: `TRACKRECORD_QUIET`, leave out the one log line of each run.
         silence: after how long without an event a run that nobody can tell of counts as dead
             (`TRACKRECORD_SILENCE_HOURS`, 24).
+        running_silence: the same for one that Prefect says is running; never less than `silence`
+            (`TRACKRECORD_RUNNING_SILENCE_HOURS`, 72).
         events: `PREFECT_INTEGRATIONS_TRACKRECORD_EVENTS`, whether Prefect is told events.
         live_seconds: how often a run that is going on shows in an artifact how far it is; 0 for never
             (`PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS`, 10).
@@ -66,6 +68,7 @@ class Settings:
     ui_url: str | None = None
     quiet: bool = False
     silence: timedelta = timedelta(hours=24)
+    running_silence: timedelta = timedelta(hours=72)
     events: bool = True
     live_seconds: float = 10.0
     base_url: str | None = None
@@ -97,6 +100,8 @@ class Settings:
             spool_limit=int(_positive(get("TRACKRECORD_SPOOL_LIMIT_MB"), 1024.0) * (1 << 20)),
             ui_url=get("PREFECT_UI_URL"),
             quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
+            silence=_hours(get("TRACKRECORD_SILENCE_HOURS"), 24.0),
+            running_silence=_hours(get("TRACKRECORD_RUNNING_SILENCE_HOURS"), 72.0),
             events=(get(f"{INTEGRATION}EVENTS") or "").lower() not in {"0", "false", "no", "off"},
             live_seconds=_not_negative(get(f"{INTEGRATION}LIVE_SECONDS"), 10.0),
             base_url=get(f"{INTEGRATION}BASE_URL"),
@@ -137,6 +142,13 @@ def _positive(text: str | None, default: float) -> float:
     except ValueError:
         return default
     return value if value > 0 else default
+
+
+def _hours(text: str | None, default: float) -> timedelta:
+    try:
+        return timedelta(hours=_positive(text, default))
+    except OverflowError:  # as good as never
+        return timedelta.max
 
 
 def read() -> Settings:

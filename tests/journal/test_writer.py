@@ -207,6 +207,10 @@ def test_liveness():
     assert liveness.is_alive(host, boot, me, ticks + 1) is False, "the pid was used again"
     assert liveness.is_alive(host, "another boot", me, ticks) is False
     assert liveness.is_alive("elsewhere", boot, me, ticks) is None
+    assert liveness.is_alive(host, boot, me, ticks, liveness.pid_namespace()) is True
+    if liveness.pid_namespace():
+        assert liveness.is_alive(host, boot, me, ticks + 1, "pid:[1]") is None, "another container's pid"
+    assert liveness.is_alive(host, "another boot", me, ticks, "pid:[1]") is False
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     assert liveness.is_alive(host, boot, child.pid, 0) is False

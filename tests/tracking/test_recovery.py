@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
+from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
 
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
@@ -148,8 +150,7 @@ def test_nothing_is_read_of_runs_that_are_done(tmp_path, monkeypatch):
 def test_a_long_silence_of_another_host(tmp_path):
     storage = TrackingStorage(base_path=tmp_path / "s")
     write(storage, "far", ev.RunStarted(at=T0, run={"command": "c", "host": "elsewhere"}), outcome("a", 1))
-    for running in (None, lambda _: "running"):
-        assert recover(storage, ask=running, now=lambda: T0 + timedelta(hours=23)) == []
+    assert recover(storage, now=lambda: T0 + timedelta(hours=23)) == []
     (done,) = recover(storage, now=lambda: T0 + timedelta(hours=25))
     assert (done.run.status, done.run.success_count) == ("aborted", 1)
     assert done.run.reason == "recovered: no sign of life for 25 hours from elsewhere"
@@ -159,10 +160,96 @@ def test_a_long_silence_of_another_host(tmp_path):
 
 
 def test_prefect_says_that_it_runs_elsewhere(tmp_path):
+    """As of a pod that was killed: nobody will ever tell Prefect. A flow that only is silent for long is not harmed."""
     storage = TrackingStorage(base_path=tmp_path / "s")
-    write(storage, "far", ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f", "host": "elsewhere"}))
-    assert recover(storage, ask=lambda _: "running", now=lambda: T0 + timedelta(days=9)) == []
-    assert len(recover(storage, ask=lambda _: None, now=lambda: T0 + timedelta(days=9))) == 1, "nobody knows it"
+    start = ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f", "host": "elsewhere"})
+    write(storage, "pod", start)
+    write(storage, "unknown", start)
+    says = {"pod": "running", "unknown": None}
+    done = recover(storage, ask=says.get, now=lambda: T0 + timedelta(hours=71))
+    assert [one.run_id for one in done] == ["unknown"], "nobody knows it"
+    week = T0 + timedelta(days=7)
+    assert recover(storage, ask=says.get, now=lambda: week, running_silence=timedelta(days=8)) == []
+    assert recover(storage, ask=says.get, now=lambda: week, silence=timedelta(days=8)) == [], "never the shorter one"
+    (done,) = recover(storage, ask=says.get, now=lambda: week)
+    assert done.run.status == "aborted"
+    assert done.run.reason == (
+        "recovered: no sign of life for 168 hours from elsewhere, though Prefect says that it is running"
+    )
+    write(storage, "pod", outcome("b", 2), ev.RunEnded(at=week + timedelta(days=1)), name="late")
+    (late,) = recover(storage)
+    assert (late.run.status, late.run.reason) == ("success", None), "it lived after all"
+
+
+def write_ours(storage, run_id, namespace="", **run):
+    """A segment of a process of this host that is gone: with a pid that none has."""
+    opened = ev.WriterOpened(T0, host_name(), boot_id(), 2**22 + 1, 1, namespace=namespace)
+    start = ev.RunStarted(at=T0, run={"command": "c", "host": host_name(), "pid": 1, **run})
+    body = b"".join(map(ev.encode, (opened, start)))
+    storage.archive.store.put(f"{layout.journal_prefix(run_id)}/w.ndjson", body)
+
+
+def test_a_run_of_another_container_that_shares_the_hosts_name(tmp_path):
+    """Its pid means nothing here: somebody else has it, or nobody."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    for run_id, namespace in (("other", "pid:[1]"), ("ours", pid_namespace()), ("old-format", "")):
+        write_ours(storage, run_id, namespace)
+    done = recover(storage, now=lambda: T0 + timedelta(hours=1))
+    assert all("gone" in one.run.reason for one in done)
+    assert {one.run_id for one in done} == (
+        {"ours", "old-format"} if pid_namespace() else {"other", "ours", "old-format"}
+    )
+    if pid_namespace():
+        (silent,) = recover(storage, now=lambda: T0 + timedelta(hours=25))
+        assert (silent.run_id, silent.run.status) == ("other", "aborted")
+
+
+def test_a_run_that_was_taken_for_dead_ends_after_all(tmp_path):
+    """As where a pid could not be found; what Prefect said stays."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    write_ours(storage, "gone")
+    write_ours(storage, "told", flow_name="f")
+    crashed = ev.RunEnded(at=T0, status="aborted", state="Crashed", reason="recovered: Prefect says so")
+    assert [one.run.status.value for one in recover(storage, ask=lambda _: crashed)] == ["aborted"] * 2
+    for run_id in ("gone", "told"):
+        write(storage, run_id, outcome("a", 5), ev.RunEnded(at=T0 + timedelta(seconds=9)), name="late")
+    found = {one.run_id: one.run for one in recover(storage)}
+    assert (found["gone"].status, found["gone"].reason, found["gone"].total_files) == ("success", None, 1)
+    assert (found["told"].status, found["told"].state, found["told"].total_files) == ("aborted", "Crashed", 1)
+
+
+def in_a_namespace(*command) -> list[str]:
+    """A command in a pid namespace of its own; skips where this machine does not allow one."""
+    root = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    way = ["unshare", *root, "--pid", "--fork", "--mount-proc"]
+    try:
+        allowed = subprocess.run([*way, "true"], capture_output=True, timeout=30, check=False).returncode == 0
+    except OSError:
+        allowed = False
+    if not allowed:
+        pytest.skip("no pid namespaces here")
+    return [*way, *command]
+
+
+def test_a_run_in_a_container_is_alive(tmp_path):
+    place = tmp_path / "s"
+    body = """
+        import sys
+        from prefect_trackrecord.tracking import RunTracker
+        with RunTracker("contained", storage=sys.argv[1]) as tracker:
+            tracker.track_file("a")
+            print("begun", flush=True)
+            sys.stdin.readline()
+            tracker.track_file("b")
+    """
+    command = in_a_namespace(sys.executable, "-c", textwrap.dedent(body), str(place))
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdout.readline() == "begun\n"
+    storage = TrackingStorage(base_path=place)
+    assert recover(storage) == [], "it is alive, by a pid that is not ours"
+    child.communicate("go on\n", timeout=60)
+    (run,) = storage.list_runs()
+    assert (run.status, run.total_files, run.generation) == ("success", 2, 1)
 
 
 def test_a_file_that_began_and_a_task_that_never_did(tmp_path):

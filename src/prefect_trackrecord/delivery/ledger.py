@@ -28,7 +28,7 @@ from datetime import datetime, timedelta, timezone
 from prefect_trackrecord.delivery.ledger_entry import Entry, Resend, Standing, State, from_bytes, to_bytes
 from prefect_trackrecord.documents.layout import DELIVERIES, safe_part
 from prefect_trackrecord.errors import ConflictError, DeliveryError, KeyExistsError, StoreError
-from prefect_trackrecord.journal.liveness import boot_id, host_name, is_alive, start_ticks
+from prefect_trackrecord.journal.liveness import boot_id, host_name, is_alive, pid_namespace, start_ticks
 from prefect_trackrecord.store.base import Store
 
 LEASE = timedelta(minutes=15)
@@ -214,7 +214,7 @@ class Ledger:
 
     def _is_orphan(self, entry: Entry) -> bool:
         """Whether the holder of an open claim is gone."""
-        alive = is_alive(entry.host, entry.boot, entry.pid, entry.ticks)
+        alive = is_alive(entry.host, entry.boot, entry.pid, entry.ticks, entry.namespace)
         if alive and entry.pid == os.getpid():
             with self._lock:
                 return entry.claim not in self._held
@@ -241,6 +241,7 @@ class Ledger:
             boot=boot_id(),
             pid=os.getpid(),
             ticks=start_ticks(os.getpid()),
+            namespace=pid_namespace(),
             claimed_at=now,
             lease_until=now + self.lease,
             tries=old.tries + 1 if old is not None else 1,

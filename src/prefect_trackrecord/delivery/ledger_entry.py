@@ -18,7 +18,7 @@ class Entry(BaseModel):
 
     Attributes:
         claim: id of the claim that wrote it last.
-        host, boot, pid, ticks: the process that holds or held the claim.
+        host, boot, pid, ticks, namespace: the process that holds or held the claim.
         lease_until: until when a claim of another host counts as held.
         tries: how often it was claimed.
         final: for `rejected`: whether trying again is no use.
@@ -36,6 +36,7 @@ class Entry(BaseModel):
     boot: str = ""
     pid: int = 0
     ticks: int = 0
+    namespace: str = ""
     claimed_at: Moment
     lease_until: Moment
     settled_at: Moment | None = None

@@ -12,7 +12,9 @@ from prefect_trackrecord.documents.models import RunStatus
 RECOVERED = "recovered"
 """How the reason of an end begins that somebody else gave a run which could not give it itself."""
 GUESSED = f"{RECOVERED}: no sign of life"
-"""How it begins where only silence spoke for the end: the run's own end, should one come after all, replaces it."""
+"""How it begins where only silence spoke for the end."""
+GONE = f"{RECOVERED}: the process"
+"""How it begins where a process that could not be found spoke for it."""
 _FIRST_STAYS = frozenset({"started_at", "parameters", "command", "parent_run_id"})
 
 
@@ -80,8 +82,8 @@ def is_recovered(ended: ev.RunEnded) -> bool:
 
 
 def is_guessed(ended: ev.RunEnded) -> bool:
-    """Whether only a run's silence spoke for its end."""
-    return (ended.reason or "").startswith(GUESSED)
+    """Whether only signs spoke for a run's end: its own end, should one come after all, replaces that."""
+    return (ended.reason or "").startswith((GUESSED, GONE))
 
 
 def _count(start: ev.RunStarted) -> int:

@@ -99,7 +99,8 @@ def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) ->
     """Which end counts: that of a later attempt, else the first seal's, else the journal's, else the caller's.
 
     A run's own later end in the same attempt (completed, then failed by its timeout) replaces its own earlier one, and
-    one that was only guessed; what a recovery knew, and sealed, stays.
+    one that a recovery guessed by silence or by a process that it could not find; what Prefect told it, and it sealed,
+    stays.
     """
     attempt = fold.attempt()
     own = fold.end()

@@ -23,6 +23,17 @@ def boot_id() -> str:
         return ""
 
 
+def pid_namespace() -> str:
+    """Which pids this process means by its numbers, a container's or the host's; "" where the system does not tell.
+
+    Containers may share a host's name, and share its boot id always. Not kept: a process may enter another one.
+    """
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
 def start_ticks(pid: int) -> int:
     """When the process started, in clock ticks since boot; 0 where unknown or gone.
 
@@ -39,7 +50,7 @@ def start_ticks(pid: int) -> int:
     return int(rest[19]) if len(rest) > 19 else 0
 
 
-def is_alive(host: str, boot: str, pid: int, ticks: int) -> bool | None:
+def is_alive(host: str, boot: str, pid: int, ticks: int, namespace: str = "") -> bool | None:
     """Whether that process runs: True, False, or None where this host can't tell.
 
     Args:
@@ -47,11 +58,14 @@ def is_alive(host: str, boot: str, pid: int, ticks: int) -> bool | None:
         boot: that host's boot id then.
         pid: its process id.
         ticks: its start time as `start_ticks` gave it; 0 where that was unknown.
+        namespace: its `pid_namespace`; "" where that was unknown.
     """
     if host != host_name():
         return None
     if boot and boot_id() and boot != boot_id():
         return False
+    if namespace and (ours := pid_namespace()) and namespace != ours:
+        return None  # another container's pids, of which this one sees nothing
     if start_ticks(os.getpid()):  # this system tells when a process started
         now = start_ticks(pid)
         return now != 0 and (ticks in (0, now))

@@ -131,7 +131,7 @@ def lives(writer: WriterOpened | None, size: int) -> bool | None:
     """
     if writer is None:
         return None if size else False
-    return is_alive(writer.host, writer.boot, writer.pid, writer.ticks)
+    return is_alive(writer.host, writer.boot, writer.pid, writer.ticks, writer.namespace)
 
 
 def whole(data: bytes) -> bytes:

@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from prefect_trackrecord.events import Event, TrackingFailed, WriterOpened, encode
-from prefect_trackrecord.journal.liveness import boot_id, host_name, start_ticks
+from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
 
 SUFFIX = ".ndjson"
 
@@ -181,6 +181,7 @@ def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
         boot=boot_id(),
         pid=os.getpid(),
         ticks=start_ticks(os.getpid()),
+        namespace=pid_namespace(),
     )
     line = encode(opened)
     if file.write(line) != len(line):

@@ -15,7 +15,7 @@ from typing import Literal
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.documents.attempts import GUESSED, RECOVERED
+from prefect_trackrecord.documents.attempts import GONE, GUESSED
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal
@@ -52,13 +52,14 @@ def recover(
     ask: Ask | None = None,
     reconcile: Reconcile | None = None,
     silence: timedelta | None = None,
+    running_silence: timedelta | None = None,
     now: Callable[[], datetime] = utc_now,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[RecoveredRun]:
     """Seal the runs of a store that have no end and no living process, and bring late events into sealed ones.
 
-    A run that no Prefect flow made is judged by whether its processes live. One of another host is left alone, unless
-    nothing has been heard of it for long. A Prefect run is asked for first.
+    A run that no Prefect flow made is judged by whether its processes live. One of another host, or of another
+    container, is left alone, unless nothing has been heard of it for long. A Prefect run is asked for first.
 
     Args:
         storage: where to look; resolved as everywhere.
@@ -66,6 +67,8 @@ def recover(
         reconcile: told of each run of Prefect's that is about to be sealed; see `Reconcile`.
         silence: after how long without an event a run that nobody can tell of counts as dead; by default what
             `TRACKRECORD_SILENCE_HOURS` says, else a day. Its own end, should one come after all, replaces that.
+        running_silence: the same for one that Prefect says is running; by default what
+            `TRACKRECORD_RUNNING_SILENCE_HOURS` says, else three days; never less than `silence`.
         now: where the time comes from.
         progress: called with (runs looked at, runs in all).
 
@@ -76,7 +79,8 @@ def recover(
         StoreError: the store can't be listed.
     """
     archive = resolve_storage(storage).archive
-    judge = _Judge(ask, silence or archive.settings.silence, now)
+    silence = silence or archive.settings.silence
+    judge = _Judge(ask, silence, max(silence, running_silence or archive.settings.running_silence), now)
     open_runs = _open_runs(archive)
     done: list[RecoveredRun] = []
     for n, journal in enumerate(open_runs, 1):
@@ -151,6 +155,7 @@ class _Judge:
 
     ask: Ask | None
     silence: timedelta
+    running_silence: timedelta
     now: Callable[[], datetime]
 
     def __call__(self, run_id: str, found: Folded) -> ev.RunEnded | None:
@@ -177,18 +182,23 @@ class _Judge:
             at=self.now(),
             status=RunStatus.ABORTED.value,
             error_message="the process ended without completing the run",
-            reason=f"{RECOVERED}: the process {run.pid} on {run.host} is gone and left the run without an end",
+            reason=f"{GONE} {run.pid} on {run.host} is gone and left the run without an end",
         )
 
     def _silent(self, fold: Fold, verdict: Verdict) -> ev.RunEnded | None:
-        """Nobody here can tell: only a long silence counts, and not where Prefect says that it runs."""
-        if verdict == "running" or fold.last_at is None or self.now() - fold.last_at < self.silence:
+        """Nobody here can tell: only a long silence counts, a longer one where Prefect says that it runs.
+
+        What Prefect says of a pod that was killed stays so for ever.
+        """
+        running = verdict == "running"
+        if fold.last_at is None or self.now() - fold.last_at < (self.running_silence if running else self.silence):
             return None
         hours = (self.now() - fold.last_at).total_seconds() / 3600
         where = fold.documents(None).run.host
+        though = ", though Prefect says that it is running" if running else ""
         return ev.RunEnded(
             at=self.now(),
             status=RunStatus.ABORTED.value,
             error_message="the run stopped without an end",
-            reason=f"{GUESSED} for {hours:.0f} hours" + (f" from {where}" if where else ""),
+            reason=f"{GUESSED} for {hours:.0f} hours" + (f" from {where}" if where else "") + though,
         )

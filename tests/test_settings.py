@@ -1,0 +1,41 @@
+"""Each setting that the reference lists is read, and changes something."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from prefect_trackrecord.delivery.server import server_from_environment
+from prefect_trackrecord.settings import Settings
+
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
+NAMES = re.findall(r"^\| `([A-Z_]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+VALUES = ("7.5", "true", "false", "stored", "/somewhere/else")
+
+
+def test_the_page_has_them():
+    assert {"TRACKING_PATH", "TRACKRECORD_SILENCE_HOURS", "TRACKRECORD_RUNNING_SILENCE_HOURS"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_is_read(name, monkeypatch):
+    if name == "TRACKRECORD_SMTP_HOST":
+        monkeypatch.setenv(name, "mail.example")
+        server = server_from_environment()
+        assert server is not None
+        assert server.host == "mail.example"
+        return
+    plain = Settings.from_env({})
+    assert any(Settings.from_env({name: value}) != plain for value in VALUES), f"{name} changes nothing"
+
+
+def test_hours():
+    def silence(text):
+        return Settings.from_env({"TRACKRECORD_SILENCE_HOURS": text}).silence
+
+    assert silence("1.5") == timedelta(minutes=90)
+    assert silence("inf") == timedelta.max
+    assert silence("-1") == silence("nan") == silence("many") == silence("") == timedelta(hours=24)
