@@ -214,6 +214,30 @@ def test_a_block_that_means_no_place_is_refused(fields, message):
         TrackRecordStorage(**fields)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"filesystem": {}},  # UI v1 preselects the first kind of filesystem
+        {},  # UI v2
+        {"filesystem": {}, "filesystem_block": "", "storage_options": {}},
+        {"filesystem": None, "filesystem_block": None, "storage_options": None},
+    ],
+)
+def test_what_a_form_posts_that_was_given_a_url_alone(tmp_path, data):
+    TrackRecordStorage.register_type_and_schema(_sync=True)
+    body = {"name": tmp_path.name.replace("_", "-")[-40:].lower().strip("-"), "data": {"url": f"{tmp_path}/h", **data}}
+    with get_client(sync_client=True) as client:
+        of_type = client.request("GET", "/block_types/slug/trackrecord-storage").json()["id"]
+        asked = {"block_schemas": {"block_type_id": {"any_": [of_type]}}}
+        schema = client.request("POST", "/block_schemas/filter", json=asked).json()[0]["id"]
+        made = client.request(
+            "POST", "/block_documents/", json={**body, "block_type_id": of_type, "block_schema_id": schema}
+        )
+        made.raise_for_status()
+    track(storage=f"trackrecord-storage/{body['name']}")(flow(lambda: 1, name="by-form"))()
+    assert [r.flow_name for r in TrackingStorage(base_path=tmp_path / "h").list_runs()] == ["by-form"]
+
+
 # --- the delivery's block ------------------------------------------------------------------------------------------
 
 CONFIG = {
@@ -256,3 +280,9 @@ def test_the_report_flow_and_command_take_it_by_name():
 def test_a_configuration_that_is_wrong_is_refused(fields, message):
     with pytest.raises(ValidationError, match=message):
         TrackRecordDelivery(**fields)
+
+
+def test_an_error_does_not_show_a_password_that_is_in_the_wrong_place():
+    with pytest.raises(ValidationError) as refused:
+        TrackRecordDelivery(config={"title": "x", "smtp": {"host": "h", "password": "hunter2"}})
+    assert "hunter2" not in str(refused.value)

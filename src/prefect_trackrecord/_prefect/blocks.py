@@ -75,7 +75,12 @@ class TrackRecordStorage(Block):
     @classmethod
     def _other_filesystems(cls, given: Any) -> Any:
         """A filesystem block of another package: kept by its name where it has one, else as what it says."""
-        block = given.get("filesystem") if isinstance(given, dict) else None
+        if not isinstance(given, dict):
+            return given
+        # What nobody filled in: a form posts the first kind of filesystem that it offers as {}, and texts as "".
+        unfilled = {"filesystem": ({}, ""), "filesystem_block": ({}, ""), "storage_options": (None, "")}
+        given = {name: value for name, value in given.items() if value not in unfilled.get(name, ())}
+        block = given.get("filesystem")
         if isinstance(block, dict):  # as the API gives it, without its type; only remote ones have a protocol
             kind = RemoteFileSystem if "://" in str(block.get("basepath")) else LocalFileSystem
             return {**given, "filesystem": kind(**block)}

@@ -8,7 +8,7 @@ from typing import Any
 
 from prefect.blocks.core import Block
 from prefect.types import SecretDict
-from pydantic import Field, HttpUrl, SecretStr, model_validator
+from pydantic import ConfigDict, Field, HttpUrl, SecretStr, model_validator
 
 from prefect_trackrecord.delivery import ReportConfig, load_config, parse_config
 from prefect_trackrecord.errors import ConfigFileError, ConfigurationError
@@ -38,6 +38,8 @@ class TrackRecordDelivery(Block):
     )
     _documentation_url = HttpUrl("https://docs.prefect.io/v3/concepts/blocks")
     _description = "A delivery report: which runs it is about, who gets it, and by which mail server."
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # or an error would show a password in the wrong place
 
     config: dict[str, Any] = Field(
         default=...,
