@@ -21,6 +21,64 @@ def test_fixed_again_new_and_unseen() -> None:
     assert compare(archive) == {"a": "fixed", "b": "again", "c": "unseen", "d": "unseen", "e": "new"}
 
 
+def test_a_file_that_came_through_in_between_is_fixed_and_stays_so() -> None:
+    archive = FakeArchive()
+    first = archive.add("2025-01-20T01:00", [failed("broken"), failed("bad"), *ok("fine")])
+    archive.add("2025-01-20T02:00", [failed("broken"), *ok("bad")], retry_of=first.run_id)
+    assert compare(archive) == {"broken": "again", "bad": "fixed"}
+    archive.add("2025-01-20T03:00", ok("broken"), retry_of=first.run_id)
+    assert compare(archive) == {"broken": "fixed", "bad": "fixed"}
+    archive.add("2025-01-20T04:00", ok("of another day"))
+    archive.add("2025-01-20T05:00", skipped("broken"))
+    found = item_changes(archive.all, (), rows_of(archive))
+    assert {c.path: (c.state.value, c.run_id, c.failed_run_id) for c in found.changes} == {
+        "broken": ("fixed", "run-0002", "run-0001"),
+        "bad": ("fixed", "run-0001", "run-0000"),
+    }
+    assert found.complete
+    assert found.came_through == {("nightly", c.fingerprint) for c in found.changes}
+
+
+def test_an_error_that_came_after_a_file_was_mended_is_not_fixed_by_it() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", [failed("a"), *ok("b")])
+    archive.add("2025-01-20T02:00", [failed("b"), *ok("a")])
+    archive.add("2025-01-20T03:00", ok("c"))
+    found = item_changes(archive.all, (), rows_of(archive))
+    assert {c.path: c.state.value for c in found.changes} == {"a": "fixed", "b": "unseen"}
+    assert found.came_through == frozenset()
+
+
+def test_runs_without_failures_are_read_only_for_files_that_are_missing_and_retries_first() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", ok("before"))
+    first = archive.add("2025-01-20T02:00", [failed("a"), *ok("b")])
+    retry = archive.add("2025-01-20T03:00", ok("a"), retry_of=first.run_id)
+    for hour in range(4, 20):
+        archive.add(f"2025-01-20T{hour:02}:00", ok("x"))
+    archive.add("2025-01-20T20:00", ok("b"))
+    found = item_changes(archive.all, (), rows_of(archive), max_runs=1)
+    assert [(c.path, c.state.value, c.run_id) for c in found.changes] == [("a", "fixed", retry.run_id)]
+    assert found.complete
+    assert sorted(archive.read) == [first.run_id, retry.run_id, "run-0019"]
+    archive.read.clear()
+    archive.add("2025-01-20T21:00", ok("a"))
+    assert compare(archive) == {"a": "fixed"}
+    assert sorted(archive.read) == [first.run_id, "run-0020"]
+
+
+def test_what_is_never_seen_again_is_looked_for_in_a_bounded_number_of_runs_and_that_is_said() -> None:
+    archive = FakeArchive()
+    archive.add("2025-01-20T01:00", [failed("a")])
+    for hour in range(2, 12):
+        archive.add(f"2025-01-20T{hour:02}:00", ok("x", "y"))
+    for bound, reads in (({"max_runs": 4}, 4), ({"max_rows": 6}, 3), ({}, 5)):
+        archive.read.clear()
+        found = item_changes(archive.all, (), rows_of(archive), **bound)
+        assert [c.state for c in found.changes] == [ItemState.UNSEEN]
+        assert (len(archive.read) - 2, found.complete) == (reads, False)
+
+
 def test_a_single_run_compares_with_nothing() -> None:
     archive = FakeArchive()
     archive.add("2025-01-20", [failed("a")])

@@ -78,7 +78,11 @@ class TrackRecordStorage(Block):
         if not isinstance(given, dict):
             return given
         # What nobody filled in: a form posts the first kind of filesystem that it offers as {}, and texts as "".
-        unfilled = {"filesystem": ({}, ""), "filesystem_block": ({}, ""), "storage_options": (None, "")}
+        unfilled: dict[str, tuple[Any, ...]] = {
+            "filesystem": ({}, ""),
+            "filesystem_block": ("",),
+            "storage_options": (None, ""),
+        }
         given = {name: value for name, value in given.items() if value not in unfilled.get(name, ())}
         block = given.get("filesystem")
         if isinstance(block, dict):  # as the API gives it, without its type; only remote ones have a protocol
