@@ -61,6 +61,45 @@ def test_what_is_old_and_has_ended_goes_whole(trackrecord, history, years):
     assert "would be removed: 0 runs" in trackrecord("prune", "--older-than", "400d").err
 
 
+def planted(history, name, day="2020/01/02", **said):
+    """A document that somebody else has put there."""
+    key = f"run_metadata/{day}/{name}.json"
+    run = {"run_id": name, "command": "x", "started_at": "2020-01-02T00:00:00Z", "status": "failed", **said}
+    history.archive.store.put(key, json.dumps(run).encode())
+    return key
+
+
+@pytest.mark.parametrize("run_id", ["", "other", "../../journal", ".", "..", "a/b"])
+def test_what_a_document_calls_itself_removes_nothing_of_others(trackrecord, history, years, run_id):
+    key = planted(history, "x", run_id=run_id)
+    journals = [k for k in keys(history) if years["old"] not in k]
+    done = trackrecord("prune", "--older-than", "400d", "--delete", "--json")
+    assert done.code == 1, done.err
+    assert [r["run_id"] for r in json.loads(done.out)["runs"]] == [years["old"]]
+    assert json.loads(done.out)["left"] == [{"key": key, "cause": f"its run_id is {run_id!r}"}]
+    assert f"not removed: {key}" in done.err
+    assert sorted(set(keys(history))) == sorted(set(journals))
+
+
+def test_a_document_of_another_day_is_left_and_named(trackrecord, history, years):
+    """It would have removed the journal of a run of yesterday, which has a document of its own."""
+    here = planted(history, years["new"])
+    there = planted(history, "moved", day="2020/02/02")
+    odd = planted(history, "a b")
+    before = keys(history)
+    done = trackrecord("prune", "--older-than", "400d", "--delete", "--json")
+    assert done.code == 1, done.err
+    left = {item["key"]: item["cause"] for item in json.loads(done.out)["left"]}
+    new = next(k for k in before if k.startswith("run_metadata/") and k.endswith(f"{years['new']}.json") and k != here)
+    assert set(left) == {here, there, odd, new}
+    assert left[there] == "by what it says it would be run_metadata/2020/01/02/moved.json"
+    assert keys(history) == [key for key in before if years["old"] not in key]
+    history.archive.store.delete(here)
+    history.archive.store.delete(there)
+    history.archive.store.delete(odd)
+    assert trackrecord("prune", "--older-than", "400d", "--delete").code == 0
+
+
 @pytest.mark.parametrize("age", ["0d", "d", "400", "-3d", "99999y"])
 def test_no_age(trackrecord, age):
     assert trackrecord("prune", f"--older-than={age}").code == 2

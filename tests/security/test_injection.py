@@ -144,7 +144,7 @@ def test_archives_unpack_where_they_are_told(tmp_path):
     assert "Content-Security-Policy" in page
 
 
-@pytest.mark.parametrize("evil", EVIL)
+@pytest.mark.parametrize("evil", [*EVIL, "", " ", "/", "..."])
 def test_parts_of_keys_are_plain(evil):
     part = safe_part(evil)
     assert re.fullmatch(r"[\w.@+= -]+", part)

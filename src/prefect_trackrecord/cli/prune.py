@@ -18,17 +18,19 @@ SHOWN = 20
 
 
 def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> int:
-    """Show or remove, and say how much it is."""
+    """Show or remove, and say how much it is; 1 where documents of that time are left, since they can't be trusted."""
     place = storage_of(storage)
     before = datetime.now(timezone.utc).date() - age(older_than)
     with waiting(f"reading {place.url}"):
-        found = list(old_runs(place.archive, before))
+        old = old_runs(place.archive, before)
+    found = old.runs
     size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
     if as_json:
         rows = [
             {"run_id": o.run.run_id, "started_at": o.run.started_at, "keys": o.keys, "bytes": o.size} for o in found
         ]
-        dump({"before": before, "deleted": delete, "runs": rows})
+        left = [{"key": error.key, "cause": error.cause} for error in old.left]
+        dump({"before": before, "deleted": delete, "runs": rows, "left": left})
     elif found:
         shown = found[:SHOWN]
         table(
@@ -40,19 +42,21 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
     if delete:
         days: set[str] = set()
         with progress("runs") as bar:
-            for n, old in enumerate(found):
+            for n, one in enumerate(found):
                 if bar is not None:
                     bar(n, len(found))
-                remove(place.archive, old)
-                days.add(layout.day_of(old.run.started_at))
+                remove(place.archive, one)
+                days.add(layout.day_of(one.run.started_at))
         remove_indexes(place.archive, days)
+    for error in old.left:
+        note(f"not removed: {error}")
     runs, much = plural(len(found), "run"), f"{plural(objects, 'object')}, {size / 1e6:,.1f} MB"
     what = f"{runs} before {before} ({much}) in {place.url}"
     if delete:
         note(f"removed: {what}")
     else:
         note(f"would be removed: {what}" + ("; nothing was, add --delete" if found else ""))
-    return 0
+    return 1 if old.left else 0
 
 
 def age(text: str) -> timedelta:

@@ -22,10 +22,11 @@ def safe_part(text: str, limit: int = 80) -> str:
     """`text` as one part of a key or file name, on every system.
 
     A text that is safe already is returned as it is. Any other gets a short hash of the original at its end, so
-    that two different texts never share a part.
+    that two different texts never share a part; the empty text is such a one: a part is never empty, or the prefix
+    that it ends would hold what belongs to others.
     """
     part = _UNSAFE.sub("-", text).strip("-. ")
-    if part == text and len(part) <= limit:
+    if part and part == text and len(part) <= limit:
         return part
     tag = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{part[: limit - 9].rstrip('-. ')}-{tag}".lstrip("-")
@@ -45,6 +46,12 @@ def date_of_key(key: str) -> date | None:
         return date(*map(int, found.groups())) if found else None
     except ValueError:
         return None
+
+
+def names_run(key: str, run_id: str) -> bool:
+    """Whether a run's document of this key is the one of this id; no id is none's."""
+    name = key[key.rfind("/") + 1 : -len(".json")]
+    return bool(run_id) and (name == run_id or name == safe_part(run_id))
 
 
 def run_key(run_id: str, day: str) -> str:

@@ -14,6 +14,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.index import INDEX
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.store.base import Entry
 
 _AT_ONCE = 16
@@ -28,19 +29,47 @@ class OldRun:
     size: int
 
 
-def old_runs(archive: Archive, before: date) -> Iterator[OldRun]:
-    """The runs that began before a day (UTC) and have ended, oldest first; nothing is removed.
+@dataclass(frozen=True)
+class Old:
+    """The runs that may go, oldest first, and the documents of that time that stay since they can't be trusted."""
+
+    runs: list[OldRun]
+    left: list[DamagedDocumentError]
+
+
+def old_runs(archive: Archive, before: date) -> Old:
+    """The runs that began before a day (UTC) and have ended; nothing is removed.
+
+    A document says itself whose it is and when that was. One that does not lie where that run's document would, or
+    whose run has another one under another day, is left: what it names may be somebody else's.
 
     Raises:
         StoreError: the store can't be listed.
     """
     store = archive.store
-    found = archive.facts(None, before).runs
-    old = [r for r in found if r.started_at.date() < before and r.status is not RunStatus.RUNNING]
+    found = archive.facts(None, before)
+    old = [r for r in found.runs if r.started_at.date() < before and r.status is not RunStatus.RUNNING]
+    documents: dict[str, list[str]] = {}
+    for key in store.keys([layout.RUNS]) if old else ():
+        documents.setdefault(key[key.rfind("/") + 1 :], []).append(key)
+    trusted, left = [], {error.key: error for error in found.damaged}
+    for run in old:
+        own = layout.run_key(run.run_id, layout.day_of(run.started_at))
+        names = {own[own.rfind("/") + 1 :], f"{run.run_id}.json"}
+        keys = {key for name in names for key in documents.get(name, ())}
+        if keys == {own}:
+            trusted.append(run)
+            continue
+        cause = f"another one names run {run.run_id}, too" if own in keys else f"by what it says it would be {own}"
+        left.update((key, DamagedDocumentError(key, cause)) for key in keys)
+    return Old(list(_with_keys(archive, trusted)), [left[key] for key in sorted(left)])
+
+
+def _with_keys(archive: Archive, old: list[RunMetadata]) -> Iterator[OldRun]:
+    store = archive.store
     processes = store.folders(layout.RECORDS) if old else []
     records = {process: set(store.folders(f"{layout.RECORDS}/{process}")) for process in processes}
-    places = {r.run_id: layout.day_of(r.started_at) for r in old}
-    prefixes = [f"{top}/{day}" for day in sorted(set(places.values())) for top in _TOPS]
+    prefixes = [f"{top}/{day}" for day in sorted({layout.day_of(r.started_at) for r in old}) for top in _TOPS]
     documents = {entry.key: entry for _, entries in store.list_many(prefixes) for entry in entries}
     journals = store.list_many([layout.journal_prefix(r.run_id) for r in old])
     for run, (_, segments) in zip(old, journals, strict=True):
@@ -48,11 +77,12 @@ def old_runs(archive: Archive, before: date) -> Iterator[OldRun]:
         for process, names in records.items():
             if part in names:
                 entries += store.list(f"{layout.RECORDS}/{process}/{part}")
-        day = places[run.run_id]
+        day = layout.day_of(run.started_at)
         # The run's own document goes last: were it first, and this stopped, nobody would find the others again.
         own = (layout.files_key(run.run_id, day), layout.emails_key(run.run_id, day), layout.run_key(run.run_id, day))
         entries += [documents[key] for key in own if key in documents]
-        yield OldRun(run, tuple(entry.key for entry in entries), _size(entries))
+        if own[-1] in documents:  # else somebody else has just removed it, and what there was besides
+            yield OldRun(run, tuple(entry.key for entry in entries), _size(entries))
 
 
 _TOPS = (layout.FILES, layout.EMAILS, layout.RUNS)

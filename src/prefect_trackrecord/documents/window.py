@@ -96,6 +96,8 @@ def read_window(
                 if isinstance(run, Exception):
                     cause = first_line(run) if isinstance(run, ValidationError) else str(run)
                     result.damaged.append(DamagedDocumentError(key, cause))
+                elif not layout.names_run(key, run.run_id):
+                    result.damaged.append(DamagedDocumentError(key, f"its run_id is {run.run_id[:80]!r}"))
                 elif (
                     (first is None or run.started_at >= first)
                     and (last is None or run.started_at < last)

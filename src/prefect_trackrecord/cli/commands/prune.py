@@ -26,7 +26,8 @@ def prune(
 ) -> int:
     """Show which runs are old, and remove them where asked to: documents, journals and records.
 
-    Nothing is removed without --delete. Runs that still run stay, as do reports and the ledger of deliveries.
+    Nothing is removed without --delete. Runs that still run stay, as do reports and the ledger of deliveries; and
+    documents that can't be read or don't lie where their run's would, which are named, with exit code 1.
 
     Args:
         older_than: Runs that began so long ago: days, weeks or years, such as 400d, 60w or 2y.
