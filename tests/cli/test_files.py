@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_trackrecord.tracking import FileProcessingLog, RunMetadata
+from prefect_trackrecord.tracking.failed import still_failed
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,11 +19,53 @@ def test_failed_files_of_the_newest_run_first(trackrecord, tracked):
     new = tracked("new", files=[("c.wav", "failed"), ("d\x1b[31m.wav", "failed")])
     done = trackrecord("files", "failed")
     rows = [line.split("\t") for line in done.out.splitlines()]
-    assert rows[0] == ["run", "command", "file", "error", "message"]
+    assert rows[0] == ["run", "command", "file", "error", "message", "fixed by"]
     assert [(row[0], row[2]) for row in rows[1:]] == [(new, "c.wav"), (new, r"d\x1b[31m.wav"), (old, "a.wav")]
-    assert rows[1][3:] == ["ValueError", "too short"]
+    assert rows[1][3:] == ["ValueError", "too short", ""]
     found = json.loads(trackrecord("files", "failed", "--command", "old", "--json").out)
     assert [(row["file_path"], row["command"]) for row in found] == [("a.wav", "old")]
+
+
+@pytest.fixture
+def mended(tracked, history):
+    """A run with two failed files, two runs that were started again for them, and one that was cut short."""
+
+    def again(of, files):
+        run_id = tracked(files=files)
+        run = history.archive.run(run_id)
+        history.save_run_metadata(run.model_copy(update={"retry_of": of}))
+        return run_id
+
+    first = tracked(files=[("a", "failed"), ("b", "failed"), ("c", "success")])
+    second = again(first, [("a", "success"), ("b", "failed")])
+    cut = again(second, [("b", "skipped")])
+    third = again(first, [("b", "success")])
+    return first, second, cut, third
+
+
+def test_files_that_were_fixed_since_say_by_which_run(trackrecord, mended, tracked):
+    first, second, _, third = mended
+    by = {(row[0], row[2]): row[5] for row in (x.split("\t") for x in trackrecord("files", "failed").out.splitlines())}
+    by.pop(("run", "file"))
+    assert by == {(second, "b"): third, (first, "a"): second, (first, "b"): third}
+    assert json.loads(trackrecord("files", "failed", "--still", "--json").out) == []
+    other = tracked(files=[("b", "failed"), ("d", "success")])
+    found = json.loads(trackrecord("files", "failed", "--still", "--json").out)
+    assert [(row["run_id"], row["file_path"], row["fixed_by"]) for row in found] == [(other, "b", None)]
+    shown = trackrecord("runs", "show", first).out
+    assert "failed files (2, 2 fixed since)" in shown
+    assert f"a\tValueError\ttoo short\t{second}\n" in shown
+    assert f"b\tValueError\ttoo short\t{third}\n" in trackrecord("runs", "show", first, "--failed").out
+    rows = json.loads(trackrecord("runs", "show", first, "--json").out)["files"]
+    assert {row["file_path"]: row.get("fixed_by") for row in rows} == {"a": second, "b": third, "c": None}
+
+
+def test_what_a_retry_only_skipped_or_failed_again_is_not_fixed(tracked, history):
+    first = tracked(files=[("a", "failed"), ("b", "failed"), ("c", "failed")])
+    for files in ([("a", "success"), ("b", "skipped")], [("a", "failed"), ("c", "success")]):
+        run = history.archive.run(tracked(files=files))
+        history.save_run_metadata(run.model_copy(update={"retry_of": first}))
+    assert [row.file_path for row in still_failed(history.archive.run(first), history)] == ["a", "b"]
 
 
 def test_failed_files_are_counted_beyond_the_limit(trackrecord, tracked):

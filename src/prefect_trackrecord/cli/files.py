@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, note, table
 from prefect_trackrecord.cli.place import storage_of
@@ -12,6 +13,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
 from prefect_trackrecord.pages.words import plural
+from prefect_trackrecord.tracking.failed import fixed_by
 
 DAYS = 7
 SHORT_ID = 8
@@ -19,7 +21,13 @@ MAX_MESSAGE = 200
 
 
 def failed_files(
-    storage: str | None, first: str | None, last: str | None, command: str | None, limit: int, as_json: bool
+    storage: str | None,
+    first: str | None,
+    last: str | None,
+    command: str | None,
+    still: bool,
+    limit: int,
+    as_json: bool,
 ) -> int:
     """Print them; 1 where a document could not be read."""
     if limit < 0:
@@ -31,21 +39,36 @@ def failed_files(
         runs = place.list_runs(first, last, command)
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)
-    shown = list(_rows(place.archive, [run for run in reversed(runs) if run.failed_count], limit, damaged))
+    with waiting("looking for runs that did them again"):
+        fixed = fixed_by(runs, place)
+    wanted = [run for run in reversed(runs) if run.failed_count]
+    shown = list(_rows(place.archive, wanted, fixed if still else {}, limit, damaged))
+    by = [fixed[run.run_id].get(row.file_path) for run, row in shown]
     if as_json:
-        dump([{"command": run.command, **row.model_dump(mode="json")} for run, row in shown])
+        dump([{"command": run.command, **_json(row, of)} for (run, row), of in zip(shown, by, strict=True)])
     elif shown or not is_terminal():
-        table(("run", "command", "file", "error", "message"), [_cells(*one) for one in shown])
+        names = ("run", "command", "file", "error", "message", "fixed by")
+        rows = [_cells(run, row, of) for (run, row), of in zip(shown, by, strict=True)]
+        table(names, rows) if any(by) or not is_terminal() else table(names[:-1], [row[:-1] for row in rows])
     complain_of_damage(damaged)
-    if len(shown) < total:
+    if limit and len(shown) == limit < total:
         note(f"{len(shown):,} of {plural(total, 'failed file')} shown; --limit 0 shows all")
-    if not total:
-        note(f"no failed file in {plural(len(runs), 'run')} in {place.url}")
+    if not shown:
+        none = "no file is failed still" if still and total else "no failed file"
+        note(f"{none} in {plural(len(runs), 'run')} in {place.url}")
     return 1 if damaged else 0
 
 
+def _json(row: FileProcessingLog, fixed: str | None) -> dict[str, Any]:
+    return {**row.model_dump(mode="json"), "fixed_by": fixed}
+
+
 def _rows(
-    archive: Archive, runs: list[RunMetadata], limit: int, damaged: list[DamagedDocumentError]
+    archive: Archive,
+    runs: list[RunMetadata],
+    without: Mapping[str, Container[str]],
+    limit: int,
+    damaged: list[DamagedDocumentError],
 ) -> Iterator[tuple[RunMetadata, FileProcessingLog]]:
     left = limit or None
     with progress("runs") as bar:
@@ -58,15 +81,15 @@ def _rows(
                 damaged.append(exc)
                 continue
             for row in rows:
-                if row.status is FileStatus.FAILED:
+                if row.status is FileStatus.FAILED and row.file_path not in without.get(run.run_id, ()):
                     yield run, row
                     left = left - 1 if left is not None else None
                     if left == 0:
                         return
 
 
-def _cells(run: RunMetadata, row: FileProcessingLog) -> tuple[str | None, ...]:
+def _cells(run: RunMetadata, row: FileProcessingLog, fixed: str | None) -> tuple[str | None, ...]:
     message = " ".join((row.error_message or "").split())
-    name = run.run_id[:SHORT_ID] if is_terminal() else run.run_id
+    name, by = (found and (found[:SHORT_ID] if is_terminal() else found) for found in (run.run_id, fixed))
     cut = message[:MAX_MESSAGE] + ("..." if len(message) > MAX_MESSAGE else "")
-    return (name, run.command, row.file_path, row.error_type, cut)
+    return (name, run.command, row.file_path, row.error_type, cut, by)

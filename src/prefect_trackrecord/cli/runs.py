@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect_trackrecord.cli.output import (
@@ -22,6 +22,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError, UsageError
 from prefect_trackrecord.pages.words import plural
+from prefect_trackrecord.tracking.failed import fixed_by
 
 SHORT_ID = 8
 MAX_FAILED = 20
@@ -72,21 +73,23 @@ def _cells(run: RunMetadata, short: bool) -> tuple[Any, ...]:
 
 def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> int:
     """Print one run with its files and emails."""
-    archive = storage_of(storage).archive
+    place = storage_of(storage)
+    archive = place.archive
     run = find_run(archive, run_id)
     damaged: list[DamagedDocumentError] = []
     with waiting("reading its files and emails"):
         files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
         emails: list[EmailResult] = _rows(archive.emails, run, damaged)
+        fixed = fixed_by([run], place)[run.run_id]
     bad = [row for row in files if row.status is FileStatus.FAILED]
     if as_json:
         shown = bad if failed else files
-        rows = {"files": [_json(row) for row in shown], "emails": [_json(row) for row in emails]}
+        rows = {"files": [_json(row) | _fixed(row, fixed) for row in shown], "emails": [_json(row) for row in emails]}
         dump({"run": _json(run), **rows})
     elif failed:
-        table(("file", "error", "message"), [_failure(row) for row in bad])
+        _print_failed(bad, fixed)
     else:
-        _print(archive, run, bad, emails)
+        _print(archive, run, bad, emails, fixed)
     complain_of_damage(damaged)
     return 1 if damaged else 0
 
@@ -126,12 +129,28 @@ def find_run(archive: Archive, prefix: str) -> RunMetadata:
     return archive.run(found[0])
 
 
+def _fixed(row: FileProcessingLog, fixed: Mapping[str, str]) -> dict[str, str | None]:
+    return {"fixed_by": fixed.get(row.file_path)} if row.status is FileStatus.FAILED else {}
+
+
+def _print_failed(rows: Sequence[FileProcessingLog], fixed: Mapping[str, str]) -> None:
+    """With the runs that brought them through since, where there are any."""
+    names = ("file", "error", "message", *(("fixed by",) if fixed else ()))
+    table(names, [(*_failure(row), fixed.get(row.file_path))[: len(names)] for row in rows])
+
+
 def _failure(row: FileProcessingLog) -> tuple[Any, ...]:
     message = " ".join((row.error_message or "").split())
     return (row.file_path, row.error_type, message[:MAX_ERROR] + ("..." if len(message) > MAX_ERROR else ""))
 
 
-def _print(archive: Archive, run: RunMetadata, bad: Sequence[FileProcessingLog], emails: Sequence[EmailResult]) -> None:
+def _print(
+    archive: Archive,
+    run: RunMetadata,
+    bad: Sequence[FileProcessingLog],
+    emails: Sequence[EmailResult],
+    fixed: Mapping[str, str],
+) -> None:
     for name, value in _lines(run):
         if value not in (None, "", "0"):
             say(f"{name:<12} {value}")
@@ -147,8 +166,9 @@ def _print(archive: Archive, run: RunMetadata, bad: Sequence[FileProcessingLog],
         if archive.store.get(key) is not None:
             say(f"{'document':<12} {name}: {archive.store.url}/{key}")
     if bad:
-        say(f"\nfailed files ({len(bad):,})")
-        table(("file", "error", "message"), [_failure(row) for row in bad[:MAX_FAILED]])
+        done = sum(row.file_path in fixed for row in bad)
+        say(f"\nfailed files ({len(bad):,}{f', {done:,} fixed since' if done else ''})")
+        _print_failed(bad[:MAX_FAILED], fixed)
         if len(bad) > MAX_FAILED:
             say(f"... and {len(bad) - MAX_FAILED:,} more: trackrecord runs show {run.run_id[:SHORT_ID]} --failed")
     unsent = [e for e in emails if e.status != "sent"]

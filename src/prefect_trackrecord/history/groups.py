@@ -13,8 +13,8 @@ and runs that still run tell nothing, because they may not have come as far as t
 * A group *still occurs* if it is in the newest run of one of its flows, or in any run after that one.
 * **recurring**: still occurs, and is in the baseline. **new**: still occurs, and is not.
 * A group that no longer occurs was seen before and is gone from the newest run. It is **fixed** if there is
-  proof in every of its flows that ran: one of its files came through in the newest run and none of them failed
-  there by another error (see `history.items`), or, for a group of kind `run`, that run itself ended well.
+  proof in every of its flows that ran: one of its files came through after the last of them failed, and none of
+  them failed in the newest run by another error (see `history.items`), or, for a group of kind `run`, that run itself ended well.
   Without proof, as when the newest run had other files, it is **gone**: not seen again.
 * A group of the previous period whose flows did not run in the window at all is not reported: nobody knows.
 """
@@ -160,7 +160,7 @@ def compare(
     Args:
         runs: the runs of the window.
         previous: the runs of the previous equal period.
-        came_through: (flow, fingerprint) of errors whose files came through in the flow's newest run
+        came_through: (flow, fingerprint) of errors whose files came through since
             (`ItemChanges.came_through`).
     """
     now, before = sum_groups(runs), sum_groups(previous)

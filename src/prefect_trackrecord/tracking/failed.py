@@ -1,10 +1,12 @@
-"""Which files of a run failed, and which of them still are, to do them again."""
+"""Which files of a run failed, which of them still are, to do them again, and which run brought the others through."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
+from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
 
@@ -33,15 +35,57 @@ def failed_files(run_id: str, storage: TrackingStorage | str | Path | None = Non
 def still_failed(run: RunMetadata, storage: TrackingStorage) -> list[FileProcessingLog]:
     """The failed files of a run that no run since has brought through that was started again for them."""
     failed = _failed(storage.archive.files(run))
-    if not failed:
-        return []
-    mended: set[str] = set()
-    wanted = {run.run_id}
-    for later in storage.list_runs(run.started_at.date()):
-        if later.retry_of in wanted:
-            wanted.add(later.run_id)
-            mended.update(r.file_path for r in storage.archive.files(later) if r.status is not FileStatus.FAILED)
+    mended = fixed_by([run], storage)[run.run_id] if failed else {}
     return [row for row in failed if row.file_path not in mended]
+
+
+def fixed_by(runs: Sequence[RunMetadata], storage: TrackingStorage) -> dict[str, dict[str, str]]:
+    """Of each run's failed files those that came through in a run that was started again for them: path to that run.
+
+    Rows are read of runs that were started again alone. A file that fails in a later one of them is not fixed.
+    """
+    found: dict[str, dict[str, str]] = {run.run_id: {} for run in runs}
+    first = min((run.started_at for run in runs if run.failed_count), default=None)
+    if first is None:
+        return found
+    since = storage.archive.facts(first.date()).runs
+    parents = {run.run_id: run.retry_of for run in (*since, *runs) if run.retry_of}
+    families: dict[str, list[RunMetadata]] = {}
+    for run in runs:
+        if run.failed_count:
+            families.setdefault(_root(run.run_id, parents), []).append(run)
+    for again in sorted((run for run in since if run.retry_of), key=lambda run: run.started_at):
+        family = families.get(_root(again.run_id, parents), [])
+        tried = [found[run.run_id] for run in family if run.started_at < again.started_at]
+        for path, through in _came_through(storage, again).items() if tried else ():
+            for of in tried:
+                if through:
+                    of[path] = again.run_id
+                else:
+                    of.pop(path, None)
+    return found
+
+
+def _root(run_id: str, parents: Mapping[str, str]) -> str:
+    """The first of the runs that were started again for each other's files."""
+    for _ in range(len(parents) + 1):  # by hand a tag may lead in a circle
+        if run_id not in parents:
+            break
+        run_id = parents[run_id]
+    return run_id
+
+
+def _came_through(storage: TrackingStorage, run: RunMetadata) -> dict[str, bool]:
+    """The files that a run tried, each with whether it came through in every task; skipped is not tried, but cached."""
+    found: dict[str, bool] = {}
+    try:
+        rows = storage.archive.files(run)
+    except DamagedDocumentError:
+        return found
+    for row in rows:
+        if row.status is not FileStatus.SKIPPED or row.reason == "cached":
+            found[row.file_path] = row.status is not FileStatus.FAILED and found.get(row.file_path, True)
+    return found
 
 
 def _failed(rows: list[FileProcessingLog]) -> list[FileProcessingLog]:

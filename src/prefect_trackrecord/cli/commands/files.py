@@ -19,7 +19,7 @@ command = App(
     name="failed",
     help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20 --command nightly\n\n"
     "Their paths alone, to work through them again:\n"
-    "  trackrecord files failed --json | jq -r '.[].file_path'",
+    "  trackrecord files failed --still --json | jq -r '.[].file_path'",
 )
 def failed_files(
     *,
@@ -27,6 +27,7 @@ def failed_files(
     from_: Annotated[str | None, Parameter(name="--from")] = None,
     to: str | None = None,
     command: str | None = None,
+    still: Annotated[bool, Parameter(negative=())] = False,
     limit: int = 50,
     json: Json = False,
 ) -> int:
@@ -36,8 +37,9 @@ def failed_files(
         from_: First day of the runs' start, YYYY-MM-DD in UTC.
         to: Last day, included.
         command: Only runs of this command or flow.
+        still: Only those that no run brought through that `trackrecord retry` started.
         limit: At most so many; 0 for all.
     """
     from prefect_trackrecord.cli.files import failed_files as work
 
-    return work(storage, from_, to, command, limit, json)
+    return work(storage, from_, to, command, still, limit, json)
