@@ -14,7 +14,8 @@ and runs that still run tell nothing, because they may not have come as far as t
 * **recurring**: still occurs, and is in the baseline. **new**: still occurs, and is not.
 * A group that no longer occurs was seen before and is gone from the newest run. It is **fixed** if there is
   proof in every of its flows that ran: one of its files came through after the last of them failed, and none of
-  them failed in the newest run by another error (see `history.items`), or, for a group of kind `run`, that run itself ended well.
+  them failed in the newest run by another error (see `history.items`), or, for a group of kind `run`, that run
+  itself ended well.
   Without proof, as when the newest run had other files, it is **gone**: not seen again.
 * A group of the previous period whose flows did not run in the window at all is not reported: nobody knows.
 """
