@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from prefect_trackrecord import track
-from prefect_trackrecord._prefect import artifact, live, posting, untold
+from prefect_trackrecord._prefect import artifact_keys, live, posting, untold
 from prefect_trackrecord._prefect.runs import LiveRun
 
 pytestmark = pytest.mark.prefect
@@ -67,7 +67,7 @@ def test_a_run_whose_files_come_to_no_end_for_long_shows_those_that_did(history,
     @flow
     def slow():
         work.map(["a", "bad"], 0.0).wait()
-        key = artifact.run_key(flow_run.id)
+        key = artifact_keys.run_key(flow_run.id)
         end = time.monotonic() + 30
         with get_client(sync_client=True) as client:
             while not seen and time.monotonic() < end:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from prefect import flow, task
+from prefect import flow, tags, task
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import failed_files, track
+from prefect_trackrecord._prefect import posting
+from prefect_trackrecord._prefect.settings import current
 from prefect_trackrecord.cli.app import run as main
 from prefect_trackrecord.errors import ParameterNameError
 
@@ -89,3 +91,42 @@ def test_a_run_of_which_nothing_failed(history, capsys):
 def test_a_name_of_no_parameter_is_refused_at_the_definition():
     with pytest.raises(ParameterNameError, match="did you mean 'paths'"):
         track(items="path")(flow(lambda paths: None, name="wrong"))
+
+
+def summary_of(run_id):
+    with get_client(sync_client=True) as client:
+        body = {"flow_runs": {"id": {"any_": [run_id]}}, "artifacts": {"key": {"any_": ["trackrecord-retried"]}}}
+        (found,) = client.request("POST", "/artifacts/filter", json=body).json()
+    return found
+
+
+def test_the_summaries_of_both_runs_tell_of_the_retry(history):
+    def again(first, paths):
+        with tags(f"retry-of:{first}"):
+            return str(nightly(paths=paths, return_state=True).state_details.flow_run_id)
+
+    first = str(nightly(return_state=True).state_details.flow_run_id)
+    one = again(first, ["was-bad-1", "bad-2"])
+    two = again(one, ["was-bad-2"])  # a retry of the retry
+    names = {run.run_id: run.flow_run_name for run in history.list_runs()}
+    assert f"Retry of [{names[first]}](" in summary_of(one)["data"]
+    assert ": 1 of 2 files came through now" in summary_of(one)["data"]
+    told, ui = summary_of(first), current().ui_url
+    assert "✅ **Fixed since**: its 2 failed files came through" in told["data"]
+    assert [line for line in told["data"].splitlines() if line.startswith("- [") and "/runs/flow-run/" in line] == [
+        f"- [{names[one]}]({ui}/runs/flow-run/{one}): 1 of 2",
+        f"- [{names[two]}]({ui}/runs/flow-run/{two}): 1 of 1",
+    ]
+    assert told["metadata_"]["status"] == "partial_success"
+    before = summary_of(two)["data"].split("## The runs before")[1]
+    assert before.index(names[one]) < before.index(names[first])
+
+
+def test_a_summary_does_without_other_runs_where_they_can_t_be_asked(history, monkeypatch):
+    def refuse(*_args):
+        raise TimeoutError
+
+    monkeypatch.setattr(posting, "timeline", refuse)
+    run_id = str(nightly(paths=["a"], return_state=True).state_details.flow_run_id)
+    assert "The runs before" not in summary_of(run_id)["data"]
+    assert "✅ success" in summary_of(run_id)["data"]

@@ -19,13 +19,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from prefect.context import AsyncClientContext, SyncClientContext
+from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, clients, posting
+from prefect_trackrecord._prefect import api, artifact, artifact_keys, clients, posting
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.rows import item_of
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.events import decode
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.reader import segment_paths, whole
@@ -111,19 +112,31 @@ class Progress:
 
     def _show(self) -> dict[str, Any]:
         counts = self.tally.counts()
-        key = artifact.run_key(self.run.run_id)
+        key = artifact_keys.run_key(self.run.run_id)
         with clients.kept() as prefect:
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
             if FINAL in theirs or self.run.ended is not None or self._is_over(prefect):
                 return {}
             theirs[host_name()] = json.dumps(dict(counts))
-            text = artifact.live(_sum(theirs), self.tally.last_failed, self.run.told.get("flow_run_name"))
+            total = _sum(theirs)
+            name, expected = self.run.told.get("flow_run_name"), self._expected(total.total())
+            text = artifact.live(total, self.tally.last_failed, name, now=now(), expected=expected)
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
                 return {"artifact": found["id"], "metadata": theirs}
             made = posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)
             return {"artifact": made, "metadata": theirs}
+
+    def _expected(self, ended: int) -> int | None:
+        """How many files the run will have, so far as this process knows: by what waits, or by its items."""
+        waiting = [one for name, one in list(self.run.submitted.items()) if one.tracked and name not in self.run.tasks]
+        if waiting:
+            return ended + len(waiting)
+        parameter = self.run.options.items if self.run.options else None
+        context = FlowRunContext.get()
+        items = (context.parameters or {}).get(parameter) if context and parameter else None
+        return len(items) if isinstance(items, list | tuple | set) else None
 
     def _is_over(self, prefect: api.Requests) -> bool:
         """Whether the flow run has ended, in a process other than its own, which is not told so."""

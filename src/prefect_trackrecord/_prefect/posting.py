@@ -67,18 +67,38 @@ def update(
     return True
 
 
+def timeline(prefect: Requests, key: str, most: int, seconds: float = SECONDS) -> list[dict[str, Any]]:
+    """The newest artifacts under a key, newest first; the server has an index for that.
+
+    Raises:
+        Exception: the API did not answer in time.
+    """
+    return _filtered(prefect, {"key": {"any_": [key]}}, most, seconds)
+
+
+def of_run(prefect: Requests, flow_run_id: Any, most: int, seconds: float = SECONDS) -> list[dict[str, Any]]:
+    """The newest texts on a flow run, newest first.
+
+    Raises:
+        Exception: the API did not answer in time.
+    """
+    asked = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": ["markdown"]}}
+    return _filtered(prefect, asked, most, seconds)
+
+
 def find(prefect: Requests, flow_run_id: Any, key: str) -> dict[str, Any] | None:
     """The newest artifact of a flow run under a key; None where there is none.
 
     Raises:
         Exception: the API did not answer.
     """
-    body = {
-        "artifacts": {"flow_run_id": {"any_": [str(flow_run_id)]}, "key": {"any_": [key]}},
-        "sort": "CREATED_DESC",
-        "limit": 1,
-    }
-    found = prefect.request("POST", "/artifacts/filter", json=body, timeout=SECONDS)
+    rows = _filtered(prefect, {"flow_run_id": {"any_": [str(flow_run_id)]}, "key": {"any_": [key]}}, 1, SECONDS)
+    return rows[0] if rows else None
+
+
+def _filtered(prefect: Requests, asked: Mapping[str, Any], most: int, seconds: float) -> list[dict[str, Any]]:
+    body = {"artifacts": asked, "sort": "CREATED_DESC", "limit": most}
+    found = prefect.request("POST", "/artifacts/filter", json=body, timeout=seconds)
     found.raise_for_status()
     rows: list[dict[str, Any]] = found.json()
-    return rows[0] if rows else None
+    return rows

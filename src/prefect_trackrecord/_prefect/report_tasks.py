@@ -18,7 +18,7 @@ from prefect.client.schemas.objects import State
 from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
-from prefect_trackrecord._prefect.artifact import slug
+from prefect_trackrecord._prefect.artifact_keys import slug
 from prefect_trackrecord._prefect.schedules import expecting
 from prefect_trackrecord._prefect.trying_again import AGAIN, PLAIN
 from prefect_trackrecord.delivery import Collected, Person, Prepared, ReportConfig, Stored

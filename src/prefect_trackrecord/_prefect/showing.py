@@ -14,15 +14,27 @@ import mimetypes
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from prefect_trackrecord._prefect import artifact, events_out, live, posting
+from prefect_trackrecord._prefect import (
+    artifact,
+    artifact_keys,
+    artifact_others,
+    artifact_table,
+    events_out,
+    live,
+    posting,
+)
+from prefect_trackrecord._prefect import artifact_story as story
 from prefect_trackrecord._prefect.api import Requests
+from prefect_trackrecord._prefect.artifact_links import Links
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.tracking.storage import BLOCK_PREFIX
 
 SECONDS = 0.8
 """How long the lesser artifacts may take in all; the flow waits for them."""
@@ -48,6 +60,14 @@ class Place:
         """The place of a run of this process."""
         settings = run.archive.settings
         return cls(run.archive, run.storage.url, settings.base_url, settings.ui_url)
+
+    @property
+    def option(self) -> str | None:
+        """What `--storage` must be in any folder; None where a command finds the place without."""
+        name = self.archive.name
+        if name.startswith(BLOCK_PREFIX):
+            return name
+        return None if Path(self.url) == self.archive.settings.default_path else self.url
 
     def link(self, key: str) -> str | None:
         """Where a browser reads an object of the store; None where nobody said."""
@@ -96,17 +116,21 @@ def tell(
     deadline = time.monotonic() + SECONDS
     failed = [row for row in place.archive.files(run) if row.status is FileStatus.FAILED] if run.failed_count else []
     own = _has_records(place.archive, run)
-    text = artifact.markdown(run, failed[: artifact.MAX_FAILED], place.url, _links(place, run, own))
+    links, others = _links(place, run, own), artifact_others.ask(prefect, run)
+    text = artifact.markdown(
+        run, failed[: artifact.MAX_FAILED], place.url, links, before=others.before, first=others.first
+    )
     about = artifact.description(run)
-    key = artifact.key(run)
-    shown[key] = _put(prefect, run, key, text, about, shown.get(key))
+    key = artifact_keys.key(run)
+    shown[key] = _put(prefect, run, key, text, about, shown.get(key), metadata=story.metadata(run))
     _replace_progress(prefect, run, text, about, progress, was_live=was_live)
     if failed:
-        key = artifact.slug("trackrecord-failures", run.flow_name or run.command)
-        table = artifact.table(failed)
-        words = artifact.table_description(run, failed)
+        key = artifact_keys.kind_key("failures", run)
+        table = artifact_table.table(failed)
+        words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
+    artifact_others.tell_first(prefect, run, others, links, deadline)
     if own:
         _show_pictures(prefect, place, run, shown)
 
@@ -124,7 +148,7 @@ def _replace_progress(
     end = {live.FINAL: run.status.value}
     if progress and posting.update(prefect, progress["artifact"], text, about, {**progress["metadata"], **end}):
         return
-    found = posting.find(prefect, run.run_id, artifact.run_key(run.run_id)) if was_live else None
+    found = posting.find(prefect, run.run_id, artifact_keys.run_key(run.run_id)) if was_live else None
     if found is not None:
         posting.update(prefect, found["id"], text, about, {**(found.get("metadata_") or {}), **end})
 
@@ -135,18 +159,25 @@ def _was_long(run: LiveRun, sealed: RunMetadata) -> bool:
 
 
 def _put(
-    prefect: Requests, run: RunMetadata, key: str, data: str, about: str, known: str | None, kind: str = "markdown"
+    prefect: Requests,
+    run: RunMetadata,
+    key: str,
+    data: str,
+    about: str,
+    known: str | None,
+    kind: str = "markdown",
+    metadata: dict[str, str] | None = None,
 ) -> str:
-    if known is not None and posting.update(prefect, known, data, about):
+    if known is not None and posting.update(prefect, known, data, about, metadata):
         return known
-    return posting.create(prefect, run.run_id, key, data, about, kind=kind)
+    return posting.create(prefect, run.run_id, key, data, about, kind=kind, metadata=metadata)
 
 
 def _show_files(
     prefect: Requests, run: RunMetadata, failed: list[FileProcessingLog], shown: dict[str, str], deadline: float
 ) -> None:
     """The first failed files, each on its own task run, where somebody looks for why it failed."""
-    key = artifact.slug("trackrecord-file", run.flow_name or run.command)
+    key = artifact_keys.kind_key("file", run)
     for row in failed[:MAX_FILES]:
         name = f"{key}/{row.task_run_id}"
         if row.task_run_id is None or name in shown or time.monotonic() > deadline:
@@ -168,7 +199,7 @@ def _records(run: RunMetadata) -> str:
     return layout.records_prefix(run.flow_name or run.command, run.run_id)
 
 
-def _links(place: Place, run: RunMetadata, has_records: bool) -> artifact.Links:
+def _links(place: Place, run: RunMetadata, has_records: bool) -> Links:
     pages: list[tuple[str, str]] = []
     key = f"{_records(run)}/{_PAGE}"
     try:
@@ -184,7 +215,7 @@ def _links(place: Place, run: RunMetadata, has_records: bool) -> artifact.Links:
     ):
         if own and (link := place.link(own)) is not None:
             pages.append((name, link))
-    return artifact.Links(place.ui_url, tuple(pages))
+    return Links(place.ui_url, tuple(pages), place.option)
 
 
 def _show_pictures(prefect: Requests, place: Place, run: RunMetadata, shown: dict[str, str]) -> None:
@@ -204,7 +235,7 @@ def _show_pictures(prefect: Requests, place: Place, run: RunMetadata, shown: dic
     text = "\n\n".join(f"![picture {n}]({url})" for n, url in enumerate(urls, 1))
     if more:
         text += f"\n\n{more:,} more are kept with the records."
-    key = artifact.slug("trackrecord-pictures", run.flow_name or run.command)
+    key = artifact_keys.kind_key("pictures", run)
     about = f"Pictures of the records of run {run.run_id}"
     shown[key] = _put(prefect, run, key, text + "\n", about, shown.get(key))
 

@@ -17,7 +17,7 @@ from prefect_trackrecord.cli.output import (
 )
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import waiting
-from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents import layout, task_counts
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError, UsageError
@@ -198,6 +198,6 @@ def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
         ("attempts", str(run.run_count) if run.run_count > 1 else None),
         ("files", f"{files}{run.skipped_count:,} skipped" if run.total_files else None),
         ("emails", "{:,} sent, {:,} failed, {:,} skipped".format(*emails) if any(emails) else None),
-        ("tasks", ", ".join(f"{n:,} {state}" for state, n in run.task_counts.items())),
+        ("tasks", task_counts.in_words(run)),
         ("host", run.host and f"{run.host}, process {run.pid}"),
     ]

@@ -81,6 +81,11 @@ class Archive(Reading):
         return self._config or StoreConfig(self.store.url)
 
     @property
+    def name(self) -> str:
+        """What a person calls it: a block's name, or a folder or URL."""
+        return self._name or self.store.url
+
+    @property
     def store(self) -> Store:
         """The store, opened when it is first asked for.
 
@@ -178,7 +183,7 @@ class Archive(Reading):
     def _way_out(self) -> str:
         if self._config is not None and self._config.options and self._name in (None, self._config.url):
             return "Once it can be written again: prefect_trackrecord.recover(storage), with the same TrackingStorage"
-        return f"Once it can be written again: trackrecord recover --storage {self._name or self.store.url}"
+        return f"Once it can be written again: trackrecord recover --storage {self.name}"
 
     def warn(self, text: str, *, about: str | None = None) -> None:
         """Log a warning, once per process and text, or per what it is `about`."""

@@ -1,0 +1,53 @@
+"""The table of a run's failed files, within what both of Prefect's pages bear. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+
+from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, MAX_PATH, code, common_folder
+from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
+from prefect_trackrecord.pages.words import clip, middle, plural
+
+MAX_ROWS = 500
+_MARKUP = re.compile(r"([<&])(?=[A-Za-z/!?#])")
+_JOINER = "\u2060"
+
+
+def table(failed: Sequence[FileProcessingLog]) -> str:
+    """The failures table, as JSON text. Paths begin below `table_folder`."""
+    folder = table_folder(failed)
+    rows = [
+        {
+            "file": cell(middle(row.file_path[len(folder) :], MAX_PATH)),
+            "error": cell(row.error_type or ""),
+            "message": cell(row.error_message or ""),
+            "attempts": len(row.attempts) or 1,
+            "took (ms)": row.processing_time_ms if row.processing_time_ms is not None else "",
+            "ended": row.ended_at.isoformat(timespec="seconds") if row.ended_at else "",
+            "task run": cell(row.task_run_name or ""),
+        }
+        for row in failed[:MAX_ROWS]
+    ]
+    return json.dumps(rows, ensure_ascii=False)
+
+
+def cell(text: str) -> str:
+    """A text as a cell: one page takes `<b>` for markup, the other shows all as it is, so a joiner parts the sign."""
+    return _MARKUP.sub(rf"\1{_JOINER}", clip(text, MAX_CELL))
+
+
+def table_folder(failed: Sequence[FileProcessingLog]) -> str:
+    """The folder that all files of the failures table are in, with its slash; a long path leaves no room beside it."""
+    paths = [row.file_path for row in failed[:MAX_ROWS]]
+    return common_folder([*paths, paths[0]]) if paths else ""
+
+
+def table_description(run: RunMetadata, failed: Sequence[FileProcessingLog]) -> str:
+    """One sentence about the failures table."""
+    shown = min(len(failed), MAX_ROWS)
+    of = plural(run.failed_count, "failed file")
+    folder = table_folder(failed)
+    where = f", in {code(folder)}" if folder else ""
+    return f"{of if shown == run.failed_count else f'{shown:,} of {of}'} of run {run.run_id}{where}."
