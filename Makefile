@@ -42,7 +42,7 @@ $(VENV)/.docs: $(VENV)/.package
 	@$(PIP) install -c constraints.txt --group docs
 	@touch $@
 
-package: $(VENV)/.dev ## build wheel and sdist, and try the wheel alone in a clean environment (needs uv)
+package: $(VENV)/.dev ## build wheel and sdist, and try the wheel alone in a clean environment, with what it asks for
 	@TRACKRECORD_PACKAGING=1 $(BIN)/python -m pytest tests/packaging
 
 reference: $(VENV)/.dev ## write the pages that are made of the code

@@ -38,6 +38,7 @@ EXIT_CODES = """\
 | 0 | done; nothing failed |
 | 1 | something failed, was not found, or could not be read; the output says what |
 | 2 | called wrongly: an unknown command or option, a value or configuration that can't work; nothing was done |
+| 141 | whoever read the output went away (`head`), as of any program; what was still to be done is not done |
 | 130 | stopped by Ctrl+C; nothing is half done, the same command may be called again |
 """
 

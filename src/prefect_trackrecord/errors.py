@@ -18,6 +18,7 @@ The tree::
     ├── DamagedDocumentError        TR300  a document in the store can't be read; names its key
     ├── RunNotFoundError            TR301  no run with this id in the store
     ├── PrefectApiError             TR302  Prefect's API does not answer, or refuses
+    ├── RunGoesOnError              TR303  the run, or a retry of it, has not ended
     └── DeliveryError               TR400  a mail could not be handed over
         └── TemplateError           TR401  a template has an error; names file and line
 """
@@ -176,6 +177,16 @@ class PrefectApiError(TrackRecordError):
     """
 
     code = "TR302"
+
+
+class RunGoesOnError(TrackRecordError):
+    """The run has not ended, or what failed in it is being retried already.
+
+    Way out: Wait until it has ended (`trackrecord runs list --status running`); a dead one is ended by
+    `trackrecord recover`.
+    """
+
+    code = "TR303"
 
 
 class DeliveryError(TrackRecordError):

@@ -157,6 +157,13 @@ def test_preview_writes_the_page_alone(trackrecord, history, config, week, tmp_p
     assert sorted(history.archive.store.local_root.rglob("*")) == before
 
 
+def test_a_preview_with_a_template_that_can_not_be_used_has_failed(trackrecord, config, week, tmp_path):
+    (tmp_path / "own.html").write_text("{% for %}")
+    given = config("title: Weekly report\nrecipients: [a@b.com]\ntemplates: {page: own.html}\n")
+    done = trackrecord("delivery-report", "--config", given, *DATES, "--preview", tmp_path / "page.html")
+    assert (done.code, "error: " in done.err, "own.html" in done.err) == (1, True, True)
+
+
 def test_a_test_copy_goes_to_the_given_addresses_only(trackrecord, history, config, week):
     done = trackrecord("delivery-report", "--config", config(), *DATES, "--to", "me@b.com", "--to", "you@b.com")
     assert (done.code, "emails  2 kept in the outbox" in done.out) == (0, True)

@@ -30,8 +30,8 @@ def picture(tmp_path):
 
 @pytest.fixture
 def run_with_records(picture):
-    def make(storage):
-        with RunTracker("book", storage=storage) as tracker:
+    def make(storage, **options):
+        with RunTracker("book", storage=storage, **options) as tracker:
             for n in range(3):
                 invoice = Invoice(id=f"INV-{n}", amount=n)
                 invoice.status = Status.RUNNING
@@ -113,12 +113,12 @@ def test_reading_changes_nothing_in_the_history(run_with_records, command, tmp_p
 
 
 def test_a_run_that_is_not_there_or_not_clear(run_with_records, command, place):
-    run_with_records(place[0])
-    run_with_records(place[0])
+    run_with_records(place[0], new_id=lambda: "3f2a-1")
+    run_with_records(place[0], new_id=lambda: "3f2a-2")
     code, printed = command("records", "pack", "nope")
     assert (code, "error TR301" in printed.err) == (1, True)
-    code, printed = command("records", "pack", "")
-    assert (code, "2 runs begin with ''" in printed.err) == (2, True)
+    code, printed = command("records", "pack", "3f2a")
+    assert (code, "2 runs begin with '3f2a'" in printed.err) == (2, True)
 
 
 def test_a_target_that_can_not_be_written(run_with_records, command, place, tmp_path):

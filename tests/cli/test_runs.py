@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,7 @@ def test_list_json_has_every_field(trackrecord, tracked):
 
 
 def test_list_of_nothing_says_where_it_looked(trackrecord, history):
+    Path(history.url).mkdir()
     done = trackrecord("runs", "list")
     assert (done.code, done.err) == (0, f"no such runs in {history.url}\n")
     assert json.loads(trackrecord("runs", "list", "--json").out) == []

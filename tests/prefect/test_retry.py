@@ -63,7 +63,7 @@ def test_the_failed_files_are_given_to_the_parameter(history, capsys):
     assert made["parameters"] == {"folder": "elsewhere", "paths": ["bad-1", "bad-2"]}
     assert set(made["tags"]) == {"own", f"retry-of:{run_id}"}
     assert made["deployment_id"] == deployment
-    assert main(["retry", run_id, "--deployment", deployment]) == 2  # it is on its way already
+    assert main(["retry", run_id, "--deployment", deployment]) == 1  # it is on its way already
     assert "being retried already" in capsys.readouterr().err
 
 

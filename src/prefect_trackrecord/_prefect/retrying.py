@@ -11,7 +11,7 @@ from prefect.settings import get_current_settings
 
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
-from prefect_trackrecord.errors import ConfigurationError, UsageError
+from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
 
 RETRY_TAG = "retry-of:"
 """How the tag of a flow run begins that was started again for the failed files of another."""
@@ -56,8 +56,8 @@ def retry(
         dry_run: only say what would be started.
 
     Raises:
-        UsageError: the flow does not say which parameter takes its files, the run has no deployment, or it is being
-            retried already.
+        UsageError: the flow does not say which parameter takes its files, or the run has no deployment.
+        RunGoesOnError: it is being retried already.
         ConfigurationError: Prefect's API can't be reached, or refuses.
     """
     parameter = run.items_parameter
@@ -132,7 +132,7 @@ def _refuse_second(prefect: api.Requests, run: RunMetadata) -> None:
     answer = api.answer(prefect, "POST", "/flow_runs/filter", json=body, timeout=SECONDS)
     answer.raise_for_status()
     for other in answer.json():
-        raise UsageError(
+        raise RunGoesOnError(
             f"the failed files of run {run.run_id} are being retried already, by {other['name']} ({other['id']})"
         )
 

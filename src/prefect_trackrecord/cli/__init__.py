@@ -17,12 +17,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
-    words = sys.argv[1:] if arguments is None else list(arguments)
+    try:
+        raise SystemExit(_run(sys.argv[1:] if arguments is None else list(arguments)))
+    except KeyboardInterrupt:  # while modules load, when nobody else is there to catch it
+        sys.stderr.write("error: interrupted\n")
+        raise SystemExit(130) from None
+
+
+def _run(words: list[str]) -> int:
     if words == ["--version"]:  # what scripts ask for: nothing else need be loaded for it
         from prefect_trackrecord import __version__
 
         sys.stdout.write(f"trackrecord {__version__}\n")
-        raise SystemExit(0)
+        return 0
     # A short process: looking for pydantic's plugins in every installed distribution, and collecting the garbage that
     # imports leave, would each take a tenth of its start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
@@ -31,4 +38,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
     gc.set_threshold(50_000)
     from prefect_trackrecord.cli.app import run
 
-    raise SystemExit(run(words))
+    return run(words)

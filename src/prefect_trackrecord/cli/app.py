@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from prefect_trackrecord.cli.output import complain
+from prefect_trackrecord.cli.output import complain, note
 from prefect_trackrecord.cli.root import app
 from prefect_trackrecord.errors import ConfigurationError, TrackRecordError
+
+SIGPIPE = 141
+"""How a shell tells that a program's reader went away; what the program still had to do is not done."""
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -35,18 +40,47 @@ def run(arguments: Sequence[str] | None = None) -> int:
         )
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except CycloptsError as exc:
-        complain(f"{exc}\nTry: {' '.join(['trackrecord', *(exc.command_chain or ())])} --help")
-        return 2
-    except ConfigurationError as exc:
-        complain(exc)
-        return 2
-    except TrackRecordError as exc:
-        complain(exc)
-        return 1
-    except BrokenPipeError:  # whoever read our output has seen enough; nothing must be flushed into it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
     except KeyboardInterrupt:
         complain("interrupted")
         return 130
+    except BrokenPipeError:  # whoever read our output has seen enough
+        _drop_output()
+        return SIGPIPE
+    except Exception as exc:  # noqa: BLE001 - a stack tells a person nothing
+        return _tell(exc)
+
+
+def _tell(error: Exception) -> int:
+    """Say what went wrong in words that help a person, and return the exit code that it means."""
+    if isinstance(error, CycloptsError):
+        complain(f"{error}\nTry: {' '.join(['trackrecord', *(error.command_chain or ())])} --help")
+        return 2
+    if isinstance(error, TrackRecordError):
+        complain(error)
+        return 2 if isinstance(error, ConfigurationError) else 1
+    if isinstance(error, OSError):  # an output that takes nothing, a folder that can't be made
+        complain(TrackRecordError(f"{error}"))
+        with contextlib.suppress(ValueError):
+            try:
+                sys.stdout.flush()
+            except OSError:
+                _drop_output()
+        return 1
+    complain(TrackRecordError(f"a fault of trackrecord's own, in {_place(error)}: {type(error).__name__}: {error}"))
+    if sys.flags.dev_mode:
+        traceback.print_exception(error)
+    else:
+        note("please report it, with the stack that python -X dev -m prefect_trackrecord ... shows")
+    return 1
+
+
+def _drop_output() -> None:
+    """Let nothing be flushed at exit into an output that takes nothing."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _place(exc: Exception) -> str:
+    """The last line of our own that an error came through."""
+    frames = traceback.extract_tb(exc.__traceback__)
+    where = [frame for frame in frames if f"{os.sep}prefect_trackrecord{os.sep}" in frame.filename] or frames
+    return f"{where[-1].filename.rpartition(f'prefect_trackrecord{os.sep}')[2]}:{where[-1].lineno}"

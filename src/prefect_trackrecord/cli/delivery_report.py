@@ -81,7 +81,10 @@ def delivery_report(
             resend=True if sending.resend == "all" else sending.resend or False,
             expect=_expect(config) if sending.preview is None else None,
         )
-    return _dry(outcome, as_json) if sending.dry_run else _print(outcome, as_json)
+    if sending.dry_run:
+        return _dry(outcome, as_json)
+    code = _print(outcome, as_json)
+    return 1 if sending.preview and outcome.problems else code  # a look at a template that can't be used has failed
 
 
 def _expect(config: ReportConfig) -> Expect | None:

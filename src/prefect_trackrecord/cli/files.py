@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, note, table
-from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
@@ -37,6 +37,8 @@ def failed_files(
         first = f"{(datetime.now(timezone.utc) - timedelta(days=DAYS - 1)).date()}"
     with waiting(f"reading {place.url}"):
         runs = place.list_runs(first, last, command)
+    if not runs:
+        must_be_there(place)
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)
     with waiting("looking for runs that did them again"):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_trackrecord import settings
+from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
 
@@ -22,6 +25,26 @@ def storage_of(given: str | None) -> TrackingStorage:
         ConfigurationError: what is named can't be used.
     """
     return resolve_storage(given, _settings(given))
+
+
+def must_be_there(place: TrackingStorage) -> None:
+    """Where nothing was found: is there a history at all? A folder that is misspelt would pass for an empty one.
+
+    Raises:
+        StoreUnavailableError: there is no such folder, and it is not the one that is made by itself.
+    """
+    root = place.archive.store.local_root
+    if root is not None and root != place.archive.settings.default_path.absolute() and not _is_folder(root):
+        raise StoreUnavailableError(f"there is no folder {root}; is it spelled right? (The first tracked run makes it)")
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except PermissionError:
+        return True  # or who knows; the store says it better
+    except OSError:
+        return False
 
 
 def tracked(command: str, storage: TrackingStorage, **more: str | None) -> CommandRun:

@@ -6,7 +6,7 @@ import re
 from datetime import date, datetime, timedelta, timezone
 
 from prefect_trackrecord.cli.output import dump, note, table, when
-from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
@@ -24,6 +24,8 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
     with waiting(f"reading {place.url}"):
         old = old_runs(place.archive, before)
     found = old.runs
+    if not found:
+        must_be_there(place)
     size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
     if as_json:
         rows = [

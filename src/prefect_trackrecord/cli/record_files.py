@@ -69,8 +69,10 @@ def find(storage: str | None, folder: str | None, run_id: str) -> Located:
 
     Raises:
         RunNotFoundError: there is none.
-        UsageError: there are several.
+        UsageError: there are several, or nothing was given.
     """
+    if not run_id:
+        raise UsageError("a run's id, or its beginning, must not be empty")
     place, runs = runs_with_records(storage, folder)
     found = {one.run_id: one for one in runs if one.run_id.startswith(run_id)}
     if run_id in found:

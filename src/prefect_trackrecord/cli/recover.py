@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
-from prefect_trackrecord.cli.place import storage_of, tracked
+from prefect_trackrecord.cli.place import must_be_there, storage_of, tracked
 from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
@@ -17,6 +17,8 @@ from prefect_trackrecord.tracking.recovery import recover as recover_runs
 def recover(storage: str | None, as_json: bool) -> int:
     """Recover, say what was done, and return 1 where a run could not be closed."""
     place = storage_of(storage)
+    if not any(place.archive.spooled()):
+        must_be_there(place)
     with tracked("recover", place, role="upkeep") as run:
         with progress("runs") as bar:
             prefect = _Prefect()

@@ -9,7 +9,7 @@ from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.cli.runs import find_run
 from prefect_trackrecord.documents.models import RunStatus
-from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.errors import RunGoesOnError
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.failed import still_failed
 
@@ -19,7 +19,7 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
     place = storage_of(storage)
     run = find_run(place.archive, run_id)
     if run.status is RunStatus.RUNNING:
-        raise UsageError(f"run {run.run_id} goes on still; retry it when it has ended")
+        raise RunGoesOnError(f"run {run.run_id} goes on still; retry it when it has ended")
     failed = still_failed(run, place)
     if not failed:
         if as_json:

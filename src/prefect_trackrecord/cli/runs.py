@@ -15,7 +15,7 @@ from prefect_trackrecord.cli.output import (
     table,
     when,
 )
-from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents import layout, task_counts
 from prefect_trackrecord.documents.archive import Archive
@@ -46,6 +46,8 @@ def list_runs(
     place = storage_of(storage)
     with waiting(f"reading {place.url}"):
         found = place.list_runs(first, last, command, status)
+    if not found:
+        must_be_there(place)
     found.reverse()
     shown = found[:limit] if limit else found
     if as_json:
@@ -112,8 +114,10 @@ def find_run(archive: Archive, prefix: str) -> RunMetadata:
 
     Raises:
         RunNotFoundError: there is none.
-        UsageError: there are several.
+        UsageError: there are several, or nothing was given.
     """
+    if not prefix:
+        raise UsageError("a run's id, or its beginning, must not be empty")
     with waiting("looking for the run"):
         try:
             return archive.run(prefix)
@@ -121,7 +125,7 @@ def find_run(archive: Archive, prefix: str) -> RunMetadata:
             names = {e.key.rsplit("/", 1)[-1].removesuffix(".json") for e in archive.store.list(layout.RUNS)}
             names.update(archive.store.folders(layout.JOURNAL))  # runs of which there is no document yet
             found = sorted(name for name in names if name.startswith(prefix))
-            if not prefix or not found:
+            if not found:
                 raise
     if len(found) > 1:
         some = ", ".join(found[:5]) + (", ..." if len(found) > 5 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from prefect_trackrecord.cli.output import dump, note, say, table, when
-from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.delivery import silence as silence_flow
 from prefect_trackrecord.delivery import silences
 from prefect_trackrecord.delivery.alert_rules import silence_until
@@ -38,6 +38,8 @@ def silence(flow: str | None, lasting: str | None, storage: str | None, end: boo
 def _list(storage: str | None, now: datetime, as_json: bool) -> int:
     place = storage_of(storage)
     found = silences(place.archive, now)
+    if not found:
+        must_be_there(place)
     if as_json:
         dump([{"flow": one.flow, "until": one.until.isoformat()} for one in found])
     elif found:

@@ -44,7 +44,10 @@ def bounds(start: Bound, end: Bound) -> tuple[datetime | None, datetime | None]:
     """
     first, last = _moment(start), _moment(end)
     if last is not None and last.timetz().replace(tzinfo=None) == time.min:
-        last += timedelta(days=1)
+        try:
+            last += timedelta(days=1)
+        except OverflowError:  # the last day of all times: no end
+            last = None
     if first is not None and last is not None and last <= first:
         raise DateRangeError(f"the range runs backwards: {start} to {end}; give the earlier date first")
     return first, last
@@ -57,7 +60,12 @@ def _moment(value: Bound) -> datetime | None:
         except ValueError:
             raise DateRangeError(f"{value!r} is no date; write it as 2026-01-31") from None
     if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        moment = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        try:
+            moment.astimezone(timezone.utc)
+        except OverflowError:
+            raise DateRangeError(f"{value} lies outside of the years 1 to 9999") from None
+        return moment
     if value is None or isinstance(value, date):
         return datetime.combine(value, time.min, timezone.utc) if value is not None else None
     raise DateRangeError(f"{value!r} is no date; write it as 2026-01-31")

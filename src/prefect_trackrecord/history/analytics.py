@@ -84,6 +84,8 @@ def query(
 
         try:
             cursor = connection.execute(sql)
+            if cursor is None:
+                raise UsageError("there is no question in it; ask as in: select count(*) from runs")
             return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as exc:
             raise UsageError(f"DuckDB: {exc}") from None
