@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reset()
         return self._answer(answer.status, dict(answer.getheaders()), data)
 
-    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _handle
+    do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = do_HEAD = _handle
 
     def _answer(self, status: int, headers: dict[str, str], data: bytes) -> None:
         self.send_response_only(status)

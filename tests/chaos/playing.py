@@ -168,14 +168,15 @@ def _run_sealer(folder: str, place: dict[str, str], seed: int) -> None:
 
 def _recover(storage: Any) -> int:
     """Two at once, as two hosts' schedules may do it; how many runs could not be recovered."""
-    from prefect_trackrecord._prefect.asking import asker
+    from prefect_trackrecord._prefect.asking import Asker
     from prefect_trackrecord._prefect.reconciling import reconciler
     from prefect_trackrecord.tracking import recover
 
     errors: list[str] = []
 
     def work() -> None:
-        done = recover(storage, ask=asker(), reconcile=reconciler())
+        asker = Asker()
+        done = recover(storage, ask=asker, reconcile=reconciler(asker))
         errors.extend(one.error for one in done if one.error)
 
     threads = [threading.Thread(target=work) for _ in range(2)]

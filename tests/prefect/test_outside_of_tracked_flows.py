@@ -13,7 +13,7 @@ from prefect.task_worker import TaskWorker
 
 from prefect_trackrecord import current_tracker, recover, track
 from prefect_trackrecord._prefect import runs
-from prefect_trackrecord._prefect.asking import asker
+from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.tracking import RunTracker
 
@@ -42,7 +42,7 @@ def test_a_flow_that_is_not_tracked_is_warned_of_once_and_closed_by_recover(hist
     assert len(warnings) == 1
     assert "put @track above its @flow" in warnings[0]
     run_id = str(state.state_details.flow_run_id)
-    (recovered,) = recover(history, ask=asker())
+    (recovered,) = recover(history, ask=Asker())
     assert (recovered.run_id, recovered.error) == (run_id, None)
     (found,) = history.list_runs()
     assert (found.run_id, found.status.value, found.state, found.flow_name) == (
@@ -53,7 +53,7 @@ def test_a_flow_that_is_not_tracked_is_warned_of_once_and_closed_by_recover(hist
     )
     assert (found.command, found.parameters) == ("nightly", {"day": "today"})
     assert {row.file_path for row in history.archive.files(found)} == {"a", "b"}
-    assert recover(history, ask=asker()) == []
+    assert recover(history, ask=Asker()) == []
 
 
 def test_recover_waits_for_a_flow_that_is_not_tracked_and_still_runs(history, tracked_task):
@@ -62,11 +62,11 @@ def test_recover_waits_for_a_flow_that_is_not_tracked_and_still_runs(history, tr
     @flow
     def nightly():
         tracked_task("a")
-        seen.append(recover(history, ask=asker()))
+        seen.append(recover(history, ask=Asker()))
 
     nightly()
     assert seen == [[]]
-    assert len(recover(history, ask=asker())) == 1
+    assert len(recover(history, ask=Asker())) == 1
 
 
 def test_a_tracker_in_a_flow_that_is_not_tracked_installs_no_handler(history):
@@ -149,7 +149,7 @@ def test_a_task_worker_finds_the_task_and_its_flow(history, tracked_task):
     state = nightly(return_state=True)
     runs._runs.clear()  # a worker is another process, which has not seen the flow
     asyncio.run(work(state.result()))
-    recover(history, ask=asker())
+    recover(history, ask=Asker())
     (found,) = history.list_runs()
     (row,) = history.archive.files(found)
     assert (row.file_path, row.status.value, row.task_run_id) == ("late", "success", str(state.result()))
@@ -208,7 +208,7 @@ def test_an_api_that_does_not_answer_is_said_once(history, monkeypatch, caplog):
         raise ConnectionRefusedError("nobody there")
 
     monkeypatch.setattr(api, "client", refuse)
-    ask = asker()
+    ask = Asker()
     with caplog.at_level(logging.WARNING, "prefect_trackrecord"):
         assert [ask("11111111-1111-4111-8111-111111111111") for _ in range(3)] == [None] * 3
     assert len(caplog.records) == 1

@@ -12,7 +12,7 @@ import pytest
 from prefect.settings import get_current_settings
 
 from prefect_trackrecord import recover
-from prefect_trackrecord._prefect.asking import asker
+from prefect_trackrecord._prefect.asking import Asker
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(180)]
 SCRIPT = """
@@ -50,12 +50,12 @@ def test_an_exit_in_the_process_pool(history, tmp_path):
                 break
             assert process.poll() is None, "Prefect no longer hangs: put the case back into the matrix"
             time.sleep(0.5)
-        assert recover(history, ask=asker()) == []  # its process is alive
+        assert recover(history, ask=Asker()) == []  # its process is alive
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     for _ in range(40):  # the pool's process takes a moment to die
-        if done := recover(history, ask=asker()):
+        if done := recover(history, ask=Asker()):
             break
         time.sleep(0.25)
     (found,) = done

@@ -3,56 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from httpx import HTTPError, HTTPStatusError, Response
-from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas import FlowRun
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from prefect_trackrecord._prefect import clients
+from prefect_trackrecord._prefect.bounded import SECONDS, Bounded, OnLoop, Requests
 from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord.journal.plain import mask_text
 
-SECONDS = 2.0
-QUICK = 0.5
+QUICK = 1.0
 LONGEST = 15.0
 PAGE = 200
 MAX_FAILED_TASKS = 100
 NOT_READY = "NotReady"
 _FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 _FINE = {"COMPLETED", "RUNNING", "PENDING", "SCHEDULED", "PAUSED"}
-
-
-class Requests(Protocol):
-    """What can make a request of the API; Prefect's synchronous client is one."""
-
-    def request(self, method: Any, path: Any, **more: Any) -> Response:
-        """Make a request and wait for its answer."""
-
-
-class OnLoop:
-    """An async flow's own client, used from another thread: one of our own would cost more than all our requests."""
-
-    def __init__(self, own: PrefectClient, loop: asyncio.AbstractEventLoop) -> None:
-        self._own, self._loop = own, loop
-
-    def request(self, method: Any, path: Any, **more: Any) -> Response:
-        """Make a request on the flow's event loop."""
-        asked = self._own.request(method, path, **more)
-        try:
-            future = asyncio.run_coroutine_threadsafe(asked, self._loop)
-        except RuntimeError:  # the loop is closed: the flow did not wait so long
-            asked.close()
-            raise
-        return future.result(more.get("timeout", SECONDS) + 1)
 
 
 @contextmanager
@@ -64,12 +39,12 @@ def client(loop: asyncio.AbstractEventLoop | None = None) -> Iterator[Requests]:
     """
     mine = AsyncClientContext.get()
     if SyncClientContext.get() is not None:
-        yield get_client(sync_client=True)
+        yield Bounded(get_client(sync_client=True))
     elif mine is not None and loop is not None and loop.is_running():
         yield OnLoop(mine.client, loop)
     else:
         with clients.new() as own:
-            yield own
+            yield Bounded(own)
 
 
 Told = Callable[[], Collection[str]]
@@ -123,7 +98,7 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun, told: Told) ->
             return TaskRuns(_deployment(prefect, flow_run, time.monotonic() + QUICK), [], elsewhere=False)
         try:
             return _asked(prefect, run, flow_run, time.monotonic() + QUICK, told)
-        except (HTTPError, TimeoutError, concurrent.futures.TimeoutError):  # two classes in Python 3.10
+        except (HTTPError, TimeoutError):
             return observed()
     # What has run for long has left the API much to do; it may take that run longer to tell of it.
     deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))

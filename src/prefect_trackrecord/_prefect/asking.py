@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -11,6 +11,7 @@ from uuid import UUID
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.tracking.recovery import Verdict
@@ -57,23 +58,40 @@ def ask(run_ids: Iterable[str]) -> Answers:
     return Answers({run_id: verdict(rows.get(run_id)) for run_id in ids}, frozenset(rows))
 
 
-def asker() -> Callable[[str], Verdict]:
-    """One that `recover(ask=...)` takes; says once that the API can't be reached, and then asks no more."""
-    unreachable = False
+class Asker:
+    """One that `recover(ask=...)` takes; asks for a hundred runs at a time, where it was told which are to come.
 
-    def one(run_id: str) -> Verdict:
-        nonlocal unreachable
-        if unreachable:
+    Attributes:
+        unreachable: whether the API could not be asked; it says so once, and then asks no more.
+    """
+
+    def __init__(self) -> None:
+        self.unreachable = False
+        self._due: list[str] = []
+        self._said: dict[str, Verdict] = {}
+
+    def expect(self, run_ids: Sequence[str]) -> None:
+        """These may be asked for, in this order."""
+        self._due = [run_id for run_id in run_ids if is_uuid(run_id)]
+
+    def __call__(self, run_id: str) -> Verdict:
+        """What became of a run."""
+        if run_id in self._said:
+            return self._said.pop(run_id)
+        if self.unreachable:
             return None
-        answers = ask([run_id])
+        here = self._due.index(run_id) if run_id in self._due else None
+        answers = ask([run_id] if here is None else self._due[here : here + PAGE])
         if answers.error is not None:
-            unreachable = True
-            logger.warning(
-                "Prefect can't be asked what became of runs (%s); their processes alone decide", answers.error
-            )
-        return answers.verdicts.get(run_id)
+            self.lost(f"what became of runs ({answers.error}); their processes alone decide")
+        self._said = dict(answers.verdicts)
+        return self._said.pop(run_id, None)
 
-    return one
+    def lost(self, what: str) -> None:
+        """The API can't be asked; say so once."""
+        if not self.unreachable:
+            self.unreachable = True
+            logger.warning("Prefect can't be asked %s", what)
 
 
 def verdict(row: dict[str, Any] | None) -> Verdict:
@@ -99,7 +117,7 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
     )
 
 
-def _read(prefect: api.Requests, ids: list[str]) -> dict[str, dict[str, Any]]:
+def _read(prefect: Requests, ids: list[str]) -> dict[str, dict[str, Any]]:
     body = {"flow_runs": {"id": {"any_": ids}}, "limit": PAGE}
     answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
     answer.raise_for_status()

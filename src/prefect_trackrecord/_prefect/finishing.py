@@ -22,6 +22,7 @@ from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, artifact, clients, reconciling, showing, untold
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.seal import utc_now as now
@@ -54,7 +55,7 @@ class Finish:
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
                 self.run.trouble("the run's end could not be tracked", exc)
 
-    def _client(self, stack: ExitStack) -> api.Requests | None:
+    def _client(self, stack: ExitStack) -> Requests | None:
         try:
             return stack.enter_context(api.client(self.loop))
         except Exception as exc:  # noqa: BLE001 - the API may be gone
@@ -77,7 +78,7 @@ class Finish:
         AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
         self()
 
-    def _tasks(self, prefect: api.Requests | None) -> None:
+    def _tasks(self, prefect: Requests | None) -> None:
         try:
             told = functools.partial(reconciling.told, self.run)
             found = api.task_runs(prefect, self.run, self.flow_run, told) if prefect else api.observed()
@@ -99,7 +100,7 @@ class Finish:
             self.run.archive.not_stored(self.run.run_id, exc)
             return None
 
-    def _tell(self, sealed: RunMetadata | None, prefect: api.Requests | None) -> None:
+    def _tell(self, sealed: RunMetadata | None, prefect: Requests | None) -> None:
         if sealed is None:
             return
         settings = self.run.archive.settings
@@ -115,7 +116,7 @@ class Finish:
             untold.note(settings, place, self.run.run_id)
             self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
 
-    def _show(self, sealed: RunMetadata, prefect: api.Requests) -> None:
+    def _show(self, sealed: RunMetadata, prefect: Requests) -> None:
         try:
             showing.show(prefect, self.run, sealed)
         except RuntimeError:  # the flow did not wait so long: its client is closed, or its event loop

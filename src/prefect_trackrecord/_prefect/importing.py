@@ -18,6 +18,7 @@ from httpx import HTTPError
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.asking import moment
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunStatus
@@ -28,6 +29,8 @@ from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER
 
 PAGE = 100
 SECONDS = 30.0
+FIRST = 10.0
+"""Seconds for the first request: an API that does not answer is told of soon."""
 SOURCE = "imported from Prefect"
 _STATUS = {
     "COMPLETED": None,
@@ -90,7 +93,7 @@ def import_runs(
                         done.added += 1
                 if progress is not None:
                     progress(n, max(total, n))
-    except HTTPError as exc:
+    except (HTTPError, TimeoutError) as exc:
         raise PrefectApiError(f"Prefect's API can't be read: {type(exc).__name__}: {exc}") from exc
     return done
 
@@ -105,13 +108,13 @@ def _window(start: datetime, end: datetime) -> dict[str, Any]:
     return {"start_time": {"after_": start.isoformat(), "before_": end.isoformat()}}
 
 
-def _count(prefect: api.Requests, start: datetime, end: datetime) -> int:
-    answer = prefect.request("POST", "/flow_runs/count", json={"flow_runs": _window(start, end)}, timeout=SECONDS)
+def _count(prefect: Requests, start: datetime, end: datetime) -> int:
+    answer = prefect.request("POST", "/flow_runs/count", json={"flow_runs": _window(start, end)}, timeout=FIRST)
     answer.raise_for_status()
     return int(answer.json())
 
 
-def _flow_runs(prefect: api.Requests, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+def _flow_runs(prefect: Requests, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
     """The flow runs by start, each once: a page begins at the start of the last one of the page before."""
     seen: set[str] = set()
     limit = PAGE
@@ -132,7 +135,7 @@ def _flow_runs(prefect: api.Requests, start: datetime, end: datetime) -> Iterato
         start = last
 
 
-def _import_one(prefect: api.Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:
+def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:
     """One run: its events as one segment, then its documents. The same row gives the same segment."""
     begun = moment(row.get("start_time") or row["created"])
     tasks = api.read_task_runs(prefect, row["id"], time.monotonic() + SECONDS)
@@ -161,7 +164,7 @@ def _import_one(prefect: api.Requests, archive: Archive, row: Mapping[str, Any],
     return len(files)
 
 
-def _name(prefect: api.Requests, names: dict[str, str | None], kind: str, identifier: str) -> str | None:
+def _name(prefect: Requests, names: dict[str, str | None], kind: str, identifier: str) -> str | None:
     """The name of a flow or deployment; None for one that was deleted."""
     if identifier not in names:
         answer = prefect.request("GET", f"/{kind}/{identifier}", timeout=SECONDS)

@@ -23,6 +23,7 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, artifact, artifact_keys, clients, posting
+from prefect_trackrecord._prefect.bounded import SECONDS, Bounded, Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.rows import item_of
@@ -113,7 +114,8 @@ class Progress:
     def _show(self) -> dict[str, Any]:
         counts = self.tally.counts()
         key = artifact_keys.run_key(self.run.run_id)
-        with clients.kept() as prefect:
+        with clients.kept() as client:
+            prefect = Bounded(client)
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
             if FINAL in theirs or self.run.ended is not None or self._is_over(prefect):
@@ -138,11 +140,11 @@ class Progress:
         items = (context.parameters or {}).get(parameter) if context and parameter else None
         return len(items) if isinstance(items, list | tuple | set) else None
 
-    def _is_over(self, prefect: api.Requests) -> bool:
+    def _is_over(self, prefect: Requests) -> bool:
         """Whether the flow run has ended, in a process other than its own, which is not told so."""
         if self.run.turn:
             return False
-        found = api.answer(prefect, "GET", f"/flow_runs/{self.run.run_id}", timeout=api.SECONDS)
+        found = api.answer(prefect, "GET", f"/flow_runs/{self.run.run_id}", timeout=SECONDS)
         return found.status_code == 404 or (found.is_success and found.json().get("state_type") in _OVER)
 
 

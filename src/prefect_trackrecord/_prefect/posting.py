@@ -7,7 +7,11 @@ from typing import Any
 
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 
-from prefect_trackrecord._prefect.api import SECONDS, Requests, answer
+from prefect_trackrecord._prefect.api import answer
+from prefect_trackrecord._prefect.bounded import Requests
+
+SECONDS = 4.0
+"""What one of them may take; the flow waits for it."""
 
 
 def create(

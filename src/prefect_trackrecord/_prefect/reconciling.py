@@ -6,7 +6,6 @@ replaces it.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
@@ -14,6 +13,7 @@ from typing import Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, runs, submitted
+from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.runs import LiveRun, Submitted, TaskEnd
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
@@ -24,8 +24,7 @@ from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.tracking.recovery import Reconcile
 
-logger = logging.getLogger("prefect_trackrecord")
-SECONDS = 20.0
+SECONDS = 10.0
 NOT_BEGUN = "the run ended before it began"
 REFUSED = "Refused"
 PATIENCE = 5.0
@@ -123,22 +122,21 @@ def _key_of(task_run_name: str) -> str | None:
     return None
 
 
-def reconciler() -> Reconcile:
-    """One for `recover`: asks the API for a run's task runs; after it once could not be reached, it asks no more."""
-    reachable = True
+def reconciler(asker: Asker) -> Reconcile:
+    """One for `recover`: asks the API for a run's task runs, as long as it can be asked.
+
+    Args:
+        asker: who is asked what became of the runs.
+    """
 
     def reconcile(archive: Archive, run_id: str, fold: Fold) -> None:
-        nonlocal reachable
-        if not reachable or not fold.task_keys:
+        if asker.unreachable or not fold.task_keys:
             return
         try:
             with api.client() as prefect:
                 rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
         except Exception as exc:  # noqa: BLE001 - whatever the client raises, the API could not be asked
-            reachable = False
-            logger.warning(
-                "Prefect can't be asked for the task runs of recovered runs (%s: %s)", type(exc).__name__, exc
-            )
+            asker.lost(f"for the task runs of recovered runs ({type(exc).__name__}: {exc})")
             return
         known = {str(r["id"]): r for r in rows if r.get("task_key") in fold.task_keys}
         _tell(archive.writer(run_id).append, known, fold, now())

@@ -8,7 +8,7 @@ from prefect.logging.loggers import get_run_logger
 from prefect.states import Completed, Failed
 
 from prefect_trackrecord._prefect import untold
-from prefect_trackrecord._prefect.asking import asker
+from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord._prefect.settings import current
 from prefect_trackrecord._prefect.track import track
@@ -36,7 +36,8 @@ def recover_runs(storage: str | None = None) -> State[list[str]]:
     """
     logger = get_run_logger()
     place = resolve_storage(storage, current())
-    found = recover(place, ask=asker(), reconcile=reconciler())
+    asker = Asker()
+    found = recover(place, ask=asker, reconcile=reconciler(asker))
     closed = [one.run_id for one in found if one.run is not None]
     for one in found:
         if one.run is not None:

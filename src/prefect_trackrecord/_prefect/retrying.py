@@ -10,6 +10,7 @@ from httpx import HTTPError
 from prefect.settings import get_current_settings
 
 from prefect_trackrecord._prefect import api
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
 
@@ -81,7 +82,7 @@ def retry(
         raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
 
 
-def _deployment(prefect: api.Requests, name: str) -> dict[str, Any]:
+def _deployment(prefect: Requests, name: str) -> dict[str, Any]:
     path = f"/deployments/name/{name}" if "/" in name else f"/deployments/{name}"
     answer = api.answer(prefect, "GET", path, timeout=SECONDS)
     if answer.status_code in (404, 422):
@@ -91,7 +92,7 @@ def _deployment(prefect: api.Requests, name: str) -> dict[str, Any]:
     return found
 
 
-def _parameters(prefect: api.Requests, run: RunMetadata, deployment: dict[str, Any]) -> dict[str, Any]:
+def _parameters(prefect: Requests, run: RunMetadata, deployment: dict[str, Any]) -> dict[str, Any]:
     """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
     answer = api.answer(prefect, "GET", f"/flow_runs/{run.run_id}", timeout=SECONDS)
     if answer.status_code == 404:  # it was deleted: the deployment's own must do
@@ -124,7 +125,7 @@ def _value(deployment: dict[str, Any], parameter: str, paths: tuple[str, ...]) -
     return list(paths)
 
 
-def _refuse_second(prefect: api.Requests, run: RunMetadata) -> None:
+def _refuse_second(prefect: Requests, run: RunMetadata) -> None:
     body = {
         "flow_runs": {"tags": {"all_": [f"{RETRY_TAG}{run.run_id}"]}, "state": {"type": {"not_any_": _OVER}}},
         "limit": 1,
@@ -138,7 +139,7 @@ def _refuse_second(prefect: api.Requests, run: RunMetadata) -> None:
 
 
 def _start(
-    prefect: api.Requests,
+    prefect: Requests,
     run: RunMetadata,
     deployment: dict[str, Any],
     parameter: str,

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from prefect_trackrecord._prefect import api
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.delivery import Expect
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.history import Grace, flow_key, slots
@@ -116,7 +117,7 @@ def _is_one_of(deployment: Deployment, filters: Filters) -> bool:
     return filters.model_copy(update={"status": ()}).matches(run)
 
 
-def _deployments(prefect: api.Requests, begin: datetime, until: datetime, most: int) -> list[Deployment]:
+def _deployments(prefect: Requests, begin: datetime, until: datetime, most: int) -> list[Deployment]:
     rows = [row for row in _all(prefect, "/deployments/filter", {}) if not row.get("paused")]
     asked = [(row, s) for row in rows for s in row.get("schedules") or () if s.get("active")]
     flow_ids = sorted({row["flow_id"] for row, _ in asked})
@@ -142,7 +143,7 @@ def _deployments(prefect: api.Requests, begin: datetime, until: datetime, most: 
 
 
 def _excused(
-    prefect: api.Requests, deployment: Deployment, empty: Sequence[datetime], known: set[str]
+    prefect: Requests, deployment: Deployment, empty: Sequence[datetime], known: set[str]
 ) -> frozenset[datetime]:
     """Those of the moments without a run in the history that were not to have one after all."""
     if not empty:
@@ -176,7 +177,7 @@ def _excused(
 
 
 def _was_away(
-    prefect: api.Requests, at: datetime, times: Sequence[datetime], planned: Mapping[datetime, Mapping[str, Any]]
+    prefect: Requests, at: datetime, times: Sequence[datetime], planned: Mapping[datetime, Mapping[str, Any]]
 ) -> bool:
     """Whether the scheduler made no run for this moment because the server was away, and not because it was told to.
 
@@ -195,14 +196,14 @@ def _was_away(
     return back is None or at < _moment(back["start_time"])
 
 
-def _one(prefect: api.Requests, body: Mapping[str, Any]) -> dict[str, Any] | None:
+def _one(prefect: Requests, body: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first of the flow runs that fit."""
     answer = prefect.request("POST", "/flow_runs/filter", json={**body, "limit": 1}, timeout=SECONDS)
     answer.raise_for_status()
     return next(iter(answer.json()), None)
 
 
-def _all(prefect: api.Requests, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _all(prefect: Requests, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for page in range(MAX_PAGES):
         asked = {**body, "limit": PAGE, "offset": page * PAGE}

@@ -27,8 +27,8 @@ from prefect_trackrecord._prefect import (
     posting,
 )
 from prefect_trackrecord._prefect import artifact_story as story
-from prefect_trackrecord._prefect.api import Requests
 from prefect_trackrecord._prefect.artifact_links import Links
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive

@@ -11,6 +11,7 @@ from pathlib import Path
 from prefect_trackrecord._prefect import api, events_out, showing
 from prefect_trackrecord._prefect import settings as prefect_settings
 from prefect_trackrecord._prefect.asking import is_uuid
+from prefect_trackrecord._prefect.bounded import SECONDS, Requests
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
@@ -88,8 +89,8 @@ def _run(storage: TrackingStorage, run_id: str) -> RunMetadata | None:
     return None if run.status is RunStatus.RUNNING else run
 
 
-def _is_known(prefect: api.Requests, run_id: str) -> bool:
-    answer = api.answer(prefect, "GET", f"/flow_runs/{run_id}", timeout=api.SECONDS)
+def _is_known(prefect: Requests, run_id: str) -> bool:
+    answer = api.answer(prefect, "GET", f"/flow_runs/{run_id}", timeout=SECONDS)
     if answer.status_code == 404:
         return False
     answer.raise_for_status()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from prefect_trackrecord.cli.output import complain, dump, note, table, when
 from prefect_trackrecord.cli.place import must_be_there, storage_of, tracked
 from prefect_trackrecord.cli.progress import progress
@@ -22,7 +24,7 @@ def recover(storage: str | None, as_json: bool) -> int:
     with tracked("recover", place, role="upkeep") as run:
         with progress("runs") as bar:
             prefect = _Prefect()
-            found = recover_runs(place, ask=prefect.ask, reconcile=prefect.reconcile, progress=bar)
+            found = recover_runs(place, ask=prefect, reconcile=prefect.reconcile, progress=bar)
         errors = [one for one in found if one.error]
         run.tracker.metric("recovered", len(found) - len(errors))
         if errors:
@@ -67,8 +69,13 @@ class _Prefect:
 
     def __init__(self) -> None:
         self._asks: tuple[Ask, Reconcile] | None = None
+        self._due: Sequence[str] = ()
 
-    def ask(self, run_id: str) -> Verdict:
+    def expect(self, run_ids: Sequence[str]) -> None:
+        """These runs may be asked for."""
+        self._due = run_ids
+
+    def __call__(self, run_id: str) -> Verdict:
         """What became of a run."""
         return self._load()[0](run_id)
 
@@ -80,13 +87,15 @@ class _Prefect:
         if self._asks is None:
             from prefect_trackrecord._prefect.settings import has_api
 
-            self._asks = _asks() if has_api() else (lambda _: None, lambda *_: None)
+            self._asks = _asks(self._due) if has_api() else (lambda _: None, lambda *_: None)
         return self._asks
 
 
-def _asks() -> tuple[Ask, Reconcile]:
-    from prefect_trackrecord._prefect.asking import asker
+def _asks(due: Sequence[str]) -> tuple[Ask, Reconcile]:
+    from prefect_trackrecord._prefect.asking import Asker
     from prefect_trackrecord._prefect.reconciling import reconciler
 
     note("asking Prefect what became of its runs...")
-    return asker(), reconciler()
+    asker = Asker()
+    asker.expect(due)
+    return asker, reconciler(asker)

@@ -26,7 +26,8 @@ from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storag
 Verdict = ev.RunEnded | Literal["alive", "running"] | None
 Ask = Callable[[str], Verdict]
 """Says what became of a Prefect run: how it ended; `alive` for one that waits or will go on; `running` for one that is
-said to run, which only its process can tell; None where nobody knows it."""
+said to run, which only its process can tell; None where nobody knows it. One that has a method `expect` is
+told first of which runs, in that order, it may be asked."""
 Reconcile = Callable[[Archive, str, Fold], None]
 """Told of each run before it is sealed: adds to its journal what others know of it."""
 
@@ -82,6 +83,8 @@ def recover(
     silence = silence or archive.settings.silence
     judge = _Judge(ask, silence, max(silence, running_silence or archive.settings.running_silence), now)
     open_runs = _open_runs(archive)
+    if (expect := getattr(ask, "expect", None)) is not None:
+        expect([journal.run_id for journal in open_runs])
     done: list[RecoveredRun] = []
     for n, journal in enumerate(open_runs, 1):
         try:
