@@ -47,11 +47,16 @@ class RunStarted:
 
 @dataclass(frozen=True)
 class RunUpdated:
-    """Fields of `RunMetadata` that became known later; `None` values change nothing."""
+    """Fields of `RunMetadata` that became known later; `None` values change nothing.
+
+    `tasks` names tracked tasks of which the run has handed over a first call to its task runner: names by task key.
+    Whoever asks Prefect what became of the run's task runs knows by it which ones are files.
+    """
 
     kind: ClassVar[str] = "run.updated"
     at: datetime
     run: dict[str, Any]
+    tasks: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -209,7 +214,7 @@ _NO_TEXT, _NO_COUNT = (str, type(None)), (int, type(None))
 _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     WriterOpened.kind: {"namespace": _TEXT},
     RunStarted.kind: {"run": (dict,)},
-    RunUpdated.kind: {"run": (dict,)},
+    RunUpdated.kind: {"run": (dict,), "tasks": (dict, type(None))},
     RunEnded.kind: {
         **dict.fromkeys(("status", "error_message", "error_type", "traceback", "reason", "state"), _NO_TEXT),
         "run_count": _NO_COUNT,

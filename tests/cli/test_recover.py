@@ -157,3 +157,8 @@ def test_a_run_that_waits_is_left_alone(program, history, dead_flow, fake_api):
     done = program("recover", "--storage", history.url, PREFECT_API_URL=fake_api(dead_flow, "PAUSED", "Paused"))
     assert f"nothing to recover in {history.url}" in done.stderr
     assert history.archive.run(dead_flow).status is RunStatus.RUNNING
+
+
+def test_no_run_of_its_own_where_there_was_nothing_to_do(program, history):
+    assert program("recover", TRACKING_PATH=history.url).returncode == 0
+    assert history.list_runs() == []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime, timedelta, timezone
 
 import pytest
 from prefect import flow, task
+from prefect.futures import wait
 
-from prefect_trackrecord._prefect import importing
+from prefect_trackrecord._prefect import api, importing
 from prefect_trackrecord.tracking import RunTracker
 
 pytestmark = pytest.mark.prefect
@@ -51,6 +53,36 @@ def test_runs_of_the_past(history, monkeypatch):
     again = importing.import_runs(history.archive, start, end)
     assert (again.found, again.added, again.known) == (6, 0, 6)
     assert len(history.list_runs()) == 6
+
+
+@task
+def upstream():
+    raise ValueError("no such thing")
+
+
+@flow(name="untracked")
+def dependent():
+    bad = upstream.submit()
+    after = read.submit("later", wait_for=[bad])
+    wait([bad, after])
+    raise KeyError("gone")
+
+
+def test_tasks_that_never_began(history):
+    start = datetime.now(timezone.utc)
+    run_id = dependent(return_state=True).state_details.flow_run_id
+    deadline = time.monotonic() + 60
+    with api.client() as prefect:  # the API hears of task runs a little later
+        while not {"NotReady", "Failed"} <= {
+            r["state_name"] for r in api.read_task_runs(prefect, str(run_id), deadline)
+        }:
+            time.sleep(0.1)
+    importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    (run,) = history.list_runs(command="untracked")
+    found = {row.task_run_name.rpartition("-")[0]: row for row in history.archive.files(run)}
+    assert found["upstream"].status.value == "failed"
+    assert found["read"].status.value == "skipped"
+    assert found["read"].reason.startswith("upstream failed: ")
 
 
 def test_a_run_that_is_known_is_left_alone(history):

@@ -1,4 +1,4 @@
-"""An exit inside Prefect's process pool: it hangs the flow for good; its file is kept, and recover closes the run."""
+"""Flows that were killed: what Prefect alone knows of their tasks; and an exit that hangs a process pool for good."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import pytest
 from prefect.settings import get_current_settings
 
 from prefect_trackrecord import recover
+from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.asking import Asker
+from prefect_trackrecord._prefect.reconciling import reconciler
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(180)]
 SCRIPT = """
@@ -35,6 +37,74 @@ def nightly():
 if __name__ == "__main__":
     nightly()
 """
+
+
+DEPENDENT = """
+import time
+from prefect import flow, task
+from prefect_trackrecord import track
+
+@track(file="path")
+@task
+def first(path):
+    if path == "bad":
+        raise ValueError("no good")
+
+@track(file="path")
+@task
+def slow(path):
+    time.sleep(300)
+
+@track(file="path")
+@task
+def later(after, path):
+    pass
+
+@track
+@flow
+def killed():
+    bad, good, slowly = first.submit("bad"), first.submit("good"), slow.submit("slow")
+    down = later.submit(bad, "down")
+    for future in (bad, good, down):
+        future.wait()
+    later.submit(slowly, "waits").wait()
+
+if __name__ == "__main__":
+    killed()
+"""
+
+
+def test_tasks_that_had_not_begun_as_their_flow_was_killed(history, tmp_path):
+    """`later` has told nothing itself: that it is tracked stands in the journal since it was handed over."""
+    script = tmp_path / "script.py"
+    script.write_text(DEPENDENT)
+    settings = get_current_settings()
+    env = {**os.environ, "PREFECT_API_URL": settings.api.url, "PREFECT_HOME": str(settings.home)}
+    process = subprocess.Popen([sys.executable, str(script)], env=env, cwd=tmp_path, start_new_session=True)
+    states = {}
+    try:
+        for _ in range(200):
+            if runs := history.list_runs():
+                with api.client() as prefect:
+                    rows = api.read_task_runs(prefect, runs[0].run_id, time.monotonic() + 30)
+                states = sorted(row["state_name"] for row in rows)
+                if states == ["Completed", "Failed", "NotReady", "Pending", "Running"]:
+                    break
+            assert process.poll() is None
+            time.sleep(0.3)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    asker = Asker()
+    (done,) = recover(history, ask=asker, reconcile=reconciler(asker))
+    found = {row.file_path: row for row in history.archive.files(done.run)}
+    assert {p: row.status.value for p, row in found.items() if row.task_name != "later"} == {
+        "bad": "failed", "good": "success", "slow": "failed",
+    }, states  # fmt: skip
+    why = {row.reason for row in found.values() if row.task_name == "later" and row.status.value == "skipped"}
+    assert "the run ended before it began" in why
+    assert any(str(reason).startswith("upstream failed") for reason in why)
+    assert len(found) == 5
 
 
 def test_an_exit_in_the_process_pool(history, tmp_path):

@@ -15,7 +15,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
 from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace
-from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
+from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover, recovery
 
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
 
@@ -272,3 +272,22 @@ def test_a_file_that_began_and_a_task_that_never_did(tmp_path):
     write(storage, "r", later, name="late")
     (done,) = recover(storage)
     assert (done.run.success_count, done.run.failed_count, done.run.skipped_count) == (1, 0, 1), "its own word counts"
+
+
+def test_recoveries_do_not_recover_each_other(tmp_path, monkeypatch):
+    """One that was open as the store was listed, and ends before its turn has come."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    other = RunTracker("recover", storage=storage, role="upkeep").start()
+    killed = {"command": "recover", "role": "upkeep"}
+    write(storage, "killed", ev.RunStarted(at=T0, run=killed))
+    listed = recovery._open_runs
+
+    def then_it_ends(archive):
+        found = listed(archive)
+        other.complete()
+        return found
+
+    monkeypatch.setattr(recovery, "_open_runs", then_it_ends)
+    (done,) = recover(storage, now=lambda: T0 + timedelta(days=400))
+    assert (done.run_id, done.run.status) == ("killed", "aborted")
+    assert storage.archive.run(other.run_id).status == "success"

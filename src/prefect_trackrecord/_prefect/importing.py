@@ -19,6 +19,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.asking import moment
 from prefect_trackrecord._prefect.bounded import Requests
+from prefect_trackrecord._prefect.reconciling import fields_of_state
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunStatus
@@ -152,8 +153,7 @@ def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], nam
         "run_count": row.get("run_count") or 1,
     }
     events: list[ev.Event] = [ev.RunStarted(at=begun, run=fields)]
-    rows = [task for task in tasks if task.get("start_time") or task.get("state_type") != "PENDING"]
-    files = [_file(task) for task in sorted(rows, key=lambda t: (t.get("start_time") or "", t["id"]))]
+    files = [_file(task) for task in sorted(tasks, key=lambda t: (t.get("start_time") or "", t["id"]))]
     events += files
     ended = _ended(row)
     events.append(ended)
@@ -208,8 +208,8 @@ def _file(task: Mapping[str, Any]) -> ev.FileTracked:
     kind, message = _error(state.get("message"))
     if task.get("state_type") == "COMPLETED" and name not in ("Cached", "Skipped"):
         row["status"] = FileStatus.SUCCESS.value
-    elif task.get("state_type") == "COMPLETED" or not task.get("start_time"):
-        row.update(status=FileStatus.SKIPPED.value, reason="cached" if name == "Cached" else message or name)
+    elif task.get("state_type") == "COMPLETED" or not task.get("start_time"):  # served otherwise, or never begun
+        row.update(fields_of_state(task))
     else:
         row.update(status=FileStatus.FAILED.value, error_type=kind or name, error_message=message or f"ended in {name}")
     at = moment(task.get("end_time") or task.get("start_time") or state.get("timestamp"))

@@ -153,33 +153,38 @@ def _tell(
 ) -> None:
     silent = fold.without_outcome(rows)
     for name in [n for n in rows if n in silent]:
-        emit(inferred(rows[name], at, (paths or {}).get(name)))
+        key = str(rows[name].get("task_key"))
+        names = fold.task_names.get(key, set()) | runs.tracked_tasks.get(key, set())
+        emit(inferred(rows[name], at, (paths or {}).get(name), names))
 
 
-def inferred(row: Mapping[str, Any], at: datetime, path: str | None = None) -> ev.FileInferred:
+def inferred(
+    row: Mapping[str, Any], at: datetime, path: str | None = None, names: Iterable[str] = ()
+) -> ev.FileInferred:
     """The file of a task run that told nothing, by what the API says of it.
 
     Args:
         row: the task run.
         at: now.
         path: the file's path, where it is known; the task run's name else.
+        names: what its task may be named.
     """
     key, name = str(row.get("task_key")), str(row.get("name"))
     fields = {
         "file_path": path or name,
-        "task_name": next((n for n in runs.tracked_tasks.get(key, ()) if name.startswith(f"{n}-")), None),
+        "task_name": next((n for n in names if name.startswith(f"{n}-")), None),
         "task_run_id": str(row["id"]),
         "task_run_name": name,
         "started_at": row.get("start_time"),
         "ended_at": row.get("end_time"),
-        **_came(row),
+        **fields_of_state(row),
     }
     turn = row.get("flow_run_run_count") or 1
     return ev.FileInferred(at=at, row=fields, item=f"{key}\0{path or name}", turn=turn)
 
 
-def _came(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Status and reason or error, by the state."""
+def fields_of_state(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Status and reason or error of a task run's file, by the state in which its flow run left it."""
     kind, state = row.get("state_type"), str(row.get("state_name") or "Unknown")
     message = (row.get("state") or {}).get("message")
     text = mask_text(message)[:1_000] if message else None

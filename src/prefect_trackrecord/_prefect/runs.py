@@ -108,6 +108,7 @@ class LiveRun:
         tasks: how each task run ended that this process has seen the end of.
         submitted: the tasks that were handed to the flow's task runner, by task run; without those seen to end well.
         watched: whether all that is handed to its task runner is noted.
+        handed: names, by task key, of the tracked tasks among that, as the journal was told.
         progress: shows how far it is (see `live`).
         shown: the artifacts that this process has made of its end, by key; doing it again changes them.
         said: how it ended, as Prefect was told by an event.
@@ -127,6 +128,7 @@ class LiveRun:
     tasks: dict[str, TaskEnd] = field(default_factory=dict)
     submitted: dict[str, Submitted] = field(default_factory=dict)
     watched: bool = False
+    handed: dict[str, set[str]] = field(default_factory=dict)
     progress: Any = None
     shown: dict[str, str] = field(default_factory=dict)
     said: Any = None

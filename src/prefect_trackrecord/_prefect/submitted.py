@@ -18,9 +18,11 @@ from prefect import Task
 from prefect.client.schemas.objects import State
 from prefect.exceptions import UpstreamTaskError
 
+from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect.options import TaskOptions
 from prefect_trackrecord._prefect.runs import Came, LiveRun, Submitted
 from prefect_trackrecord._prefect.wrapping import options_of
+from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -71,6 +73,9 @@ def _note(run: LiveRun, future: Any, task: Task[..., Any], parameters: dict[str,
     options = options_of(task.fn)
     tracked = isinstance(options, TaskOptions)
     path = _path(options, parameters) if isinstance(options, TaskOptions) else None
+    if tracked and task.name not in (names := run.handed.setdefault(task.task_key, set())):
+        names.add(task.name)  # should this process be killed: the task may never begin, and Prefect alone knows of it
+        run.emit(ev.RunUpdated(at=now(), run={}, tasks={task.task_key: sorted(names)}))
     one = Submitted(task.task_key, task.name, path, tracked, run.turn, weakref.ref(future))
     inner = _inner(future)
     if isinstance(inner, concurrent.futures.Future):

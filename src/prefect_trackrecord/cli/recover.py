@@ -12,7 +12,7 @@ from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking import RecoveredRun, TrackingStorage
-from prefect_trackrecord.tracking.recovery import Ask, Reconcile, Verdict
+from prefect_trackrecord.tracking.recovery import UPKEEP_ROLE, Ask, Reconcile, Verdict
 from prefect_trackrecord.tracking.recovery import recover as recover_runs
 
 
@@ -21,14 +21,15 @@ def recover(storage: str | None, as_json: bool) -> int:
     place = storage_of(storage)
     if not any(place.archive.spooled()):
         must_be_there(place)
-    with tracked("recover", place, role="upkeep") as run:
-        with progress("runs") as bar:
-            prefect = _Prefect()
-            found = recover_runs(place, ask=prefect, reconcile=prefect.reconcile, progress=bar)
-        errors = [one for one in found if one.error]
-        run.tracker.metric("recovered", len(found) - len(errors))
-        if errors:
-            run.tracker.complete("failed", f"{len(errors)} of {len(found)} runs could not be recovered")
+    with progress("runs") as bar:
+        prefect = _Prefect()
+        found = recover_runs(place, ask=prefect, reconcile=prefect.reconcile, progress=bar)
+    errors = [one for one in found if one.error]
+    if found:  # where there was nothing to do, a schedule's history would be full of that
+        with tracked("recover", place, role=UPKEEP_ROLE) as run:
+            run.tracker.metric("recovered", len(found) - len(errors))
+            if errors:
+                run.tracker.complete("failed", f"{len(errors)} of {len(found)} runs could not be recovered")
     _tell_prefect(place, [one.run for one in found if one.run is not None])
     _print(found, as_json)
     done = f"{plural(len(found) - len(errors), 'run')} recovered" if found else "nothing to recover"

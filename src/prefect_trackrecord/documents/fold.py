@@ -72,7 +72,8 @@ class Fold:
         first_at, last_at: when the earliest and the latest event happened.
         started: whether the run's own start is among the events.
         tracked: whether anything but directly saved documents is among them.
-        task_keys: the keys of the tracked tasks whose files are among them.
+        task_keys: the keys of the tracked tasks whose files are among them, or were to come.
+        task_names: the names of tracked tasks by key, so far as the run told them.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Fold:
         self.last_at: datetime | None = None
         self.started = self.tracked = False
         self.task_keys: set[str] = set()
+        self.task_names: dict[str, set[str]] = {}
         self._quick = quick
         self._files = Outcomes(run_id, quick, writing=writing, folder=folder)
         self._silent = Silent()
@@ -160,6 +162,11 @@ class Fold:
         self.started = self.started or isinstance(event, ev.RunStarted)
         if isinstance(event, ev.FileInferred) and event.item is not None:
             self.task_keys.add(event.item.partition("\0")[0])
+        if isinstance(event, ev.RunUpdated) and event.tasks:
+            for key, names in event.tasks.items():
+                self.task_keys.add(key)
+                known = self.task_names.setdefault(key, set())
+                known.update(map(str, names if isinstance(names, list) else ()))
         taker = self._takers.get(type(event))
         if taker is not None:
             taker(event)

@@ -15,7 +15,7 @@ from typing import Literal
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.documents.attempts import GONE, GUESSED
+from prefect_trackrecord.documents.attempts import GONE, GUESSED, RECOVERED
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal
@@ -23,6 +23,8 @@ from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
+UPKEEP_ROLE = "upkeep"
+"""The role of runs that look after others, as recoveries do."""
 Verdict = ev.RunEnded | Literal["alive", "running"] | None
 Ask = Callable[[str], Verdict]
 """Says what became of a Prefect run: how it ended; `alive` for one that waits or will go on; `running` for one that is
@@ -74,7 +76,8 @@ def recover(
         progress: called with (runs looked at, runs in all).
 
     Returns:
-        The runs that were sealed, and those that should have been and could not.
+        The runs that were sealed, and those that should have been and could not; not the runs of other recoveries
+        and of other upkeep that were just about to end.
 
     Raises:
         StoreError: the store can't be listed.
@@ -92,12 +95,17 @@ def recover(
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
             done.append(RecoveredRun(journal.run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
-            if run is not None:
+            if run is not None and not _is_others_upkeep(run):
                 done.append(RecoveredRun(journal.run_id, run))
         if progress is not None:
             progress(n, len(open_runs))
     recover_records(archive, [(one.run.flow_name or one.run.command, one.run_id) for one in done if one.run])
     return done
+
+
+def _is_others_upkeep(run: RunMetadata) -> bool:
+    """Whether it is such as recoveries that run at the same time, which needed nobody to end them."""
+    return run.role == UPKEEP_ROLE and not (run.reason or "").startswith(RECOVERED)
 
 
 def _open_runs(archive: Archive) -> list[RunJournal]:
