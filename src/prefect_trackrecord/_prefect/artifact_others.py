@@ -14,8 +14,8 @@ from typing import Any
 from prefect_trackrecord._prefect import artifact_keys, posting
 from prefect_trackrecord._prefect import artifact_story as story
 from prefect_trackrecord._prefect.api import QUICK
-from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.artifact_links import Links
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.documents.models import RunMetadata
 
 logger = logging.getLogger("prefect_trackrecord")
