@@ -7,9 +7,7 @@ was a dict to begin with.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
-import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time, timedelta
@@ -22,64 +20,14 @@ from uuid import UUID
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.types import Secret
 
-MASK = "********"
+from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text
+
+__all__ = ["MASK", "MAX_DEPTH", "MAX_REPR", "clean", "is_secret_name", "mask_text", "plain", "text_of"]
+
 MAX_DEPTH = 32
 MAX_REPR = 500
 
-_SECRET_WORDS = frozenset(
-    (
-        *("password", "passwd", "pwd", "passphrase", "secret", "secrets", "token", "tokens", "apikey", "sas"),
-        *("credential", "credentials", "authorization", "auth", "cookie", "cookies", "bearer"),
-    )
-)
-_SECRET_PAIRS = frozenset(
-    (
-        *("api_key", "access_key", "secret_key", "private_key", "account_key", "session_key", "signing_key"),
-        *("encryption_key", "shared_key", "connection_string", "conn_str"),
-    )
-)
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_URL_PASSWORD = re.compile(r"(?P<head>[a-zA-Z][a-zA-Z0-9+.-]*://[^\s/@:]*:)[^\s/@]+(?=@)")
-_QUERY_SECRET = re.compile(
-    r"(?P<head>[?&][\w.-]*(?:token|sig|signature|secret|password|passwd|pwd|credential|api[_-]?key|access[_-]?key)=)"
-    r"[^&\s#'\"<>]+",
-    re.IGNORECASE,
-)
-_HEADER_SECRET = re.compile(
-    r"(?P<head>\bAuthorization['\"]?\s*[:=]\s*['\"]?(?:Bearer|Basic|Token|Digest)?\s*|\bBearer\s+(?=\S*\d))[\w.~+/=-]{6,}",
-    re.IGNORECASE,
-)
-_PAIR_SECRET = re.compile(
-    r"(?P<head>\b(?:\w*[_-])?(?:password|passwd|pwd|secret|token|(?:api|access|account|secret|shared)[_-]?key)\s?=\s?)"
-    r"(?P<quote>['\"]?)[^\s'\",;&)\]}]{3,}",
-    re.IGNORECASE,
-)
 _SECRET_TYPES = (SecretStr, SecretBytes, Secret)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a parameter or field of this name is masked: `db_password`, `apiKey`, `X-Auth-Token`..."""
-    words = [w.lower() for w in _WORDS.findall(name)]
-    if any(w in _SECRET_WORDS for w in words):
-        return True
-    return any(f"{a}_{b}" in _SECRET_PAIRS for a, b in itertools.pairwise(words))
-
-
-def mask_text(text: str) -> str:
-    """`text` with the secrets masked that can be told by what is around them.
-
-    That is passwords of URLs, tokens, keys and signatures of their queries, what follows `Bearer`, `Basic` and
-    `Authorization:`, and pairs such as `password=...` in a connection string.
-    """
-    if "://" in text:
-        text = _URL_PASSWORD.sub(rf"\g<head>{MASK}", text)
-    if "=" in text and ("?" in text or "&" in text):
-        text = _QUERY_SECRET.sub(rf"\g<head>{MASK}", text)
-    if "=" in text:
-        text = _PAIR_SECRET.sub(rf"\g<head>\g<quote>{MASK}", text)
-    if "earer" in text or "uthoriz" in text:
-        text = _HEADER_SECRET.sub(rf"\g<head>{MASK}", text)
-    return text
 
 
 def plain(value: Any, *, mask: bool = True, max_text: int | None = None, max_items: int | None = None) -> Any:
@@ -87,7 +35,7 @@ def plain(value: Any, *, mask: bool = True, max_text: int | None = None, max_ite
 
     Args:
         value: anything.
-        mask: replace secrets (by name of the key or field, by type, passwords in URLs) with `MASK`.
+        mask: replace secrets (by name of the key or field, by type, by what is around them in a text) with `MASK`.
         max_text: cut longer strings and say how long they were.
         max_items: cut longer lists and dicts and say how long they were.
     """

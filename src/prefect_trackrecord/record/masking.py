@@ -1,4 +1,4 @@
-"""Plain values settled in place: secrets masked (by keys, by type, in URLs), and sets in an order.
+"""Plain values settled in place: secrets masked (by keys, by type, in texts), and sets in an order.
 
 Of each secret a number is given that tells whether it is the same as before. It is made with a key that only this
 process has, and never leaves its memory.
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prefect_trackrecord.journal.plain import MASK, is_secret_name, mask_text
+from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text, may_hold_secret
 from prefect_trackrecord.record.paths import joined, under
 
 PYDANTIC_MASK = "**********"
@@ -30,7 +30,7 @@ def is_secret(key: str, value: Any) -> bool:
         secret = _secret[key]
     except KeyError:
         secret = _learn(key)
-    return secret or (type(value) is str and ("://" in value or value == PYDANTIC_MASK))
+    return secret or (type(value) is str and (value == PYDANTIC_MASK or may_hold_secret(value)))
 
 
 def settle(
@@ -68,7 +68,7 @@ def settle(
             continue
         kind = type(value)
         if kind is str:
-            if ("://" in value or value == PYDANTIC_MASK) and (one := _masked(values, key, value)) is not None:
+            if (value == PYDANTIC_MASK or may_hold_secret(value)) and (one := _masked(values, key, value)) is not None:
                 found = {**(found or {}), under("", key): one}
         elif kind is dict or kind is list:
             inside, mixed = _inside(value, parts.get(key) if type(parts) is dict else None, old, truths)
@@ -91,7 +91,7 @@ def _inside(value: Any, own: Any, before: Any, truths: bool) -> tuple[dict[str, 
     for n, item in enumerate(value):
         kind = type(item)
         if kind is str:
-            if ("://" in item or item == PYDANTIC_MASK) and (one := _masked(value, n, item)) is not None:
+            if (item == PYDANTIC_MASK or may_hold_secret(item)) and (one := _masked(value, n, item)) is not None:
                 found = {**(found or {}), f"[{n}]": one}
         elif kind is dict or kind is list:
             inside, mixed_too = _inside(item, reals[n] if n < len(reals) else None, None, truths)

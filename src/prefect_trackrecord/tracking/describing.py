@@ -10,6 +10,7 @@ import traceback as tb
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from prefect_trackrecord.journal.masking import may_hold_secret
 from prefect_trackrecord.journal.plain import clean, mask_text, text_of
 
 MAX_TEXT = 10_000
@@ -54,7 +55,7 @@ def traceback_tail(exc: BaseException) -> str:
 
 
 def text_or_none(value: Any, limit: int = MAX_PARAMETER) -> str | None:
-    """`value` as text, passwords in URLs masked, cut at `limit` with its length told; None stays None."""
+    """`value` as text, its secrets masked, cut at `limit` with its length told; None stays None."""
     if value is None:
         return None
     text = masked(value)
@@ -62,8 +63,8 @@ def text_or_none(value: Any, limit: int = MAX_PARAMETER) -> str | None:
 
 
 def masked(value: Any) -> str:
-    """Any value as text, passwords in URLs masked."""
-    if type(value) is str and value.isascii() and "=" not in value and "://" not in value:
+    """Any value as text, its secrets masked."""
+    if type(value) is str and value.isascii() and not may_hold_secret(value):
         return value  # nothing in it to mask or to mend; most paths are such
     return mask_text(as_text(value))
 

@@ -1,0 +1,190 @@
+"""What is masked, and what is not: names of parameters and fields, and parts of texts."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text, may_hold_secret
+
+S = "hunter2XY"
+
+SECRET_NAMES = re.findall(
+    r"\S+",
+    """
+    password db_password dbPassword dbpassword DBPASSWORD PGPASSWORD mypassword password2 passwords passwd
+    MYSQL_PWD pwd pw db_pw pass db_pass SMTP_PASS userpass passphrase ssh_passphrase passcode Passwort pin otp jwt
+    dsn sas cvv api_key API_KEY apiKey api_keys apikeys X-Api-Key XApiKey OPENAI_API_KEY accesskey access_key
+    accessKeys secretkey private_key privateKey ssh_key license_key account_key AccountKey
+    AZURE_STORAGE_ACCOUNT_KEY Ocp-Apim-Subscription-Key signing_key aws_secret_access_key token tokens
+    access_token refresh_tokens accessToken sasToken X-Auth-Token aws_session_token secret secrets client_secret
+    clientSecret credentials creds aws_credentials credentials_path auth basic_auth authorization
+    Proxy-Authorization bearer cookie Set-Cookie session_cookie session_id sessionid sessionId connection_string
+    conn_str connectionString webhook_url slackWebhookUrl db.password
+    """,
+)
+
+OTHER_NAMES = re.findall(
+    r"\S+",
+    """
+    max_tokens n_tokens num_tokens total_tokens max_new_tokens prompt_tokens token_count token_limit
+    tokens_per_second pad_token tokenizer tokenizer_name auth_mode auth_type auth_url token_url token_type
+    auth_enabled password_length password_policy passwordless secret_version expires_at token_expires_at auth_user
+    session_timeout key keys primary_key primaryKey foreign_key sort_key cache_key object_key public_key keyboard
+    keyword monkey turkey author authors authority passport bypass compass passenger assessment passed first_pass
+    pass_rate secretary session connection signature spin pinned path url database_url
+    google.auth.exceptions.RefreshError
+    """,
+)
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES)
+def test_names_that_are_secret(name):
+    assert is_secret_name(name)
+
+
+@pytest.mark.parametrize("name", OTHER_NAMES)
+def test_names_that_are_not(name):
+    assert not is_secret_name(name)
+
+
+MASKED = [
+    # pairs
+    (f"password={S}", "password=***"),
+    ("password=ab", "password=***"),
+    (f"password: {S}", "password: ***"),
+    (f'password = "{S} with space"', 'password = "***"'),
+    (f"{{'user': 'x', 'password': '{S}'}}", "{'user': 'x', 'password': '***'}"),
+    (f'{{"password": "{S}", "a": 1}}', '{"password": "***", "a": 1}'),
+    (f'{{\\"password\\": \\"{S}\\", \\"a\\": 1}}', '{\\"password\\": \\"***\\", \\"a\\": 1}'),
+    (f"{{'password': 'it\\'s {S}', 'x': 1}}", "{'password': '***', 'x': 1}"),
+    (f"{{'password': b'{S}'}}", "{'password': b'***'}"),
+    (f"{{'pin': 1234, 'a': '{S}'}}", f"{{'pin': ***, 'a': '{S}'}}"),
+    (f"kwargs: password='{S}'", "kwargs: password='***'"),
+    (f"env: {{'DBPASSWORD': '{S}', 'HOME': '/r'}}", "env: {'DBPASSWORD': '***', 'HOME': '/r'}"),
+    (f"password:\n  {S}\nuser: x", "password:\n  ***\nuser: x"),
+    (f"f(password={S},user=x)", "f(password=***,user=x)"),
+    (f"password=a,{S}", "password=***"),
+    (f"passwords: ['{S}', 'b'], n", "passwords: ***, n"),
+    (f"auth=('me', '{S}'), timeout=3", "auth=***, timeout=3"),
+    (f"passphrase={S}", "passphrase=***"),
+    (f"API key: {S}", "API key: ***"),
+    (f"the token: {S}", "the token: ***"),
+    (f"jdbc:sqlserver://h;user=x;password={S}", "jdbc:sqlserver://h;user=x;password=***"),
+    (f"SharedAccessSignature=sv=2020&sig={S}", "SharedAccessSignature=sv=2020&sig=***"),
+    (f"unclosed {{'password': '{S} and mo", "unclosed {'password': '***"),
+    # headers
+    (f"X-Api-Key: {S}", "X-Api-Key: ***"),
+    (f"Headers({{'x-api-key': '{S}', 'accept': '*/*'}})", "Headers({'x-api-key': '***', 'accept': '*/*'})"),
+    (f"[(b'x-api-key', b'{S}'), (b'a', b'b')]", "[(b'x-api-key', b'***'), (b'a', b'b')]"),
+    (f"Cookie: sid={S}; b={S}\nHost: h", "Cookie: ***\nHost: h"),
+    (f"Set-Cookie: session={S}", "Set-Cookie: ***"),
+    (f"authorization: Basic {S}", "authorization: Basic ***"),
+    (f"{{'Authorization': 'Bearer {S}'}}", "{'Authorization': 'Bearer ***'}"),
+    # command lines and elements
+    (f"psql --password {S} -h db", "psql --password *** -h db"),
+    (f"wget --http-password={S} u", "wget --http-password=*** u"),
+    (f"['psql', '--password', '{S}', 'db']", "['psql', '--password', '***', 'db']"),
+    (f"PGPASSWORD={S} psql", "PGPASSWORD=*** psql"),
+    (f"curl -u me:{S} h", "curl -u me:*** h"),
+    (f"curl -H 'X-Api-Key: {S}' h", "curl -H 'X-Api-Key: ***' h"),
+    (f"<password>{S}</password>", "<password>***</password>"),
+    # URLs
+    (f"postgresql://u:{S}@h/db", "postgresql://u:***@h/db"),
+    (f"postgresql://u:a/{S}@h/db", "postgresql://u:***@h/db"),
+    (f"postgresql://u:x@{S}@h/db", "postgresql://u:***@h/db"),
+    (f"postgresql://u:x?#{S}@h/db", "postgresql://u:***@h/db"),
+    (f"postgresql://u:12345@h, x{S}", f"postgresql://u:***@h, x{S}"),
+    (f"postgresql://u:a'{S}@h", "postgresql://u:***@h"),
+    (f"https://{S}@github.com/x.git", "https://***@github.com/x.git"),
+    (f"https://{S}:x-oauth-basic@github.com", "https://***:***@github.com"),
+    (f"https://x/?key={S}&a=1", "https://x/?key=***&a=1"),
+    (f"https://x/?auth={S}", "https://x/?auth=***"),
+    (f"https://x/?code={S}", "https://x/?code=***"),
+    (f"https://x/?X-Amz-Signature={S}", "https://x/?X-Amz-Signature=***"),
+    (f"https://x/#access_token={S}", "https://x/#access_token=***"),
+    (f"https://hooks.slack.com/services/T0/B0/{S} x", "https://hooks.slack.com/services/*** x"),
+    # by their shape
+    ("refused ghp_0123456789abcdefABCD", "refused ***"),
+    ("sent eyJhbGciOi.eyJzdWIiOi.c2lnbg to", "sent *** to"),
+    (f"-----BEGIN PRIVATE KEY-----\n{S}\n-----END", "-----BEGIN PRIVATE KEY-----***-----END"),
+    (f"bearer abcdef{S}", "bearer ***"),
+]
+
+KEPT = [
+    "the bearer of this letter; a=b",
+    "unexpected token: foo",
+    "auth: failed for user 12",
+    "tokens=3 monkey=5 pass=3 fail=4",
+    "max_tokens=4096 max_tokens: 4096",
+    "password=None, {'password': None, 'token': null}",
+    "KeyError: 'password'",
+    'File "/x/auth.py", line 3, in login: x',
+    "tests/test_auth.py:33: in test_x",
+    "google.auth.exceptions.RefreshError: invalid grant x123456",
+    "key=3 key: 7 primary_key='a' KeyError: 'x'",
+    "http://localhost:4200/api/a@b",
+    "https://git@github.com/x ssh://git@github.com/x s3://key@bucket/a abfs://c@a.dfs.core.windows.net/x",
+    "https://h/a?page=2&size=3#x=1",
+    "see a.b@example.com: key",
+    "/data/my incoming/a-b.csv",
+    "C:\\keys\\a: b",
+]
+
+
+@pytest.mark.parametrize(("text", "shown"), MASKED)
+def test_texts(text, shown):
+    assert mask_text(text) == shown.replace("***", MASK)
+    assert may_hold_secret(text)
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_texts_that_stay(text):
+    assert mask_text(text) == text
+
+
+@pytest.mark.parametrize("text", [text for text, _ in MASKED])
+def test_masked_once_is_masked(text):
+    once = mask_text(text)
+    assert mask_text(once) == once
+
+
+class Login(BaseModel):
+    user: int
+    password: int
+
+
+def test_an_error_of_pydantic():
+    with pytest.raises(ValidationError) as raised:
+        Login.model_validate({"user": {"password": f"{S}1"}, "password": f"{S}2"})
+    shown = mask_text(str(raised.value))
+    assert S not in shown
+    assert "input_type=str" in shown
+
+
+@given(
+    st.text() | st.lists(st.sampled_from(["password", "token", "=", ":", "://", "@", "'", '"', " ", "\\", "a", "-"]))
+)
+@example("://@")
+@example("-")
+@example("")
+def test_any_text_is_taken(text):
+    text = "".join(text)
+    assert isinstance(mask_text(text), str)
+    if not may_hold_secret(text):
+        assert mask_text(text) == text
+
+
+@pytest.mark.parametrize(
+    "part",
+    ["://a:", "://", "a://a:b", "password", "password='", "password=,", "a.b-", "token=a,", "--key ", "(b'token',"]
+    + ["password=[", "<token>", "token\n", "Cookie: ", "\\'", "-u a", "eyJaaaaaaa.", "password=a:b'", "Bearer "],
+)
+def test_a_hostile_text_takes_time_by_its_length(part):
+    """Ten times the length takes some ten times as long; were it its square, this would take minutes."""
+    for end in ("", "@", "=", "key:", "input_value=", "</"):
+        mask_text(part * (60_000 // len(part)) + end)
