@@ -13,7 +13,7 @@ from prefect_trackrecord import events as ev
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
 TEXTS = (
     *("", "a", "row 17 is bad", "can't read 0x7f", "é\u2028\x7f", 'a\nb\tc"d\\e', "\0\x1f", "😀" * 3, "x" * 600),
-    *("null", "http://a.example/1?x=2", "{}\n{}", "\x01"),
+    *("null", "http://a.example/1?x=2", "{}\n{}", "\x01", "\0"),
 )
 ODD: tuple[Any, ...] = (
     *(None, True, 0, -1, 7, 1.0, 1.5, 1e300, 2**53, 2**63, -(2**60), "", "7", [], {}, [1], {"a": None}, [{}]),

@@ -135,6 +135,28 @@ def test_who_may_not_write_still_reads(bucket: Bucket) -> None:
     assert read(bucket) == read(bucket) == made
 
 
+@pytest.mark.parametrize("lost", [True, False], ids=["and no other", "then another one"])
+def test_an_index_that_came_too_late_changes_nothing(bucket: Bucket, lost: bool) -> None:
+    """Where an answer is long in coming it is asked for again; the first one may be read all the same."""
+    made = fill(bucket, 100)
+    read(bucket)
+    one = key_of(DAYS[0])
+    old = bucket.get(one)
+    made |= fill(bucket, 110, first=100)
+
+    def make_many(keys: Iterable[str], make: Any) -> Iterator[tuple[str, Any]]:
+        for key, blob in bucket.get_many(keys):
+            new = Blob(zlib.compress(b"no index"), "") if key == one else blob
+            yield key, StoreUnavailableError("late") if lost and key == one else make(key, new)
+            if key == one:
+                make(key, old)
+
+    bucket.make_many = make_many  # type: ignore[attr-defined]
+    found = [pair for keys, values in index.read_days(bucket, DAYS, BYTES) for pair in zip(keys, values, strict=True)]
+    assert len(found) == 110
+    assert dict(found) == made
+
+
 def test_damaged_documents_are_in_no_index(bucket: Bucket) -> None:
     made = fill(bucket, 100)
     key = f"{DAYS[0]}/x.json"

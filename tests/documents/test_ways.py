@@ -128,3 +128,11 @@ def test_the_tame_are_all_read_the_quick_way(monkeypatch):
         journal = Journal(seed, tame=True)
         if "odd" not in journal.kinds:
             told(journal.segments, END, quick=quick)
+
+
+def test_no_event_has_the_fields_that_all_rows_get():
+    rows_ = [{"file_path": name, "status": "success", name: "\0"} for name in ("run_id", "schema_version")]
+    segments = {"s": b"".join(ev.encode_file(END.at, row) for row in rows_)}
+    for way in (quick, None):
+        for row in orjson.loads(told(segments, END, quick=way)[1]):
+            assert (row["run_id"], row["schema_version"]) == ("run 'é'", 1)

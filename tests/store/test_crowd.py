@@ -100,6 +100,22 @@ def test_a_reader_that_leaves_early_leaves_no_threads() -> None:
     assert ours() == 0
 
 
+@pytest.mark.parametrize("given", [0, 3])
+def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch, given: int) -> None:
+    start, started = threading.Thread.start, []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) == given:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    found = read_in_crowd(range(500), lambda n: (n, 1), lambda n: n, at_once=64, patience=lambda: 30.0)
+    assert list(found) == [(n, n) for n in range(500)]
+    assert len(started) == given
+
+
 def test_credentials_that_are_renewed(s3_server: Any, bucket: str, patient: Settings) -> None:
     """As of a role: botocore says which are the present ones, on a loop of its own."""
     pytest.importorskip("obstore")

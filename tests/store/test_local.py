@@ -220,6 +220,7 @@ def test_links_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "history" / "a" / "other").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "history" / "a" / "loop").symlink_to(tmp_path / "history" / "a")
     (tmp_path / "history" / "a" / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "history" / "a" / "itself").symlink_to(tmp_path / "history" / "a" / "itself")
     assert [entry.key for entry in store.list("a")] == ["a/b", "a/other/x"]
 
 

@@ -68,9 +68,9 @@ def read_days(
                 day.entries.append(entry)
     days = list(by_folder.values())
     by_key = {day.key: day for day in days if len(day.entries) >= MIN_MISSING}
-    for _, found in _make_many(store, by_key, lambda key, blob: by_key[key].take(blob.data)):
-        if found is not None and not isinstance(found, Exception):
-            yield found
+    for key, held in _make_many(store, by_key, lambda key, blob: by_key[key].look(blob.data)):
+        if isinstance(held, _Held):
+            yield by_key[key].take(held)
     for key, value in _missing(store, days, kind):
         yield [key], [value]
 
@@ -108,6 +108,16 @@ def made(kind: Kind[T], data: bytes) -> T | Exception:
         return exc
 
 
+@dataclass(frozen=True)
+class _Held(Generic[T]):
+    """Which of the listed documents an index held as they are listed, which not; `lines` are kept for a new index."""
+
+    keys: list[str]
+    values: list[T | Exception]
+    missing: list[Entry] | None = None
+    lines: dict[bytes, bytes] | None = None
+
+
 @dataclass
 class _Day(Generic[T]):
     """One day: what a listing shows, and which of that the index held; `lines` are kept for a new index."""
@@ -124,30 +134,37 @@ class _Day(Generic[T]):
         """Where its index lies."""
         return f"{INDEX}/{self.kind.folder}/{self.prefix}.z"
 
-    def take(self, data: bytes) -> tuple[list[str], list[T | Exception]]:
-        """Those of the listed documents that an index holds as they are listed."""
+    def look(self, data: bytes) -> _Held[T]:
+        """What an index gives for this day.
+
+        It changes nothing here: an index may be read twice, where the first answer is long in coming, and then only
+        one of them is taken.
+        """
         try:
             marks, lines = unpack(data)
             if marks == "\n".join(map(_mark, self.entries)).encode():
                 keys, found = [entry.key for entry in self.entries], list(self.kind.back(lines))
                 if len(keys) != len(found):
                     raise ValueError("fewer lines than documents")
-                self.missing = []
-                return keys, found
-            return self._take_some(marks.split(b"\n"), lines)
+                return _Held(keys, found, [])
+            return self._some(marks.split(b"\n"), lines)
         except (ValueError, zlib.error):
-            return [], []  # no index, or none of ours
+            return _Held([], [])  # no index, or none of ours
 
-    def _take_some(self, marks: list[bytes], lines: bytes) -> tuple[list[str], list[T | Exception]]:
+    def _some(self, marks: list[bytes], lines: bytes) -> _Held[T]:
         listed = {_mark(entry).encode(): entry for entry in self.entries}
         rows = zip(marks, lines.split(b"\n"), self.kind.back(lines), strict=True)
         held = [(mark, line, value) for mark, line, value in rows if mark in listed]
-        found = [listed[mark].key for mark, _, _ in held], [value for _, _, value in held]
         known = {mark: line for mark, line, _ in held}
-        self.missing = [entry for mark, entry in listed.items() if mark not in known]
+        missing = [entry for mark, entry in listed.items() if mark not in known]
+        return _Held([listed[mark].key for mark, _, _ in held], [value for _, _, value in held], missing, known)
+
+    def take(self, held: _Held[T]) -> tuple[list[str], list[T | Exception]]:
+        """Rely on what an index gave: the keys and values of documents that need not be read."""
+        self.missing = held.missing
         if self.worth_writing:
-            self.lines = known
-        return found
+            self.lines = held.lines or {}
+        return held.keys, held.values
 
     @property
     def worth_writing(self) -> bool:

@@ -65,7 +65,8 @@ class Quick:
             fields.append((name, kind) if needed else (name, kind, default))
         moment: Any = Annotated[datetime, msgspec.Meta(tz=True)]
         place: list[Any] = [("at", moment), ("item", text, None), ("turn", number, 1)]
-        never: Any = Literal["\0"]  # no row of an event has these fields; they are written with each
+        # no row of an event has these fields; they are written with each, and no value is of this type
+        never: Any = Annotated[str, msgspec.Meta(min_length=1, max_length=0)]
         first, last = ("run_id", never, msgspec.Raw(rows.RUN_ID)), ("schema_version", never, SCHEMA_VERSION)
         row: Any = msgspec.defstruct("Row", [first, *fields, last], **how)
         told: list[Any] = [(name, maybe, left_out) for name in rows.BEGUN]

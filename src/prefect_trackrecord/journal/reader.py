@@ -50,7 +50,7 @@ def blocks(source: Source, limit: int | None = None) -> Iterator[bytes]:
 
 
 def _cut(part: Part) -> Iterator[bytes]:
-    at, left, rest = part.start, part.size, b""
+    at, left, begun = part.start, part.size, [b""]
     while left > 0:
         part.file.seek(at)  # others may read other parts of it meanwhile
         data = part.file.read(min(_BLOCK, left))
@@ -59,10 +59,10 @@ def _cut(part: Part) -> Iterator[bytes]:
         at, left = at + len(data), left - len(data)
         end = data.rfind(b"\n") + 1
         if end:
-            yield rest + data[:end]
-            rest = data[end:]
-        else:
-            rest += data
+            yield b"".join([*begun, data[:end]])
+            begun = [data[end:]]
+        else:  # a line may be as long as a saved document
+            begun.append(data)
 
 
 def read_line(line: bytes) -> tuple[Event | None, bool]:

@@ -128,8 +128,14 @@ class _Crowd(Generic[Item, Result]):
             self._queue.put((group, n))
         self._taken += len(group.items)
         while self._started < min(self._at_once, self._taken):
+            try:
+                threading.Thread(target=self._work, name="trackrecord-read", daemon=True).start()
+            except RuntimeError:  # the system gives no more: those that there are do it
+                self._at_once = self._started
+                break
             self._started += 1
-            threading.Thread(target=self._work, name="trackrecord-read", daemon=True).start()
+        if not self._started:
+            group.whole.set()
 
     def leave(self) -> None:
         """Nobody wants the rest any more; each thread ends after the call that it is in."""

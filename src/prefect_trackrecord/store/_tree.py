@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, TypeVar
@@ -49,6 +50,10 @@ def _is(question: Callable[[], bool]) -> bool:
         return question()
     except NOT_THERE:  # a link whose target is gone
         return False
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:  # one that leads to itself
+            return False
+        raise
 
 
 def folders(path: str, prefix: str) -> Iterator[Folder]:
