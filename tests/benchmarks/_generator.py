@@ -34,13 +34,13 @@ def documents(
         run_id = f"{rng.getrandbits(64):016x}-{n:08x}"
         files = rows or 100
         bad = rng.randrange(1, 4) if rng.random() < failing else 0
-        made = [_row(rng, run_id, n, i, started, failed=i < bad) for i in range(files)] if rows else []
         day = f"{started:%Y/%m/%d}"
         run = _run(rng, blank, run_id, n, started, files, bad)
         body = orjson.dumps(run, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         yield f"run_metadata/{day}/{run_id}.json", body
         if rows:
-            yield f"file_logs/{day}/{run_id}_files.json", b"[\n" + b",\n".join(map(orjson.dumps, made)) + b"\n]\n"
+            made = ",\n".join(_rows(rng, run_id, n, started, files, bad))
+            yield f"file_logs/{day}/{run_id}_files.json", f"[\n{made}\n]\n".encode()
 
 
 def write(folder: Path, runs: int, **how: Any) -> int:
@@ -118,27 +118,25 @@ def _group(rng: random.Random, n: int, k: int, count: int, seen: datetime) -> di
     }
 
 
-def _row(rng: random.Random, run_id: str, n: int, i: int, started: datetime, *, failed: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "run_id": run_id,
-        "file_path": f"/data/flow-{n % FLOWS:02d}/{started:%Y-%m-%d}/{i:05d}.csv",
-        "file_type": "csv",
-        "agent_id": None,
-        "status": "success",
-        "error_type": None,
-        "error_message": None,
-        "processing_time_ms": int(rng.random() * 1000),
-        "output_path": None,
-        "ended_at": _iso(started + timedelta(seconds=i)),
-        "attempts": [],
-        "schema_version": 1,
-    }
-    if failed:
-        kind, text = ERRORS[n % len(ERRORS)]
-        message = text.format(rng.randrange(100))
-        row |= {"status": "failed", "error_type": kind, "error_message": message}
-        row["error_fingerprint"] = _print(kind, text)
-    return row
+def _rows(rng: random.Random, run_id: str, n: int, started: datetime, count: int, bad: int) -> Iterator[str]:
+    """The rows of a run as JSON, the first ones failed; written out, as there are ten millions of them."""
+    folder = f"/data/flow-{n % FLOWS:02d}/{started:%Y-%m-%d}"
+    head = f'{{"run_id":"{run_id}","file_path":"{folder}/'
+    kind, text = ERRORS[n % len(ERRORS)]
+    print_, seconds = _print(kind, text), [_iso(started + timedelta(minutes=m))[:17] for m in range(count // 60 + 2)]
+    at, fraction = started.second, _iso(started)[19:]
+    for i in range(count):
+        error, print_of = 'null,"error_message":null', ""
+        status, ms = "success", int(rng.random() * 1000)
+        if i < bad:
+            status, message = "failed", text.format(rng.randrange(100))
+            error, print_of = f'"{kind}","error_message":"{message}"', f',"error_fingerprint":"{print_}"'
+        minute, second = divmod(at + i, 60)
+        yield (
+            f'{head}{i:05d}.csv","file_type":"csv","agent_id":null,"status":"{status}","error_type":{error},'
+            f'"processing_time_ms":{ms},"output_path":null,"ended_at":"{seconds[minute]}{second:02d}{fraction}",'
+            f'"attempts":[]{print_of},"schema_version":1}}'
+        )
 
 
 _PRINTS: dict[str, str] = {}

@@ -13,7 +13,7 @@ import sys
 from bisect import bisect_left
 from collections import deque
 from pathlib import Path
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 if __name__ == "__main__":
@@ -105,7 +105,7 @@ class Connection(asyncio.Protocol):
     later = Later()
 
     def connection_made(self, transport) -> None:
-        self.transport, self.buffer = transport, b""
+        self.transport, self.buffer = transport, bytearray()
 
     def data_received(self, data: bytes) -> None:
         if not self.buffer and data.startswith(b"GET /") and data.endswith(b"\r\n\r\n"):
@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             if len(self.buffer) < end + 4 + length:
                 return
-            body, self.buffer = self.buffer[end + 4 : end + 4 + length], self.buffer[end + 4 + length :]
+            body = bytes(self.buffer[end + 4 : end + 4 + length])
+            del self.buffer[: end + 4 + length]
             method, target, _ = lines[0].split(" ", 2)
             answer = self.answer(method, target, headers, body)
             self.later.send(self.transport, answer, self.latency)
@@ -184,8 +185,10 @@ class Connection(asyncio.Protocol):
         return reply(200, text.encode(), {"Content-Type": "application/xml"})
 
 
-def addresses(key: str) -> tuple[bytes, bytes]:
-    """What a GET of it asks for, at S3 and at Azure."""
+def addresses(key: str) -> tuple[bytes, ...]:
+    """What a GET of it asks for, at S3 and at Azure; nothing for a key that clients may spell in several ways."""
+    if quote(key) != key:
+        return ()
     return f"/{BUCKET}/{key}".encode(), f"/{ACCOUNT}/{BUCKET}/{key}".encode()
 
 

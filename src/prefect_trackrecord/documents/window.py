@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta, timezone
 from operator import attrgetter
@@ -23,6 +23,9 @@ from prefect_trackrecord.store.base import Store
 FILE_ROWS = TypeAdapter(list[FileProcessingLog])
 EMAIL_ROWS = TypeAdapter(list[EmailResult])
 Bound = date | datetime | str | None
+_YOUNG = 1_000
+_PYTHONS_OWN = 2_000
+"""Python freezes a few hundred objects as it starts; who freezes those of a program has many more."""
 
 
 @dataclass
@@ -98,7 +101,7 @@ def read_window(
     first, last = bounds(start, end)
     wanted = RunStatus(status) if status is not None else None
     result = WindowResult()
-    with _collector_held():
+    with _collector_held(often=0 if store.local_root is not None else _YOUNG) as made:
         for keys, runs in read_days(store, day_folders(layout.RUNS, first, last), kind, last_day(last)):
             for key, run in zip(keys, runs, strict=True):
                 if isinstance(run, Exception):
@@ -113,23 +116,42 @@ def read_window(
                     and (wanted is None or wanted is run.status)
                 ):
                     result.runs.append(run)
+            made(len(runs))
         result.runs.sort(key=attrgetter("started_at", "run_id"))
     return result
 
 
 @contextlib.contextmanager
-def _collector_held() -> Iterator[None]:
+def _collector_held(*, often: int = 0) -> Iterator[Callable[[int], None]]:
     """Hold Python's collector of cycles: it would look through all the runs again and again, for half of the time.
 
-    What is made here has no cycles. Whoever finds the collector held leaves it so.
+    Runs have no cycles. At the end they count as old objects, so that it does not look through all of them at once
+    either. Whoever finds the collector held leaves it so.
+
+    Args:
+        often: after so many runs it looks through what is young all the same, for a driver whose requests leave cycles;
+            what this gives is to be told how many runs were made.
     """
-    held = not gc.isenabled()
+    if not gc.isenabled():
+        yield lambda _: None
+        return
+    left = often
+
+    def made(count: int) -> None:
+        nonlocal left
+        left -= count
+        if often and left <= 0:
+            gc.collect(1)
+            left = often
+
     gc.disable()
     try:
-        yield
+        yield made
     finally:
-        if not held:
-            gc.enable()
+        if gc.get_freeze_count() < _PYTHONS_OWN:  # what somebody else has frozen must stay so
+            gc.freeze()
+            gc.unfreeze()
+        gc.enable()
 
 
 def read_rows(store: Store, key: str, adapter: TypeAdapter[Any]) -> list[Any]:

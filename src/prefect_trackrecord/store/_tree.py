@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator
@@ -103,32 +104,54 @@ def documents_of(
         wanted: of a folder's keys, without the slash at the end.
         make: makes something of the bytes, or raises a ValueError.
     """
-    open_, read, close = os.open, os.read, os.close
     for folder in folders(path, prefix):
-        if not wanted(folder.prefix[:-1]):
-            continue
-        start, before = f"{folder.path}{os.sep}", folder.prefix
-        keys: list[str] = []
-        found: list[T | Exception] = []
-        for entry in folder.files:
-            name = entry.name
-            if not name.endswith(SUFFIX):
-                continue
+        if wanted(folder.prefix[:-1]):
+            names = [entry.name for entry in folder.files if entry.name.endswith(SUFFIX)]
+            if names:
+                with _within(folder.path) as place:
+                    found, values = _read(folder.path, place, names, make)
+                yield [folder.prefix + name for name in found], values
+
+
+@contextlib.contextmanager
+def _within(path: str) -> Iterator[int | None]:
+    """The folder opened, so that its files are found without walking its path again; None where that can't be."""
+    try:
+        fd = os.open(path, os.O_RDONLY) if os.open in os.supports_dir_fd else None
+    except OSError:  # its files will say what is wrong
+        fd = None
+    try:
+        yield fd
+    finally:
+        if fd is not None:
+            os.close(fd)
+
+
+def _read(
+    path: str, place: int | None, names: list[str], make: Callable[[bytes], T]
+) -> tuple[list[str], list[T | Exception]]:
+    open_, read, close = os.open, os.read, os.close
+    start = "" if place is not None else f"{path}{os.sep}"
+    values: list[T | Exception] = []
+    gone: set[int] = set()
+    for name in names:
+        try:
+            fd = open_(start + name, _FLAGS, dir_fd=place)
             try:
-                fd = open_(start + name, _FLAGS)
-                try:
-                    data = read(fd, _ENOUGH)
-                    if len(data) == _ENOUGH:
-                        data = _rest(fd, data)
-                finally:
-                    close(fd)
-                found.append(make(data))
-            except (*NOT_THERE, IsADirectoryError):
-                continue
-            except (OSError, ValueError) as exc:
-                found.append(exc)
-            keys.append(before + name)
-        yield keys, found
+                data = read(fd, _ENOUGH)
+                if len(data) == _ENOUGH:
+                    data = _rest(fd, data)
+            finally:
+                close(fd)
+            values.append(make(data))
+        except (*NOT_THERE, IsADirectoryError):
+            gone.add(len(values) + len(gone))
+        except OSError as exc:
+            exc.filename = os.path.join(path, name)
+            values.append(exc)
+        except ValueError as exc:
+            values.append(exc)
+    return [name for n, name in enumerate(names) if n not in gone] if gone else names, values
 
 
 def _rest(fd: int, data: bytes) -> bytes:
