@@ -19,7 +19,7 @@ from prefect_trackrecord.store import LocalStore, StoreConfig, open_store
 def fill(store: Any, count: int) -> None:
     for n in range(count):
         run = RunMetadata(run_id=f"{n}", started_at="2025-01-01T00:00:00Z")
-        store.put(f"run_metadata/2025/01/01/{n:05d}.json", run.model_dump_json().encode())
+        store.put(f"run_metadata/2025/01/01/{n}.json", run.model_dump_json().encode())
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -37,9 +37,29 @@ class Sums:
         if type(ms) in (int, float):
             self._took[ms] += 1
         if status == _FAILED:
-            seen = _text(row.get("ended_at")) or _text(row.get("started_at"))
-            error = (row.get("error_type"), row.get("error_message"))
-            self._count(str(row.get("error_fingerprint") or ""), *error, row.get("file_path"), seen, place)
+            self._add_error(row, place)
+
+    def _add_error(self, row: dict[str, Any], place: int) -> None:
+        seen = _text(row.get("ended_at")) or _text(row.get("started_at"))
+        error = (row.get("error_type"), row.get("error_message"))
+        self._count(str(row.get("error_fingerprint") or ""), *error, row.get("file_path"), seen, place)
+
+    def add_all(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Take all rows in; as `add` of each, in less time."""
+        try:
+            kinds = Counter([(row.get("file_type"), row["status"]) for row in rows])
+        except TypeError:  # a type that is a list
+            kinds = Counter()
+        if all(kind is None or type(kind) is str for kind, _ in kinds) and (kinds or not rows):
+            self._kinds.update(kinds)
+            took = [row.get("processing_time_ms") for row in rows]
+            self._took.update([ms for ms in took if type(ms) is int or type(ms) is float])
+            for place, row in enumerate(rows):
+                if row["status"] == _FAILED:
+                    self._add_error(row, place)
+        else:
+            for place, row in enumerate(rows):
+                self.add(row, place)
 
     def add_usual(self, rows: Sequence[Any], failed: Iterable[tuple[int, Any]]) -> None:
         """Take many rows in whose fields are attributes (see `quick`).
@@ -121,8 +141,7 @@ class _Errors:
 def roll_up(rows: Iterable[dict[str, Any]]) -> Rollup:
     """The roll-up of file rows (dicts with the fields of `FileProcessingLog`), in one pass."""
     sums = Sums()
-    for place, row in enumerate(rows):
-        sums.add(row, place)
+    sums.add_all(rows if isinstance(rows, Sequence) else list(rows))
     return sums.result()
 
 
