@@ -93,7 +93,6 @@ class Claim:
                 self.settle("deferred", reason="given up before it was sent", next_at=self._ledger.clock())
             elif self.entry.state == "sending":
                 self.settle("unknown", reason="the sender was interrupted while it sent the mail")
-        self._ledger.forget(self)
 
     def _write(self, entry: Entry) -> None:
         data = to_bytes(entry)
