@@ -11,9 +11,13 @@ from prefect_trackrecord._prefect import artifact, artifact_keys, artifact_story
 from prefect_trackrecord._prefect.artifact_links import Links
 from prefect_trackrecord._prefect.artifact_markdown import MAX_PATH, code, escape
 from prefect_trackrecord._prefect.capture import _reason
+from prefect_trackrecord._prefect.showing import Place
+from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FailedTask, FileProcessingLog, RunMetadata
 from prefect_trackrecord.documents.rollup import roll_up
 from prefect_trackrecord.documents.task_counts import in_words
+from prefect_trackrecord.settings import Settings
+from prefect_trackrecord.store import open_store
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -194,7 +198,7 @@ def test_names_stay_as_they_are():
 
 def test_long_names_leave_room_for_the_error():
     (found,) = json.loads(artifact_table.table([row("start-" + "x" * 300 + "-end.wav")]))
-    assert len(found["file"]) == MAX_PATH
+    assert len(found["file"]) == artifact_table.MAX_NAME
     assert found["file"].startswith("start-")
     assert found["file"].endswith("-end.wav")
     assert max(map(len, escape(f"before {'y' * 300} after").split())) == MAX_PATH
@@ -209,17 +213,17 @@ def errors(*messages: str, paths: str = "f"):
 
 def test_equal_errors_are_told_in_their_own_words():
     text = artifact.markdown(*errors("no customer '4711'", "no customer '4711'"), "/h")
-    assert "- **2 × ValueError** no customer '4711'\n  first: `f0`" in text
+    assert "- **2 × ValueError** no customer '4711'\n  (first: `f0`)" in text
 
 
 def test_errors_that_differ_are_told_by_what_they_share():
     text = artifact.markdown(*errors("no customer '4711'", "no customer '4712'"), "/h")
-    assert "- **2 × ValueError** no customer \\<text\\>\n  first: `f0`" in text
+    assert "- **2 × ValueError** no customer \\<text\\>\n  (first: `f0`)" in text
 
 
 def test_errors_that_share_nothing_have_an_example():
     made, failed = errors("'4711'", "'4712'")
-    assert "- **2 × ValueError** such as: '4711'\n  first: `f0`" in artifact.markdown(made, failed, "/h")
+    assert "- **2 × ValueError** such as: '4711'\n  (first: `f0`)" in artifact.markdown(made, failed, "/h")
     assert "such as: '4711'" in artifact.markdown(made, [], "/h")
 
 
@@ -247,3 +251,15 @@ def test_progress_says_when_and_how_far():
     assert "`████████████░░░░░░░░░░░░` 50 %: 3 of 6 files have ended" in text
     assert "have ended" not in artifact.live({"success": 2}, None, None, now=NOW)
     assert "have ended" not in artifact.live({"success": 2}, None, None, now=NOW, expected=1)  # it was wrong
+
+
+def place(url: str, tmp_path, name: str | None = None) -> Place:
+    archive = Archive(open_store(url), Settings.from_env({"PREFECT_HOME": str(tmp_path / "home")}), name=name)
+    return Place(archive, archive.store.url, None, None)
+
+
+def test_a_storage_is_named_where_a_command_would_not_find_it(tmp_path):
+    default = str(tmp_path / "home" / "trackrecord" / "history")
+    assert place(default, tmp_path).option is None
+    assert place(str(tmp_path / "h"), tmp_path, name="h").option == str(tmp_path / "h")  # a folder of any name
+    assert place("memory://x", tmp_path, name="trackrecord-storage/prod").option == "trackrecord-storage/prod"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+import weakref
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -12,9 +15,10 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
+from prefect_trackrecord import events as ev
 from prefect_trackrecord import track
 from prefect_trackrecord._prefect import artifact_keys, live, posting, untold
-from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord._prefect.runs import LiveRun, Submitted, TaskEnd
 
 pytestmark = pytest.mark.prefect
 
@@ -59,6 +63,17 @@ def test_progress_is_shown_and_then_the_summary(history, monkeypatch, runner):
         assert made.count(key) == 1  # made once, then changed
 
 
+def shown_while_running():
+    """The progress of the surrounding run, once it is shown."""
+    key, end = artifact_keys.run_key(flow_run.id), time.monotonic() + 30
+    with get_client(sync_client=True) as client:
+        while time.monotonic() < end:
+            if found := posting.find(client, flow_run.id, key):
+                return found["data"]
+            time.sleep(0.1)
+    raise TimeoutError
+
+
 def test_a_run_whose_files_come_to_no_end_for_long_shows_those_that_did(history, monkeypatch):
     monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.3")
     seen = []
@@ -67,15 +82,41 @@ def test_a_run_whose_files_come_to_no_end_for_long_shows_those_that_did(history,
     @flow
     def slow():
         work.map(["a", "bad"], 0.0).wait()
-        key = artifact_keys.run_key(flow_run.id)
-        end = time.monotonic() + 30
-        with get_client(sync_client=True) as client:
-            while not seen and time.monotonic() < end:
-                time.sleep(0.1)
-                seen.extend(found["data"] for found in [posting.find(client, flow_run.id, key)] if found)
+        seen.append(shown_while_running())
 
     slow(return_state=True)
     assert "| files | 1 | 1 | 0 | 2 |" in seen[0]
+    assert "have ended" not in seen[0]  # nobody knows how many there will be
+
+
+def test_progress_tells_how_many_files_wait(history, monkeypatch):
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.3")
+    seen, shown = [], threading.Event()
+
+    @track(file="path")
+    @task
+    def waits(path):
+        if path != "a":
+            shown.wait(30)
+
+    @track
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
+    def mapped():
+        futures = waits.map(["a", "b", "c", "d"])
+        seen.append(shown_while_running())
+        shown.set()
+        futures.wait()
+
+    @track(items="paths")
+    @flow
+    def one_by_one(paths):
+        waits(paths[0])
+        seen.append(shown_while_running())
+
+    mapped()
+    one_by_one(["a", "b"])
+    assert "25 %: 1 of 4 files have ended" in seen[0]
+    assert "50 %: 1 of 2 files have ended" in seen[1]
 
 
 def test_a_worker_shows_no_progress_of_a_run_that_is_over(history):
@@ -119,6 +160,17 @@ def test_a_tally_reads_only_what_is_new(history):
         assert tally.counts() == {"success": 2}
         assert tally.last_failed == "b"
         assert all(tally._offsets[name] > size for name, size in before.items())
+
+
+def test_a_file_whose_task_run_is_about_to_end_is_counted_once(history):
+    run = LiveRun("run-2", history, None)
+    for name, tracked in (("one", True), ("two", True), ("three", False), ("four", True)):
+        run.submitted[name] = Submitted("key", name, None, tracked, 1, weakref.ref(run))
+    run.note_task("four", TaskEnd("four", "Failed", None, bad=True))
+    row = {"file_path": "a", "status": "success", "task_run_id": "one"}
+    run.emit(ev.FileTracked(at=datetime.now(timezone.utc), row=row))
+    assert live.Progress(run).counted() == ({"success": 1}, 1)
+    history.archive.seal("run-2")
 
 
 def test_a_run_that_prefect_could_not_be_told_of_is_told_later(history, monkeypatch):

@@ -124,8 +124,8 @@ def _group(group: ErrorGroup, failed: Sequence[FileProcessingLog]) -> list[str]:
     else:
         message = escape(pattern)
     out = [f"- **{group.count:,} × {escape(group.error_type or 'failed')}** {message}".rstrip()]
-    if group.example_path:
-        out.append(f"  first: {code(short_path(group.example_path))}")
+    if group.example_path:  # in brackets, as one page makes one line of both
+        out.append(f"  ({'first' if group.count > 1 else 'file'}: {code(short_path(group.example_path))})")
     return out
 
 

@@ -6,11 +6,13 @@ import json
 import re
 from collections.abc import Sequence
 
-from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, MAX_PATH, code, common_folder
+from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, code, common_folder
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.pages.words import clip, middle, plural
 
 MAX_ROWS = 500
+MAX_NAME = 40
+"""Characters of a file's name that leave room for error and message in the narrower page."""
 _MARKUP = re.compile(r"([<&])(?=[A-Za-z/!?#])")
 _JOINER = "\u2060"
 
@@ -20,7 +22,7 @@ def table(failed: Sequence[FileProcessingLog]) -> str:
     folder = table_folder(failed)
     rows = [
         {
-            "file": cell(middle(row.file_path[len(folder) :], MAX_PATH)),
+            "file": cell(middle(row.file_path[len(folder) :], MAX_NAME)),
             "error": cell(row.error_type or ""),
             "message": cell(row.error_message or ""),
             "attempts": len(row.attempts) or 1,

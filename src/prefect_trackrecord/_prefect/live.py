@@ -50,6 +50,7 @@ class Tally:
             self._folders.append(root / layout.journal_prefix(run.run_id))
         self._offsets: dict[str, int] = {}
         self._items: dict[int, str] = {}
+        self.task_runs: set[int] = set()  # hashes of their ids
         self.last_failed: str | None = None
 
     def counts(self) -> Counter[str]:
@@ -73,6 +74,7 @@ class Tally:
                 if isinstance(event, ev.FileTracked):
                     status = str(event.row.get("status"))
                     self._items[hash(item_of(event))] = status
+                    self.task_runs.add(hash(event.row.get("task_run_id")))
                     if status == "failed":
                         self.last_failed = str(event.row.get("file_path"))
 
@@ -112,7 +114,7 @@ class Progress:
             logger.debug("the progress of run %s was not shown: %s: %s", self.run.run_id, type(exc).__name__, exc)
 
     def _show(self) -> dict[str, Any]:
-        counts = self.tally.counts()
+        counts, waiting = self.counted()
         key = artifact_keys.run_key(self.run.run_id)
         with clients.kept() as client:
             prefect = Bounded(client)
@@ -122,7 +124,7 @@ class Progress:
                 return {}
             theirs[host_name()] = json.dumps(dict(counts))
             total = _sum(theirs)
-            name, expected = self.run.told.get("flow_run_name"), self._expected(total.total())
+            name, expected = self.run.told.get("flow_run_name"), self._expected(total.total(), waiting)
             text = artifact.live(total, self.tally.last_failed, name, now=now(), expected=expected)
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
@@ -130,11 +132,17 @@ class Progress:
             made = posting.create(prefect, self.run.run_id, key, text, about, metadata=theirs)
             return {"artifact": made, "metadata": theirs}
 
-    def _expected(self, ended: int) -> int | None:
+    def counted(self) -> tuple[Counter[str], int]:
+        """Files by status so far, and how many more wait in this process or are worked on."""
+        handed_over = list(self.run.submitted.items())  # first: of these each is counted below, or waits
+        names = [name for name, one in handed_over if one.tracked and name not in self.run.tasks]
+        counts = self.tally.counts()
+        return counts, sum(hash(name) not in self.tally.task_runs for name in names)
+
+    def _expected(self, ended: int, waiting: int) -> int | None:
         """How many files the run will have, so far as this process knows: by what waits, or by its items."""
-        waiting = [one for name, one in list(self.run.submitted.items()) if one.tracked and name not in self.run.tasks]
         if waiting:
-            return ended + len(waiting)
+            return ended + waiting
         parameter = self.run.options.items if self.run.options else None
         context = FlowRunContext.get()
         items = (context.parameters or {}).get(parameter) if context and parameter else None

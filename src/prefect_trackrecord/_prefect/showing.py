@@ -113,7 +113,6 @@ def tell(
     Raises:
         Exception: the API did not take the summary.
     """
-    deadline = time.monotonic() + SECONDS
     failed = [row for row in place.archive.files(run) if row.status is FileStatus.FAILED] if run.failed_count else []
     own = _has_records(place.archive, run)
     links, others = _links(place, run, own), artifact_others.ask(prefect, run)
@@ -121,6 +120,7 @@ def tell(
         run, failed[: artifact.MAX_FAILED], place.url, links, before=others.before, first=others.first
     )
     about = artifact.description(run)
+    deadline = time.monotonic() + SECONDS
     key = artifact_keys.key(run)
     shown[key] = _put(prefect, run, key, text, about, shown.get(key), metadata=story.metadata(run))
     _replace_progress(prefect, run, text, about, progress, was_live=was_live)

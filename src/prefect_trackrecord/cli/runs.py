@@ -191,7 +191,7 @@ def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
         ("flow run", run.flow_run_name),
         ("status", run.status.value),
         ("error", run.error_message and ": ".join(filter(None, (run.error_type, run.error_message)))),
-        ("reason", run.reason),
+        ("reason", None if run.error_message and run.error_message in (run.reason or "") else run.reason),
         ("started", when(run.started_at)),
         ("ended", when(run.completed_at)),
         ("took", how_long(run.duration_ms)),
