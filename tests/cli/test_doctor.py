@@ -3,7 +3,10 @@
 import json
 from datetime import datetime, timedelta, timezone
 
+import pytest
+
 from prefect_trackrecord.cli.checking_storage import check_storage
+from prefect_trackrecord.cli.doctor import _pairs
 from prefect_trackrecord.store import open_store
 from prefect_trackrecord.tracking import RunTracker
 
@@ -97,3 +100,19 @@ def test_a_bucket(s3_server, bucket, patient):
     found = {one.check: one for one in check_storage(store)}
     assert {one.result for one in found.values()} == {"ok"}
     assert found["storage: clock"].said.endswith("s from this host's")
+
+
+@pytest.mark.parametrize(
+    ("prefect", "fastapi", "sqlalchemy", "warned"),
+    [
+        ("3.9.1", "0.150.0", "2.1.9", []),
+        ("3.10.0", "0.160.0", "2.1.9", []),
+        ("3.8.8", "0.150.0", "2.0.58", []),
+        ("3.8.8", "0.155.0", "2.1.9", ["fastapi 0.155.0", "sqlalchemy 2.1.9"]),
+        ("3.5.0", "0.151.0", "2.0.58", ["fastapi 0.151.0"]),
+    ],
+)
+def test_versions_are_warned_of_with_the_prefect_that_fails_with_them(prefect, fastapi, sqlalchemy, warned):
+    found = list(_pairs({"prefect": prefect, "fastapi": fastapi, "sqlalchemy": sqlalchemy}.__getitem__))
+    assert [one.said.partition(":")[0] for one in found] == warned
+    assert all(f"Prefect {prefect}" in one.said and one.way_out.startswith("pip install") for one in found)

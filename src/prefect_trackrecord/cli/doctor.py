@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
@@ -20,9 +20,11 @@ from prefect_trackrecord.journal.spool import spools
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.settings import variable
 
+_SOUND = (3, 9)
+"""Prefect from here on works with what it asks for; what is below is about older ones, which ask for too little."""
 _BROKEN = (
-    ("fastapi", (0, 151), "Prefect 3.8's server does not work with it", "pip install 'fastapi<0.151'"),
-    ("sqlalchemy", (2, 1), "Prefect 3.8's scheduler fails with it", "pip install 'sqlalchemy<2.1'"),
+    ("fastapi", (0, 151), "the server of Prefect {} does not work with it", "pip install 'fastapi<0.151'"),
+    ("sqlalchemy", (2, 1), "the scheduler of Prefect {} fails with it", "pip install 'sqlalchemy<2.1'"),
 )
 
 
@@ -65,13 +67,28 @@ def _versions() -> Iterator[Finding]:
         except PackageNotFoundError:
             shown.append(f"{name} (no version)")
     yield Finding("versions", "ok", ", ".join(shown))
+    yield from _pairs(version)
+
+
+def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
+    """What does not go together with the Prefect that is installed."""
+    try:
+        prefect = version_of("prefect")
+    except PackageNotFoundError:
+        return
+    if _parts(prefect) >= _SOUND:
+        return
     for name, least, what, way_out in _BROKEN:
         try:
-            has = version(name)
+            has = version_of(name)
         except PackageNotFoundError:
             continue
-        if tuple(int(part) for part in has.split(".")[:2] if part.isdigit()) >= least:
-            yield Finding("versions", "warning", f"{name} {has}: {what}", way_out)
+        if _parts(has) >= least:
+            yield Finding("versions", "warning", f"{name} {has}: {what.format(prefect)}", way_out)
+
+
+def _parts(text: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
 
 
 def _spool(archive: Archive) -> Finding:
