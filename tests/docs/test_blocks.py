@@ -143,3 +143,13 @@ def test_the_reference_of_events_names_all_that_is_sent():
     for word in (*kinds, *keys):
         assert f"`{word}`" in page, word
     assert all(f".{end}`" in page for end in ends)
+
+
+def test_what_a_store_has_is_named_in_full():
+    """Whoever writes one finds out here, and not by an AttributeError."""
+    from prefect_trackrecord.store import Store
+
+    members = {name for name in vars(Store) if name[0] != "_"}
+    (section,) = re.findall(r"## Add a store\n(.*?)\n## ", (DOCS / "CONTRIBUTING.md").read_text(), re.DOTALL)
+    assert members == members & set(re.findall(r"`(\w+)`", section))
+    assert {"check_key", "check_prefix"} <= set(re.findall(r"`(\w+)`", section))

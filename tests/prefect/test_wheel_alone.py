@@ -6,6 +6,7 @@ What it depends on is lent by the environment that runs the tests. `make package
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -32,6 +33,7 @@ nightly()
 
 def build(source: Path, target: Path) -> tuple[Path, Path]:
     pytest.importorskip("hatchling")
+    pytest.importorskip("hatch_fancy_pypi_readme")
     subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", target], cwd=source, check=True)
     return next(target.glob("*.whl")), next(target.glob("*.tar.gz"))
 
@@ -52,6 +54,17 @@ def test_the_sdist_makes_the_same_wheel(built, tmp_path):
     source = ROOT / "src"
     here = {str(p.relative_to(source)) for p in source.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     assert here <= set(inside)
+
+
+def test_what_an_index_shows_leads_nowhere_that_is_not_there(built):
+    about = zipfile.ZipFile(built[0])
+    (name,) = [name for name in about.namelist() if name.endswith(".dist-info/METADATA")]
+    head, _, text = about.read(name).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in head
+    assert text.startswith("# prefect-trackrecord")
+    assert "trackrecord files failed" in text, "all of the README"
+    assert not re.findall(r"\]\((?!https?:)[^)]*\)", text)
+    assert "<!--" not in text
 
 
 def test_the_wheel_alone(built, tmp_path):

@@ -10,6 +10,7 @@ from prefect_trackrecord import settings as settings_
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store._budget import within
+from prefect_trackrecord.store._keys import check_key, check_prefix
 from prefect_trackrecord.store._local import LocalStore
 from prefect_trackrecord.store._url import StoreUrl, check_url, parse_url
 from prefect_trackrecord.store.base import Blob, Entry, Store, StoreConfig
@@ -21,6 +22,8 @@ __all__ = [
     "Store",
     "StoreConfig",
     "StoreUrl",
+    "check_key",
+    "check_prefix",
     "check_url",
     "identity_of",
     "open_store",
