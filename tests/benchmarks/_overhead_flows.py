@@ -145,7 +145,7 @@ class Account:
     less than the noise of both, this still tells. Prefect's own running of hooks is in it.
     """
 
-    THREADS = ("fsspecIO", "trackrecord-upload", "tokio-rt-worker")
+    THREADS = ("fsspecIO", "trackrecord-upload", "trackrecord-read", "tokio-rt-worker")
 
     def __init__(self) -> None:
         self.parts: Counter[str] = Counter()

@@ -37,10 +37,20 @@ class Held:
         self.inner = open_store(f"memory://held-{id(self)}")
         self.down = False
         self.sizes: list[tuple[str, int]] = []
+        self.read: list[str] = []
         self.url, self.local_root = self.inner.url, None
 
     def __getattr__(self, name):
         return getattr(self.inner, name)
+
+    def get(self, key):
+        self.read.append(key)
+        return self.inner.get(key)
+
+    def get_many(self, keys):
+        for key, blob in self.inner.get_many(keys):
+            self.read.append(key)
+            yield key, blob
 
     def replace(self, key, data, etag):
         if self.down:
@@ -91,8 +101,26 @@ def test_segments_roll_and_leave_the_spool_once_the_store_has_them(tmp_path):
     assert 2 <= len(segments) <= 10
     assert max(size for _, size in archive.store.sizes) < 600_000
     until(lambda: [p.name for p in (archive.spool / "r").iterdir()] == [writer.path.name])
+    archive.store.read.clear()
     assert archive.seal("r", now=NOW).total_files == 3000
     assert not (archive.spool / "r").exists()
+    assert not any(key.startswith("journal/") for key in archive.store.read), (
+        "what was sent a moment ago is not read again"
+    )
+
+
+def test_only_so_much_of_what_was_sent_is_held(tmp_path):
+    archive = archive_of(tmp_path)
+    for run in ("r1", "r2"):
+        writer = archive.writer(run)
+        for n in range(4000):
+            assert writer.append(event(n, 100))
+        assert archive.flush()
+    until(lambda: len(list((archive.spool / "r1").iterdir())) == len(list((archive.spool / "r2").iterdir())) == 1)
+    assert 0 < sum(len(blob.data) for blob in archive.uploader._left.values()) <= 1 << 20
+    for run in ("r1", "r2"):
+        assert archive.seal(run, now=NOW).total_files == 4000
+    assert archive.uploader._left == {}
 
 
 def test_threads_that_wait_for_the_store_share_uploads(tmp_path):

@@ -1,9 +1,11 @@
-"""Single reads and writes through obstore: what they answer, and what the driver's own way does in every doubt."""
+"""Single reads, writes and listings through obstore: their answers, and the driver's own way in every doubt."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import threading
 import time
 import uuid
 from collections import Counter
@@ -15,7 +17,7 @@ import pytest
 from faulty import FaultProxy
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
 from prefect_trackrecord.settings import Settings
-from prefect_trackrecord.store import StoreConfig, _swift, open_store
+from prefect_trackrecord.store import StoreConfig, _obstore, _swift, open_store
 from prefect_trackrecord.store._azure import AzureDriver
 from prefect_trackrecord.store._obstore import FastClient
 from prefect_trackrecord.store._s3 import S3Driver
@@ -49,7 +51,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """What the drivers' own ways were asked."""
     found: Counter[str] = Counter()
     for cls in (S3Driver, AzureDriver):
-        for name in ("get", "put"):
+        for name in ("get", "put", "page"):
             way = getattr(cls, name)
 
             def spy(self: Any, *args: Any, way: Any = way, name: str = name, **kwargs: Any) -> Any:
@@ -84,9 +86,32 @@ def test_the_answers_are_the_same(place: Place, asked: Counter[str], patient: Se
     assert store.put("empty", b"") == store.get("empty").etag
     assert not asked, "all of it went through obstore"
     assert {entry.key: entry.etag for entry in store.list("")}["a"] == second
+    asked.clear()
     assert store.put("a b", b"4") == store.get("a b").etag
     assert store.put("a", b"5" * 2_000_000) == store.get("a").etag
     assert asked == {"put": 2, "get": 1}, "odd keys and large objects"
+
+
+def test_listings_are_the_same(
+    place: Place, asked: Counter[str], patient: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = _opened(place, patient)
+    etags = {f"a/{n}/b": store.put(f"a/{n}/b", b"%d" % n) for n in range(5)}
+    store.put("ab", b"no part of it")
+    asked.clear()
+    assert {entry.key: entry.etag for entry in store.list("a")} == etags
+    assert (store.list("none"), asked) == ([], {})
+    monkeypatch.setattr(_obstore, "_PAGE", 5)
+    assert {entry.key: entry.etag for entry in store.list("a")} == etags
+    assert asked == {"page": 1}, "more than one page may be there"
+
+
+def test_what_stands_for_a_folder_is_no_object(s3_server: Any, bucket: str, patient: Settings) -> None:
+    store: Any = open_store(StoreConfig(f"s3://{bucket}/x", s3_server.options), settings=patient)
+    s3_server.filesystem().call_s3("put_object", Bucket=bucket, Key="x/a/made-by-a-console/", Body=b"")
+    store.put("a/b", b"1")
+    assert [entry.key for entry in store.list("a")] == ["a/b"]
+    assert store.keys(["a"]) == ["a/b"]
 
 
 def test_a_write_whose_answer_is_lost(
@@ -153,3 +178,25 @@ def test_a_bucket_that_is_taken_away(s3_server: Any, bucket: str, patient: Setti
     for call in (lambda: store.get("a"), lambda: store.put("a", b"1"), lambda: store.replace("a", b"2", etag)):
         with pytest.raises(StoreUnavailableError, match="no such bucket"):
             call()
+
+
+def test_what_is_under_way_as_the_interpreter_ends_is_called_off(place: Place) -> None:
+    """Its answer would find no interpreter: obstore's thread then prints a panic to stderr."""
+    store = _opened(place, Settings.from_env({"TRACKRECORD_STORE_DEADLINE": "30", "TRACKRECORD_CALL_DEADLINE": "9"}))
+    store.put("a", b"1")
+    place[0].fault = "silent"
+
+    def put() -> None:
+        with contextlib.suppress(StoreUnavailableError):
+            store.put("a", b"2")
+
+    thread = threading.Thread(target=put)
+    thread.start()
+    began = time.monotonic()
+    while not _swift._running:
+        assert time.monotonic() < began + 30
+        time.sleep(0.001)
+    _swift._call_off()
+    assert not _swift._running
+    assert time.monotonic() < began + 3, "its own time would have been over then"
+    thread.join()

@@ -236,14 +236,15 @@ class Archive(Reading):
         writer = _writers.pop((self.identity, run_id), None)
         # a local store's writer has nothing to upload: asking would start the uploader's thread
         remote = writer is not None and self.store.local_root is None
-        sent = self.uploader.forget(run_id) if remote else {}
+        sent, left = self.uploader.forget(run_id) if remote else ({}, {})
         note = self._announced.pop(run_id, None)
         try:
             with within(self.settings.end_deadline if seconds is None else seconds):
                 if writer is not None:
                     self._tell_directly(run_id, writer.tell())
                     self._close(writer)
-                known = Known(self._collect(run_id, sent), {} if note is None else note.settle())
+                segments = {**left, **self._collect(run_id, sent)}
+                known = Known(segments, {} if note is None else note.settle())
                 return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known)
         except StoreError as exc:
             if writer is not None:

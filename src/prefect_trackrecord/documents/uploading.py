@@ -21,10 +21,11 @@ from prefect_trackrecord.documents.collecting import bring
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import whole
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
-from prefect_trackrecord.store.base import Store
+from prefect_trackrecord.store.base import Blob, Store
 
 logger = logging.getLogger("prefect_trackrecord")
 _MUCH = 256 << 10
+_HELD = 1 << 20
 _IDLE = 30.0
 _AGAIN = 5.0
 _alive: weakref.WeakSet[Uploader] = weakref.WeakSet()
@@ -80,6 +81,7 @@ class Uploader:
         self._busy = threading.Lock()  # held by the one thread that uploads
         self._jobs: list[Callable[[], object]] = []
         self._sent: dict[Path, tuple[int, str]] = {}
+        self._left: dict[tuple[str, str], Blob] = {}
         self._pending = 0
         self._begun = self._done = self._failed = 0
         self._stuck = self._pausing = False
@@ -96,11 +98,17 @@ class Uploader:
         """Upload what this writer writes, until `forget`."""
         self._writers[run_id] = writer
 
-    def forget(self, run_id: str) -> dict[Path, tuple[int, str]]:
-        """The run's segments are somebody else's care from now on; of which of them the store has how much."""
+    def forget(self, run_id: str) -> tuple[dict[Path, tuple[int, str]], dict[str, Blob]]:
+        """The run's segments are somebody else's care from now on.
+
+        Returns:
+            Of which segments in the spool the store has how much, and by name those that have left it lately.
+        """
         writer = self._writers.pop(run_id, None)
         paths = [] if writer is None else list(writer.segments)
-        return {path: sent for path in paths if (sent := self._sent.pop(path, None)) is not None}
+        sent = {path: sent for path in paths if (sent := self._sent.pop(path, None)) is not None}
+        left = {name: self._left.pop((run, name), None) for run, name in list(self._left) if run == run_id}
+        return sent, {name: blob for name, blob in left.items() if blob is not None}
 
     def soon(self, job: Callable[[], object]) -> None:
         """Do something at the store in the background; what it raises as a `StoreError` is let pass."""
@@ -214,10 +222,21 @@ class Uploader:
                         there = bring(self._store(), key, body, etag)
                         self._sent[path] = sent, etag = len(there.data), there.etag
                 if finished and size == os.stat(path).st_size:
+                    self._keep(run_id, path)
                     os.unlink(path)
                     self._drop(path, writer)
             except FileNotFoundError:  # a sealer has brought it
                 self._drop(path, writer)
+
+    def _keep(self, run_id: str, path: Path) -> None:
+        """Spare the run's end the reading of what this process has just sent, so far as it is small."""
+        size, etag = self._sent.get(path, (0, ""))
+        if not 0 < size <= _HELD:
+            return
+        self._left[run_id, path.name] = Blob(path.read_bytes()[:size], etag)
+        held = list(self._left.items())
+        while sum(len(blob.data) for _, blob in held) > _HELD:  # those of runs that end elsewhere, too
+            self._left.pop(held.pop(0)[0], None)
 
     def _drop(self, path: Path, writer: SpoolWriter) -> None:
         writer.segments.pop(path, None)

@@ -9,6 +9,7 @@ must not be used in a forked child of a process that used it: the child would ha
 from __future__ import annotations
 
 import asyncio
+import builtins
 import importlib
 import os
 import re
@@ -25,6 +26,7 @@ _SPELT = re.compile(r"(?!\.)[\w.=+@-]+(?:/(?!\.)[\w.=+@-]+)*", re.ASCII)
 """Keys that obstore asks for as they are; it spells other characters in its own way."""
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 _RENEWAL = 20.0
+_PAGE = 1000
 _used_by: set[int] = set()
 
 
@@ -107,8 +109,7 @@ class FastClient:
     Args:
         store: obstore's.
         root: what the store's keys begin with there; it is no part of ours.
-        azure: whether an empty object may stand for a folder, as only the service's own client can tell; and files are
-            marked as such, as adlfs does it.
+        azure: whether files are marked as such, as adlfs does it.
     """
 
     in_flight = IN_FLIGHT
@@ -155,18 +156,30 @@ class FastClient:
         done = await self._api.put_async(self._store, self._root + key, data, mode=mode, use_multipart=False, **about)
         return _plain(done["e_tag"])
 
-    def list(self, prefix: str) -> list[Entry]:
+    def list(self, prefix: str) -> builtins.list[Entry]:
         """All objects below `prefix`, by their paths, page after page.
 
         Raises:
             Exception: of any kind.
         """
+        pages = self._api.list(self._store, self._root + below(prefix), chunk_size=_PAGE)
+        return [entry for page in pages for entry in self._entries(page)]
+
+    async def small_list(self, prefix: str) -> builtins.list[Entry] | None:
+        """As `list`, where one page holds them all; else None.
+
+        Raises:
+            Exception: of any kind.
+        """
+        async for page in self._api.list(self._store, self._root + below(prefix), chunk_size=_PAGE):
+            return self._entries(page) if len(page) < _PAGE else None
+        return []
+
+    def _entries(self, page: Any) -> builtins.list[Entry]:
         cut = len(self._root)
-        entries: list[Entry] = []
-        for page in self._api.list(self._store, self._root + below(prefix), chunk_size=1000):
-            entries += [Entry(m["path"][cut:], m["size"], _plain(m["e_tag"])) for m in page]
-        if self._azure and not all(entry.size for entry in entries):
-            raise ValueError(f"empty objects below {prefix}")
+        entries = [Entry(m["path"][cut:], m["size"], _plain(m["e_tag"])) for m in page]
+        if not all(entry.size for entry in entries):
+            raise ValueError("an empty object may stand for a folder, as only the service's own client can tell")
         return entries
 
 

@@ -1,11 +1,13 @@
-"""A driver whose single reads and writes go through obstore first, and the driver's own way in every doubt."""
+"""A driver that reads, writes and lists through obstore first, and its own way in every doubt."""
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
+import os
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from prefect_trackrecord.store._driver import Bulk, Driver, Page, Refused
@@ -15,17 +17,52 @@ from prefect_trackrecord.store.base import Blob
 
 T = TypeVar("T")
 _REST = 60.0
+_GOODBYE = 0.5
 _LARGE = 1 << 20
+
+
+_running: set[asyncio.Task[Any]] = set()
+
+
+@contextlib.contextmanager
+def _call_off_at_exit() -> Iterator[None]:
+    """Its answers come from threads of its own; one that finds the interpreter gone prints a panic."""
+    task = asyncio.current_task()
+    assert task is not None
+    _running.add(task)
+    try:
+        yield
+    finally:
+        _running.discard(task)
+
+
+@atexit.register
+def _call_off() -> None:
+    for task in list(_running):
+        with contextlib.suppress(RuntimeError):  # its loop is closed
+            task.get_loop().call_soon_threadsafe(task.cancel)
+    end = time.monotonic() + _GOODBYE
+    while _running and time.monotonic() < end:
+        time.sleep(0.005)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_running.clear)
+
+
+class _Large(Exception):  # noqa: N818 - an answer, not an error
+    """A listing has more than one page."""
 
 
 class SwiftDriver(Bulk):
     """The same as `sure`, for less.
 
-    An answer is taken from the quick way where it is a plain one: the object, its new etag, or the service's own code
-    for "no such object" and "the condition did not hold". All else is asked of the driver itself, which knows what it
-    means: its errors are the only ones. So a write may be made twice, as after any answer that was lost; whoever made
-    it on a condition reads back and compares. The driver's own way is also the first one, and the only one for a
-    while after the quick one failed where it did not: a certificate or a proxy may be known to that one only.
+    An answer is taken from the quick way where it is a plain one: the object, its new etag, a listing of one page,
+    or the service's own code for "no such object" and "the condition did not hold". All else is asked of the driver
+    itself, which knows what it means: its errors are the only ones. So a write may be made twice, as after any
+    answer that was lost; whoever made it on a condition reads back and compares. The driver's own way is also the
+    first one, and the only one for a while after the quick one failed where it did not: a certificate or a proxy
+    may be known to that one only.
 
     Args:
         sure: the driver.
@@ -71,8 +108,18 @@ class SwiftDriver(Bulk):
         return await (sure() if len(data) > _LARGE else self._one(key, quick, sure))
 
     async def page(self, prefix: str, token: str | None, *, deep: bool) -> Page:
-        """The driver's own."""
-        return await self._sure.page(prefix, token, deep=deep)
+        """A first page that is the whole listing comes the quick way."""
+
+        async def quick(client: FastClient) -> Page:
+            found = await client.small_list(prefix)
+            if found is None:
+                raise _Large
+            return Page(found)
+
+        def sure() -> Coroutine[Any, Any, Page]:
+            return self._sure.page(prefix, token, deep=deep)
+
+        return await (self._one(prefix, quick, sure) if deep and prefix and token is None else sure())
 
     async def delete(self, key: str) -> None:
         """The driver's own."""
@@ -97,9 +144,12 @@ class SwiftDriver(Bulk):
             client = await self.quick()
             if client is not None and client.manages(key):
                 try:
-                    return await asyncio.wait_for(quick(client), self._patience)
+                    with _call_off_at_exit():
+                        return await asyncio.wait_for(quick(client), self._patience)
                 except Refused:
                     raise
+                except _Large:
+                    pass
                 except asyncio.CancelledError:  # the time of the call is over
                     self._rests_until = time.monotonic() + _REST
                     raise

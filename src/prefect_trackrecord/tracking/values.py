@@ -136,8 +136,21 @@ def signature_of(fn: Callable[..., Any]) -> inspect.Signature:
     return inspect.signature(fn)
 
 
+@functools.lru_cache(maxsize=512)
+def _positional(fn: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of a function's parameters, where all of them may be given by position; else none."""
+    parameters = signature_of(fn).parameters.values()
+    plain_ones = all(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)
+    return tuple(p.name for p in parameters) if plain_ones else ()
+
+
 def bound(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """A call's arguments by parameter name, defaults included, `**kwargs` spread; {} for a call that can't be bound."""
+    names = _positional(fn)
+    if (
+        len(args) == len(names) and names and not kwargs
+    ):  # as Prefect calls nearly every task; binding takes ten times that
+        return dict(zip(names, args, strict=True))
     signature = signature_of(fn)
     try:
         binding = signature.bind(*args, **kwargs)
