@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import io
 import json
+import os
 import re
+import stat
 import zipfile
 from pathlib import Path
 
@@ -129,6 +133,41 @@ def test_a_target_that_can_not_be_written(run_with_records, command, place, tmp_
 
 
 @pytest.mark.parametrize("what", ["report", "pack"])
+def test_a_folder_that_is_not_there_is_not_made(run_with_records, command, place, tmp_path, what):
+    run_id = run_with_records(place[0])
+    code, printed = command("records", what, run_id, "--output", "typo/records.out")
+    assert (code, "can't be written" in printed.err) == (2, True)
+    assert not (tmp_path / "typo").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with names")
+@pytest.mark.parametrize("what", ["report", "pack"])
+def test_a_pipe_is_written_to_and_a_link_stays(run_with_records, command, place, tmp_path, what):
+    run_id = run_with_records(place[0])
+    os.mkfifo(tmp_path / "pipe")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        reader = pool.submit((tmp_path / "pipe").read_bytes)
+        code, _ = command("records", what, run_id, "--output", "pipe")
+        fd = os.open(tmp_path / "pipe", os.O_RDWR | os.O_NONBLOCK)  # a reader whom nobody wrote to ends
+        os.close(fd)
+        data = reader.result(10)
+    assert code == 0
+    assert stat.S_ISFIFO(os.stat(tmp_path / "pipe").st_mode), "it was not replaced by a file"
+    if what == "pack":
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.testzip() is None
+            assert "records_logs.json" in archive.namelist()
+    else:
+        assert b"INV-2" in data
+        assert data.rstrip().endswith(b"</html>")
+    (tmp_path / "real.out").write_text("old")
+    (tmp_path / "link.out").symlink_to("real.out")
+    assert command("records", what, run_id, "--output", "link.out")[0] == 0
+    assert (tmp_path / "link.out").is_symlink()
+    assert len((tmp_path / "real.out").read_bytes()) > 1_000
+
+
+@pytest.mark.parametrize("what", ["report", "pack"])
 def test_ctrl_c_leaves_nothing_half_done(run_with_records, command, place, tmp_path, monkeypatch, what):
     from prefect_trackrecord.record.kept import KeptRecords
 
@@ -169,10 +208,18 @@ def test_open_a_run(run_with_records, command, place, tmp_path, monkeypatch):
     assert (code, [printed.out.strip()]) == (0, opened)
     page = Path(opened[0].removeprefix("file://"))
     assert "INV-1" in page.read_text()
-    assert page.parent.stat().st_mode & 0o077 == 0 or page.is_relative_to(tmp_path)
+    copied = not page.is_relative_to(tmp_path / "history")
+    if copied:
+        assert stat.S_IMODE(page.stat().st_mode) == 0o600
+        assert stat.S_IMODE(page.parent.stat().st_mode) == 0o700
+        old = page.with_name("records-of-last-week.html")
+        old.touch()
+        os.utime(old, (0, 0))
     code, printed = command("runs", "open", run_id, "--json")
-    assert json.loads(printed.out)["url"].endswith(".html")
+    assert json.loads(printed.out)["url"] == opened[0]
     assert len(opened) == 1
+    if copied:
+        assert list(page.parent.iterdir()) == [page], "copies of other days are gone, and this one was written over"
 
 
 def test_open_a_run_without_a_page(trackrecord, tracked, monkeypatch):

@@ -128,11 +128,14 @@ def test_no_picture_and_odd_names(traced, run, tmp_path, png):
         path = tmp_path / name
         path.write_bytes(png + name.encode())
         assert copy_of(run, traced(path)) == png + name.encode()
-    path.write_bytes(b"just text")
-    trace = traced(path)
-    assert trace.image.endswith(".bin")
-    assert copy_of(run, trace) == b"just text"
-    assert "no picture type" in trace.unstorable["image"]
+    before = set((run / "images").iterdir())
+    path.write_bytes(b"root:x:0:0:root:/root:/bin/bash")
+    for image in (path, path.read_bytes(), "/proc/self/environ"):
+        if image != "/proc/self/environ" or os.path.exists(image):
+            trace = traced(image)
+            assert trace.image == "", "a path may come from data, and the folder is passed around"
+            assert "no picture type" in trace.unstorable["image"]
+    assert set((run / "images").iterdir()) == before
     for stored in (run / "images").iterdir():
         assert stored.stem.isalnum()
 
@@ -164,14 +167,44 @@ def test_one_that_came_before_configure(folder, run, tmp_path, png):
     assert copy_of(run, entry.traces[2]) == png + b"2"
 
 
+PLAIN = """<?xml version="1.0"?><!-- by matplotlib --><svg xmlns="http://www.w3.org/2000/svg"
+ xmlns:xlink="http://www.w3.org/1999/xlink"><metadata><rdf:RDF><dc:type rdf:resource="http://purl.org/dc"/></rdf:RDF></metadata>
+ <style type="text/css">*{stroke-linejoin: round}</style><defs><path id="m" d="M 0 0"/></defs><use xlink:href="#m"/>
+ <g clip-path="url(#p1)"><image href="data:image/png;base64,AAAA"/></g><text font="bold">on = 3</text></svg>"""
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<script>alert(1)</script>",
+        "<svg:script/>",
+        "<g onload='x()'/>",
+        "<a href='javascript:x()'/>",
+        "<foreignObject/>",
+    ]
+    + ["<a xlink:href='&#106;avascript:x()'/>", "<use href='http.svg#x'/>", "<style>@import 'x'</style>"]
+    + ["<animate attributeName='href' to='x'/>", "<g style='fill:url(other.svg)'/>"],
+)
+def test_an_svg_that_does_something_is_not_kept(traced, run, tmp_path, part):
+    path = tmp_path / "x.svg"
+    path.write_text(PLAIN)
+    assert traced(path).image.endswith(".svg")
+    path.write_text(PLAIN.replace("</svg>", f"{part}</svg>"))
+    for image in (path, path.read_bytes()):
+        trace = traced(image)
+        assert trace.image == ""
+        assert "SVG" in trace.unstorable["image"]
+    assert len(list((run / "images").iterdir())) == 1
+
+
 @pytest.mark.parametrize(
     ("head", "suffix"),
     [
         (b"\x89PNG\r\n\x1a\n", "png"),
         (b"\xff\xd8\xff\xe0", "jpg"), (b"GIF89a..", "gif"), (b"RIFF\0\0\0\0WEBPVP8 ", "webp"),
         (b"\0\0\0 ftypavif", "avif"), (b"\0\0\0 ftypheic", "heic"), (b"<svg xmlns='x'>", "svg"),
-        (b"\xef\xbb\xbf<?xml version='1.0'?><svg>", "svg"), (b"<?xml version='1.0'?><html>", "bin"),
-        (b"%PDF-1.7", "pdf"), (b"<html>", "bin"), (b"", "bin"), (b"II*\0", "tiff"),
+        (b"\xef\xbb\xbf<?xml version='1.0'?><svg>", "svg"), (b"<?xml version='1.0'?><html>", ""),
+        (b"%PDF-1.7", "pdf"), (b"<html>", ""), (b"", ""), (b"II*\0", "tiff"),
     ],
 )  # fmt: skip
 def test_types_come_from_bytes(head, suffix):

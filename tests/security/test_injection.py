@@ -171,6 +171,31 @@ def test_yaml_makes_no_objects(tmp_path):
     assert not Path("pwned").exists()
 
 
+def test_a_template_reads_no_file_outside_of_its_folder(tmp_path):
+    from prefect_trackrecord.errors import TemplateError
+    from prefect_trackrecord.pages.own_templates import render_own
+
+    folder = tmp_path / "templates"
+    (folder / "parts").mkdir(parents=True)
+    (tmp_path / "secret").write_text("hunter22")
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "x").write_text("hunter22")
+    (folder / "link.html").symlink_to(tmp_path / "secret")
+    (folder / "linked").symlink_to(tmp_path / "outside")
+    (folder / "parts" / "real.html").write_text("inside")
+    (folder / "inner.html").symlink_to("parts/real.html")
+    archive = TrackingStorage(base_path=tmp_path / "history").archive
+    config = parse_config({"title": "x", "window": "today"})
+    report = run_delivery_report(config, now=datetime.now(timezone.utc), archive=archive).report
+    template = folder / "own.html"
+    for name in ("link.html", "linked/x", "../secret"):
+        template.write_text(f"{{% include '{name}' %}}")
+        with pytest.raises(TemplateError, match="there is no template"):
+            render_own(report, template, "html")
+    template.write_text("{% include 'inner.html' %}, {% include 'parts/real.html' %}")
+    assert render_own(report, template, "html") == "inside, inside"
+
+
 @pytest.mark.parametrize(
     ("text", "kept"),
     [

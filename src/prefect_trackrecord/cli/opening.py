@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
+import contextlib
+import os
+import time
 import webbrowser
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.errors import RunNotFoundError
 
 PAGE = "records_report.html"
+_KEPT_FOR = 24 * 3600
 
 
 def open_run(storage: str | None, run_id: str, ui: bool, only_print: bool, as_json: bool) -> int:
@@ -51,10 +54,26 @@ def _records_page(archive: Archive, run: RunMetadata) -> str | None:
         from prefect_trackrecord.record.kept import KeptRecords
         from prefect_trackrecord.record.places import of_archive
 
-        copy = Path(tempfile.mkdtemp(prefix="trackrecord-")) / f"records-{name}.html"
-        save_page(KeptRecords(of_archive(archive, process, name)), copy)
+        copy = _place_for_copies() / f"records-{name}.html"
+        mask = os.umask(0o077)  # whatever else this process does, it does before or after
+        try:
+            save_page(KeptRecords(of_archive(archive, process, name)), copy)
+        finally:
+            os.umask(mask)
         return copy.as_uri()
     return None
+
+
+def _place_for_copies() -> Path:
+    """A folder of the user's alone. What is left there from earlier days goes: the browser has it by now."""
+    folder = settings.current().prefect_home / "trackrecord" / "opened"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for old in folder.iterdir():
+        with contextlib.suppress(OSError):
+            if old.stat().st_mtime < time.time() - _KEPT_FOR:
+                old.unlink()
+    return folder
 
 
 def _in_ui(run: RunMetadata) -> str | None:

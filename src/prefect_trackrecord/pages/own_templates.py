@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,25 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from prefect_trackrecord.errors import TemplateError
 from prefect_trackrecord.pages.delivery_report import LIMITS, Format, Limits, context_of
 from prefect_trackrecord.pages.environment import _add_filters, _finalize
+
+
+class _FolderLoader(jinja2.FileSystemLoader):
+    """The files of one folder; a link to one outside of it is as if it were not there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._root = folder.resolve()
+
+    def get_source(self, environment: jinja2.Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        """Jinja's own, once the place is known to be inside.
+
+        Raises:
+            TemplateNotFound: it is not, or there is none.
+        """
+        pieces = jinja2.loaders.split_template_path(template)
+        if not self._root.joinpath(*pieces).resolve().is_relative_to(self._root):
+            raise jinja2.TemplateNotFound(template)
+        return super().get_source(environment, template)
 
 
 def render_own(report: Any, path: Path, format: Format, *, page_url: str | None = None) -> str:  # noqa: A002
@@ -29,7 +49,7 @@ def render_own(report: Any, path: Path, format: Format, *, page_url: str | None 
         loader=jinja2.ChoiceLoader(
             [
                 jinja2.PrefixLoader({"trackrecord": jinja2.PackageLoader("prefect_trackrecord.pages", "templates")}),
-                jinja2.FileSystemLoader(path.parent),
+                _FolderLoader(path.parent),
             ]
         ),
         autoescape=html,

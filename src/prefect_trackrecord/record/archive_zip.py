@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -35,10 +34,13 @@ def save_page(records: Records, target: Path) -> None:
     """Write the page, everything inside, to `target`.
 
     Raises:
-        OSError: it can't be written; an older one stays.
+        OSError: it can't be written, or its folder is not there; an older one stays.
     """
-    os.makedirs(target.parent, exist_ok=True)
-    replace_file(target, lambda fd: write_all(fd, records.page()))
+
+    def write(fd: int) -> None:
+        write_all(fd, records.page())
+
+    _to_target(target, write)
 
 
 def pack(records: Records, target: Path) -> None:
@@ -47,12 +49,14 @@ def pack(records: Records, target: Path) -> None:
     Names inside are made by this package alone, so none can point outside of the folder it is unpacked to.
 
     Raises:
-        OSError: it can't be written; an older one stays.
+        OSError: it can't be written, or its folder is not there; an older one stays.
     """
-    os.makedirs(target.parent, exist_ok=True)
-    temporary = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
-    try:
-        with zipfile.ZipFile(temporary, "x", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+
+    def write(fd: int) -> None:
+        with (
+            open(fd, "wb", closefd=False) as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+        ):
             with archive.open(PAGE, "w", force_zip64=True) as member:
                 for piece in records.page():
                     member.write(piece)
@@ -61,10 +65,21 @@ def pack(records: Records, target: Path) -> None:
                     member.write(piece)
             for name, picture in records.pictures():
                 _add(archive, name, picture)
-        os.replace(temporary, target)
+
+    _to_target(target, write)
+
+
+def _to_target(target: Path, write: Callable[[int], None]) -> None:
+    """Replace a file; what is none, such as a pipe, a device or `/dev/stdout`, is written to."""
+    system = target.parts[1:2] in (("dev",), ("proc",))
+    if not target.exists() or (target.is_file() and not system):
+        replace_file(Path(os.path.realpath(target)), write)  # a link stays one
+        return
+    fd = os.open(target, os.O_WRONLY)
+    try:
+        write(fd)
     finally:
-        with suppress(OSError):
-            os.unlink(temporary)
+        os.close(fd)
 
 
 def _add(archive: zipfile.ZipFile, name: str, picture: Path | bytes) -> None:

@@ -1,6 +1,7 @@
 """Pictures of traces: copied at once under `images/`, named by what is in them, never by what they were called.
 
-Two different pictures never share a name, and the same one is kept once. What can't be kept is said in the trace.
+Two different pictures never share a name, and the same one is kept once. What is no picture by its bytes is not kept: a
+path may come from data, and the folder is what people pass around. What can't be kept is said in the trace.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import hashlib
 import io
 import os
+import re
 import secrets
 import stat
 import tempfile
@@ -22,6 +24,7 @@ from prefect_trackrecord.journal.plain import clean, text_of
 FOLDER = "images"
 _BLOCK = 1 << 20
 _HEAD = 4096
+_MAX_SVG = 16 << 20
 
 _NOT_IN_PNG = frozenset(("CMYK", "HSV", "LAB", "YCbCr"))
 
@@ -30,7 +33,6 @@ _MAGIC = (
     (b"\xff\xd8\xff", "jpg"),
     (b"GIF87a", "gif"),
     (b"GIF89a", "gif"),
-    (b"BM", "bmp"),
     (b"II*\x00", "tiff"),
     (b"MM\x00*", "tiff"),
     (b"\x00\x00\x01\x00", "ico"),
@@ -39,16 +41,38 @@ _MAGIC = (
 
 
 def suffix_of(head: bytes) -> str:
-    """The file type that the first bytes say; `bin` for what is no picture that is known."""
+    """The file type that the first bytes say; empty for what is no picture that is known."""
     for magic, suffix in _MAGIC:
         if head.startswith(magic):
             return suffix
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+        return "bmp"
     if head[4:8] == b"ftyp":
-        return {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic"}.get(head[8:12], "bin")
+        return {b"avif": "avif", b"avis": "avif", b"heic": "heic", b"heix": "heic"}.get(head[8:12], "")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:512].lower()
-    return "svg" if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in head) else "bin"
+    return "svg" if start.startswith(b"<svg") or (start.startswith(b"<?xml") and b"<svg" in head) else ""
+
+
+_ACTIVE = re.compile(
+    rb"""<\s*(?:\w+:)?(?:script|foreignobject|iframe|object|embed|handler|listener)\b|[\s/"']on[a-z]{1,40}\s*=|javascript:"""
+    rb"""|<!entity|<\?xml-stylesheet|@import|attributename\s*=\s*["'](?:xlink:)?href|href\s*=\s*["']?\s*(?!["'#]|data:image/)"""
+    rb"""(?!https?://)|url\(\s*["']?\s*(?!["'#\s]|data:)""",
+    re.IGNORECASE,
+)
+
+
+def _refused(suffix: str, whole: Callable[[], bytes]) -> str:
+    """Why a picture is not kept, by its type, and of an SVG by all of it; empty where it is."""
+    if not suffix:
+        return "its bytes are of no picture type that is known; it is not kept"
+    if suffix != "svg":
+        return ""
+    data = whole()
+    if len(data) > _MAX_SVG or _ACTIVE.search(data):
+        return "the SVG has scripts, links or more than 16 MB; it is not kept"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -78,14 +102,17 @@ def keep(image: Any, folder: Path | None, memory: Callable[[str, bytes], bool] |
         data = _bytes_of(image)
         if not data:
             return Kept("", "the picture is empty")
-        name = _name(hashlib.sha256(data), data[:_HEAD])
+        suffix = suffix_of(data[:_HEAD])
+        if why := _refused(suffix, lambda: data):
+            return Kept("", why)
+        name = _name(hashlib.sha256(data), suffix)
         if folder is None:
             kept = memory is not None and memory(name, data)
-            return Kept(name, _doubt(name)) if kept else Kept("", "no room left for it before tracing is configured")
+            return Kept(name) if kept else Kept("", "no room left for it before tracing is configured")
         target = folder / name
         if not target.exists():
             _write(target, data)
-        return Kept(name, _doubt(name))
+        return Kept(name)
     except Exception as exc:  # noqa: BLE001 - a picture is never worth the flow that took it
         return Kept("", clean(f"{_told(image)}: {_cause(exc)}"))
 
@@ -105,22 +132,25 @@ def _from_path(path: Path, folder: Path | None, memory: Callable[[str, bytes], b
     if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe or a device would never end
         return Kept("", f"{_told(path)}: this is no file")
     with open(path, "rb") as source:
+        head = source.read(_HEAD)
+        suffix = suffix_of(head)
+        if not head:
+            return Kept("", f"{_told(path)}: the file is empty")
+        if why := _refused(suffix, lambda: head + source.read(_MAX_SVG)):
+            return Kept("", f"{_told(path)}: {why}")
+        source.seek(0)
         if folder is None:
             return keep(source.read(), None, memory)
         temporary = _beside(folder / FOLDER)
         digest = hashlib.sha256()
-        head = b""
         try:
             with open(temporary, "xb") as copy:
                 while block := source.read(_BLOCK):
-                    head = head or block[:_HEAD]
                     digest.update(block)
                     copy.write(block)
-            if not head:
-                return Kept("", f"{_told(path)}: the file is empty")
-            name = _name(digest, head)
+            name = _name(digest, suffix)
             os.replace(temporary, folder / name)
-            return Kept(name, _doubt(name))
+            return Kept(name)
         finally:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
@@ -168,12 +198,8 @@ def _whole(file: Any) -> bytes:
         file.seek(at)
 
 
-def _name(digest: Any, head: bytes) -> str:
-    return f"{FOLDER}/{digest.hexdigest()[:32]}.{suffix_of(head)}"
-
-
-def _doubt(name: str) -> str:
-    return "" if not name.endswith(".bin") else "its bytes are of no picture type that is known; kept as they are"
+def _name(digest: Any, suffix: str) -> str:
+    return f"{FOLDER}/{digest.hexdigest()[:32]}.{suffix}"
 
 
 def _write(target: Path, data: bytes) -> None:

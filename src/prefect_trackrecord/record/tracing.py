@@ -257,6 +257,7 @@ def _to_file(file_path: str | os.PathLike[str], what: str, write: Callable[[Outp
         return
     target = Path(os.path.abspath(os.path.expanduser(os.fspath(file_path))))
     try:
+        os.makedirs(target.parent, exist_ok=True)
         write(output, target)
         output.publish()
     except Exception as exc:  # noqa: BLE001 - the flow goes on without it
