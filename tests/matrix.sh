@@ -2,20 +2,22 @@
 # The quick tests on each Python from 3.10 that is installed, with the pinned Prefect; with the oldest Prefect that is
 # allowed, on the oldest Python and on 3.12; and with the newest that can be installed. Each cell gets a virtual
 # environment of its own under .matrix, and a log; a failure does not stop the others.
-# `sh tests/matrix.sh 3.11 oldest` runs the cells whose names hold one of the words.
+# `sh tests/matrix.sh 3.11 oldest` runs the cells whose names hold one of the words; TESTS says which tests.
 set -u
 cd "$(dirname "$0")/.."
 export PREFECT_SERVER_ANALYTICS_ENABLED=false PIP_DISABLE_PIP_VERSION_CHECK=1
 FLOOR=${FLOOR:-3.5.0}
-TESTS="tests/prefect/test_track_definition.py tests/prefect/test_flow_runs.py tests/prefect/test_returned_states.py
+TESTS=${TESTS:-"tests/prefect/test_track_definition.py tests/prefect/test_flow_runs.py tests/prefect/test_returned_states.py
   tests/prefect/test_quiet.py tests/prefect/test_events.py tests/prefect/test_live.py tests/prefect/test_blocks.py
-  tests/tracking/test_run_tracker.py"
+  tests/tracking/test_run_tracker.py"}
 TOOLS="pytest pytest-asyncio pytest-timeout hypothesis"
 WORDS="$*"
 failed=""
 
 python_of() { # VERSION: where it is, on the path or at pyenv
-  for found in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python; do
+  shim=$(command -v "python$1")  # pyenv's own, which knows where its versions are, whatever HOME says
+  for found in "python$1" "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python \
+    "${shim%/shims/*}/versions/$1".*/bin/python; do
     if "$found" -c "import sys; assert '%d.%d' % sys.version_info[:2] == '$1'" 2>/dev/null; then
       echo "$found"
       return

@@ -25,11 +25,12 @@ def test_it_writes_a_starter_and_the_next_three_commands(tmp_path, capsys):
     commands = capsys.readouterr().out.splitlines()
     assert [c.split()[1] for c in commands] == ["work-pool", "--no-prompt", "worker"]
     told = yaml.safe_load((tmp_path / "prefect.yaml").read_text())
-    assert [d["name"] for d in told["deployments"]] == ["nightly", "daily", "hourly"]
+    assert [d["name"] for d in told["deployments"]] == ["nightly", "daily", "hourly", "for-automations"]
     for one in told["deployments"]:
         assert one["enforce_parameter_schema"] is True
         assert one["work_pool"]["job_variables"]["env"]["TRACKING_PATH"] == str(tmp_path / "history")
-        assert {s["timezone"] for s in one["schedules"]} == {"Europe/Berlin"}
+        when = {s["timezone"] for s in one.get("schedules", ())}
+        assert when == (set() if one["name"] == "for-automations" else {"Europe/Berlin"})  # an event starts that one
         assert (tmp_path / one["entrypoint"].split(":")[0]).is_file()
     assert load_config(tmp_path / "delivery_report.yaml").timezone == "Europe/Berlin"
 

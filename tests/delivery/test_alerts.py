@@ -450,3 +450,13 @@ def test_rules_and_silences_from_configuration(place: Place) -> None:
 def test_what_is_no_silence(text: str) -> None:
     with pytest.raises(UsageError):
         silence_until(text, START)
+
+
+def test_upkeep_that_came_by_its_schedule_is_no_incident_and_one_that_did_not_is(place: Place) -> None:
+    at = START + timedelta(hours=1)
+    place.run(S, command="recover", role="upkeep", started_at=at + timedelta(seconds=15), minutes=1)
+    place.run(F, command="recover", role="upkeep", started_at=at + timedelta(hours=1), minutes=1)  # no flow of theirs
+    assert watch(place.archive, place.config, now=at + timedelta(hours=2), expected={"recover": [at]}) == []
+    due = {"recover": [at, at + timedelta(hours=9)]}
+    (told,) = watch(place.archive, place.config, now=at + timedelta(hours=20), expected=due)
+    assert (told.incident.flow, told.incident.kind) == ("recover", "missed")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from uuid import uuid4
+
 import pytest
 from prefect import flow, task
+from prefect.client.orchestration import get_client
+from prefect.client.schemas import FlowRun
 from prefect.events.clients import AssertingEventsClient
 from prefect.events.worker import EventsWorker
+from prefect.settings import get_current_settings
+from prefect.states import Crashed
 
-from prefect_trackrecord import track
-from prefect_trackrecord._prefect import events_out
+from prefect_trackrecord import recover, track
+from prefect_trackrecord._prefect import events_out, untold
+from prefect_trackrecord._prefect.asking import asker
+from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
 
 pytestmark = pytest.mark.prefect
@@ -107,3 +120,113 @@ def test_a_setting_that_is_none_of_its_kind_breaks_nothing(history, sent, monkey
     assert nightly(["good"], return_state=True).is_completed()
     assert sent()[-1].event == "trackrecord.run.completed"
     assert "LIVE_SECONDS" in caplog.text or "live_seconds" in caplog.text
+
+
+def test_a_file_that_the_flows_own_retry_brings_through_has_not_failed(history, sent):
+    tried = []
+
+    @track(file="path")
+    @task
+    def work(path):
+        tried.append(path)
+        if path == "never" or len(tried) <= 2:
+            raise ValueError(path)
+
+    @track
+    @flow(retries=1)
+    def again():
+        work.map(["later", "never"]).wait()
+        raise ValueError("once more")
+
+    again(return_state=True)
+    assert sorted(tried) == ["later", "later", "never", "never"]
+    failed, end = sent()
+    assert (failed.event, failed.payload["file_path"], failed.payload["attempts"]) == (
+        "trackrecord.file.failed",
+        "never",
+        2,
+    )
+    assert (end.event, end.follows) == ("trackrecord.run.failed", failed.id)
+
+
+KILLED = """
+import time
+from prefect import flow, task
+from prefect_trackrecord import track
+
+@track(file="path")
+@task
+def work(path):
+    if path == "bad":
+        raise ValueError("told by its own process")
+    time.sleep(300)
+
+@track
+@flow
+def killed():
+    work.submit("bad").wait()
+    runs = work.map(["one", "two"])
+    print("goes on", flush=True)
+    runs.wait()
+
+killed()
+"""
+
+
+def test_files_of_a_process_that_was_killed(history, sent, tmp_path):
+    settings = get_current_settings()
+    env = {**os.environ, "PREFECT_API_URL": settings.api.url, "PREFECT_HOME": str(settings.home)}
+    process = subprocess.Popen([sys.executable, "-c", KILLED], env=env, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    try:
+        assert "goes on" in process.stdout.readline()
+        wait_until(lambda: history.list_runs() and begun(history, "two"))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    (found,) = recover(history, ask=asker(), reconcile=reconciler())
+    assert (found.run.failed_count, found.run.total_files) == (3, 3)
+    assert untold.tell(history, [found.run]) == 1
+    *files, end = sent()
+    assert [e.event for e in files] == ["trackrecord.file.failed"] * 2
+    assert {e.payload["file_path"] for e in files} == {"one", "two"}
+    assert all(r.role != "task-run" or r.id for e in files for r in e.related)
+    assert {e.payload["error_type"] for e in files} == {"Crashed"}
+    assert (end.event, end.follows) == ("trackrecord.run.recovered", files[-1].id)
+
+
+def wait_until(what):
+    for _ in range(200):
+        if what():
+            return
+        asyncio.run(asyncio.sleep(0.1))
+    raise AssertionError("waited in vain")
+
+
+def begun(history, path):
+    folder = history.archive.store.local_root / "journal"
+    return any(f'"{path}"'.encode() in file.read_bytes() for file in folder.rglob("*") if file.is_file())
+
+
+def test_where_a_flow_run_was_to_run_is_related(history, sent):
+    ids = {"work_pool_id": uuid4(), "work_queue_id": uuid4()}
+    run_id = str(nightly(["good"], return_state=True).state_details.flow_run_id)
+    events_out.know(FlowRun(id=run_id, flow_id=uuid4(), **ids))
+    events_out.run_ended(history.archive.run(run_id), history.url, history.archive.settings)
+    related = {r.role: r.id for r in sent()[-1].related}
+    assert related["work-pool"] == f"prefect.work-pool.{ids['work_pool_id']}"
+    assert related["work-queue"] == f"prefect.work-queue.{ids['work_queue_id']}"
+
+
+def test_a_process_that_only_runs_the_hook_sends_before_it_ends(history, sent, monkeypatch):
+    emit = AssertingEventsClient.emit
+
+    async def slow(self, event):
+        await asyncio.sleep(0.5)
+        return await emit(self, event)
+
+    monkeypatch.setattr(AssertingEventsClient, "emit", slow)
+    with get_client(sync_client=True) as client:
+        flow_run = client.create_flow_run(nightly, parameters={"paths": []})
+        nightly.on_crashed_hooks[-1](nightly, flow_run, Crashed(message="killed"))
+    found = [e.event for c in AssertingEventsClient.all for e in c.events if e.event.startswith("trackrecord.")]
+    assert found == ["trackrecord.run.aborted"]

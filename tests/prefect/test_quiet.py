@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import track
+from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect.observed import state_of
 from prefect_trackrecord._prefect.quiet import FILTER
 
@@ -43,6 +44,37 @@ def test_one_log_row_more_than_the_bare_flow(history):
     assert len(after) == len(before) + 1
     assert [m for m in after if m.startswith("Track record: success, 5 files")]
     assert not [m for m in after if "hook" in m.lower()]
+
+
+@pytest.mark.parametrize(
+    ("paths", "level"), [(["good"], logging.INFO), (["good", "bad"], logging.WARNING), (["bad"], logging.ERROR)]
+)
+def test_the_one_row_is_as_grave_as_the_end(history, caplog, paths, level):
+    @track(file="path")
+    @task
+    def work(path):
+        if path == "bad":
+            raise ValueError("no good")
+
+    @track
+    @flow
+    def nightly():
+        work.map(paths).wait()
+
+    nightly(return_state=True)
+    assert [r.levelno for r in caplog.records if r.message.startswith("Track record: ")] == [level]
+
+
+def test_a_run_that_is_finished_again_says_no_second_line_unless_it_ended_otherwise(history, caplog):
+    @track
+    @flow
+    def nightly():
+        return 1
+
+    state = nightly(return_state=True)
+    run = runs.find(state.state_details.flow_run_id)
+    run.finish()
+    assert [r.levelno for r in caplog.records if r.message.startswith("Track record: ")] == [logging.INFO]
 
 
 def test_quiet_leaves_out_that_one_too(history, monkeypatch):

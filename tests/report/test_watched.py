@@ -92,6 +92,17 @@ def test_what_a_schedule_asked_for_and_did_not_get() -> None:
     assert "2 scheduled runs did not come" in report.verdict.sentence
 
 
+def test_a_scheduled_report_or_upkeep_run_that_came_is_not_missed() -> None:
+    archive = FakeArchive()
+    archive.add(T + timedelta(hours=2), command="nightly")
+    archive.add(T + timedelta(hours=1, seconds=15), command="recover", role="upkeep")
+    expected = {"recover": [T + timedelta(hours=1), T + timedelta(hours=9)]}
+    report = build_report(archive.all, (), period=Period(DAY, DAY), now=NOW, expected=expected)
+    (line,) = report.missing.items
+    assert (line.flow, line.state, line.times) == ("recover", "missed", (T + timedelta(hours=9),))
+    assert report.runs.total == 1
+
+
 def test_missing_runs_are_told_where_nothing_ran_at_all() -> None:
     report = report_of(FakeArchive(), expected={"never": [T + timedelta(hours=6)]})
     assert report.verdict.level == "bad"

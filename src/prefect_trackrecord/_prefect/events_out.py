@@ -12,9 +12,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from prefect import Flow
+from prefect.client.schemas import FlowRun
 from prefect.context import FlowRunContext
 from prefect.events import Event, emit_event
 from prefect.events.worker import EventsWorker
@@ -22,7 +24,8 @@ from prefect.events.worker import EventsWorker
 from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect import settings as prefect_settings
 from prefect_trackrecord.documents.attempts import RECOVERED
-from prefect_trackrecord.documents.models import EmailResult, RunMetadata, RunStatus
+from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
+from prefect_trackrecord.documents.silent import NO_END
 from prefect_trackrecord.journal import watching
 from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.settings import Settings
@@ -50,16 +53,37 @@ def send(seconds: float) -> None:
 
 @dataclass
 class _Said:
-    """What this process has said of one run."""
+    """What this process has said of one run, and what it knows of its flow run."""
 
     last: Event | None = None
     began: float = 0.0
     count: int = 0
     left_out: int = 0
+    held: bool = False
+    task_runs: set[str] = field(default_factory=set)
+    place: list[dict[str, str]] = field(default_factory=list)
 
 
 _said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
 _lock = threading.Lock()
+
+
+def is_held(flow: Flow[..., Any] | None, flow_run: FlowRun) -> bool:
+    """Whether failed files are told at the run's end: the flow may be retried, and they may yet come through."""
+    return bool((flow.retries if flow is not None else 0) or flow_run.empirical_policy.retries)
+
+
+def know(flow_run: FlowRun, flow: Flow[..., Any] | None = None) -> None:
+    """Note of a flow run that is about to be told of what its history does not hold.
+
+    Args:
+        flow_run: as Prefect knows it.
+        flow: its flow, where that is at hand.
+    """
+    said = _said_of(str(flow_run.id), "")
+    said.held = is_held(flow, flow_run)
+    ids = {kind: getattr(flow_run, f"{kind.replace('-', '_')}_id", None) for kind in ("work-queue", "work-pool")}
+    said.place = [{"prefect.resource.id": f"prefect.{k}.{v}", _ROLE: k} for k, v in ids.items() if v is not None]
 
 
 def run_ended(run: RunMetadata, place: str, settings: Settings) -> None:
@@ -81,15 +105,42 @@ def run_recovered(run: RunMetadata, place: str, settings: Settings) -> None:
     _emit(settings, "trackrecord.run.recovered", run.run_id, _resource(run, place), _related(run), payload)
 
 
-def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> None:
-    """A file has failed: `trackrecord.file.failed`, rationed."""
+def files_failed(run_id: str, rows: Sequence[FileProcessingLog], settings: Settings) -> None:
+    """Failed files of a run that has ended, of which no event was sent when they failed.
+
+    Their process was killed, or they never began; or the flow might have been retried (see `is_held`).
+
+    Args:
+        run_id: the run.
+        rows: its failed files.
+        settings: whether events are wanted.
+    """
+    said = _said_of(run_id, "")
+    untold = [
+        row
+        for row in rows
+        if row.task_run_id and row.task_run_id not in said.task_runs and (said.held or _told_nothing(row))
+    ]
+    for n, row in enumerate(untold):
+        if not file_failed(run_id, row.model_dump(), settings):
+            _said_of(run_id, "trackrecord.file.failed").left_out += len(untold) - n - 1
+            return
+
+
+def _told_nothing(row: FileProcessingLog) -> bool:
+    """Whether its own process told no outcome of it."""
+    return not row.attempts or (row.error_message or "").startswith(NO_END)
+
+
+def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> bool:
+    """A file has failed: `trackrecord.file.failed`, rationed; whether it was sent."""
     path = str(row.get("file_path"))
     resource = {
         "prefect.resource.id": f"trackrecord.run.{run_id}.file.{path}"[:MAX_TEXT],
         "prefect.resource.name": path[-MAX_TEXT:],
         "trackrecord.error-type": str(row.get("error_type") or ""),
     }
-    related = [_run_of(run_id)]
+    related = [_run_of(run_id), *_said_of(run_id, "").place]
     if row.get("task_run_id"):
         related.append({"prefect.resource.id": f"prefect.task-run.{row['task_run_id']}", _ROLE: "task-run"})
     payload = {
@@ -100,7 +151,10 @@ def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> None
         "error_message": mask_text(str(row.get("error_message") or ""))[:MAX_TEXT],
         "attempts": len(row.get("attempts") or ()),
     }
-    _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload)
+    sent = _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload)
+    if sent:
+        _said_of(run_id, "").task_runs.add(str(row.get("task_run_id")))
+    return sent
 
 
 def record_changed(change: watching.StatusChange) -> None:
@@ -180,6 +234,7 @@ def _related(run: RunMetadata) -> list[dict[str, str]]:
         found.append({"prefect.resource.id": f"prefect.flow.{run.flow_id}", _ROLE: "flow"})
     if run.deployment_id:
         found.append({"prefect.resource.id": f"prefect.deployment.{run.deployment_id}", _ROLE: "deployment"})
+    found += _said_of(run.run_id, "").place
     return found + [{"prefect.resource.id": f"prefect.tag.{tag}", _ROLE: "tag"} for tag in run.tags[:20]]
 
 
@@ -214,13 +269,13 @@ def _emit(
     resource: dict[str, str],
     related: list[dict[str, str]],
     payload: dict[str, Any],
-) -> None:
+) -> bool:
     if not settings.events:
-        return
+        return False
     try:
         left_out = _ration(kind, run_id)
         if left_out is None:
-            return
+            return False
         if left_out:
             payload["left_out"] = left_out
         before = _said_of(run_id, "").last
@@ -229,6 +284,8 @@ def _emit(
             _said_of(run_id, "").last = event
     except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
         logger.debug("event %s of run %s was not sent: %s", kind, run_id, exc)
+        return False
+    return True
 
 
 def _said_of(run_id: str, kind: str) -> _Said:

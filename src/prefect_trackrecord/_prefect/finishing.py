@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
+import logging
 import threading
 import time
 from contextlib import ExitStack
@@ -21,10 +22,10 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, clients, reconciling, showing, untold
+from prefect_trackrecord._prefect import api, artifact, clients, events_out, reconciling, showing, untold
 from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
-from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.tracking.ending import complete_records
@@ -32,6 +33,13 @@ from prefect_trackrecord.tracking.ending import complete_records
 LONGEST = 60.0
 MARGIN = 0.5
 QUIET_PERIOD = 0.5
+SENDING = 5.0
+"""Seconds for events, at most, where the process ends right after."""
+_LEVELS = {
+    RunStatus.PARTIAL_SUCCESS: logging.WARNING,
+    RunStatus.FAILED: logging.ERROR,
+    RunStatus.ABORTED: logging.ERROR,
+}
 
 
 class Finish:
@@ -42,6 +50,7 @@ class Finish:
         self.loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
+        self._line = ""
 
     def __call__(self) -> None:
         """Do all of it; nothing is raised."""
@@ -51,7 +60,10 @@ class Finish:
                 self._tasks(prefect)
                 sealed = self._seal()
                 complete_records(self.run.archive, self.flow.name, self.run.run_id)
+                events_out.know(self.flow_run, self.flow)
                 self._tell(sealed, prefect)
+                if not self.run.turn:  # a process that was started for this hook, and is about to end
+                    events_out.send(SENDING)
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
                 self.run.trouble("the run's end could not be tracked", exc)
 
@@ -105,8 +117,10 @@ class Finish:
             return
         settings = self.run.archive.settings
         place = self.run.storage.url
-        if not settings.quiet:
-            flow_run_logger(self.flow_run, self.flow).info("%s", artifact.line(sealed, place))
+        line = artifact.line(sealed, place)
+        if not settings.quiet and line != self._line:  # done again, it may say the same
+            flow_run_logger(self.flow_run, self.flow).log(_LEVELS.get(sealed.status, logging.INFO), "%s", line)
+            self._line = line
         try:
             if prefect is not None:
                 self._show(sealed, prefect)

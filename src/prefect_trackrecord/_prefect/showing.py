@@ -1,4 +1,4 @@
-"""What Prefect is shown of a run that has ended: its artifacts, and an event.
+"""What Prefect is shown of a run that has ended: its artifacts, and events.
 
 trackrecord-<flow>            the summary, a version for each run: the time line of the flow
 trackrecord-run-<run id>      progress while it goes on, and the summary in its place at the end
@@ -124,6 +124,7 @@ def tell(
     key = artifact_keys.key(run)
     shown[key] = _put(prefect, run, key, text, about, shown.get(key), metadata=story.metadata(run))
     _replace_progress(prefect, run, text, about, progress, was_live=was_live)
+    events_out.files_failed(run.run_id, failed, place.archive.settings)
     if failed:
         key = artifact_keys.kind_key("failures", run)
         table = artifact_table.table(failed)

@@ -290,12 +290,20 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
     if came.fields["status"] != "failed":
         row["output_path"] = _output(call, came.state)
     call.run.emit(ev.FileTracked(at=at, row=row, item=call.item, turn=call.turn))
-    if row["status"] == "failed":
+    if row["status"] == "failed" and not _may_be_retried(call.run):
         events_out.file_failed(call.run.run_id, row, call.run.archive.settings)
     live.tick(call.run)
     _follow_to_end(call, came)
     if call.run.ended is not None:
         finishing.late(call.run)
+
+
+def _may_be_retried(run: LiveRun) -> bool:
+    """Whether the flow of the run may be, so that its end tells which files failed for good."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or str(context.flow_run.id) != run.run_id:
+        return False
+    return events_out.is_held(context.flow, context.flow_run)
 
 
 def _follow_to_end(call: FileCall, came: outcome.Outcome) -> None:

@@ -8,6 +8,8 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from prefect.client.schemas import FlowRun
+
 from prefect_trackrecord._prefect import api, events_out, showing
 from prefect_trackrecord._prefect import settings as prefect_settings
 from prefect_trackrecord._prefect.asking import is_uuid
@@ -51,9 +53,11 @@ def tell(storage: TrackingStorage, recovered: Iterable[RunMetadata] = ()) -> int
         with api.client() as prefect:
             for run_id in [*closed, *(one for one in waiting if one not in closed)]:
                 run = closed.get(run_id) or _run(storage, run_id)
-                if run is None or not _is_known(prefect, run_id):
+                flow_run = _flow_run(prefect, run_id) if run is not None else None
+                if run is None or flow_run is None:
                     _forget(waiting.get(run_id))
                     continue
+                events_out.know(flow_run)
                 showing.tell(prefect, place, run, {}, was_live=True)
                 if (run.reason or "").startswith(RECOVERED):
                     events_out.run_recovered(run, storage.url, settings)
@@ -89,12 +93,12 @@ def _run(storage: TrackingStorage, run_id: str) -> RunMetadata | None:
     return None if run.status is RunStatus.RUNNING else run
 
 
-def _is_known(prefect: Requests, run_id: str) -> bool:
+def _flow_run(prefect: Requests, run_id: str) -> FlowRun | None:
     answer = api.answer(prefect, "GET", f"/flow_runs/{run_id}", timeout=SECONDS)
     if answer.status_code == 404:
-        return False
+        return None
     answer.raise_for_status()
-    return True
+    return FlowRun.model_validate(answer.json())
 
 
 def _forget(path: Path | None) -> None:

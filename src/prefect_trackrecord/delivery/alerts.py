@@ -116,10 +116,11 @@ def watch(
         ConfigurationError: the mail server can't be used.
     """
     rules, start = rules or config.alerts.rules(), now - look_back
-    runs = chosen(archive.runs(start, now + timedelta(days=1)).runs, _filters(config), config.include_reports)
+    came = chosen(archive.runs(start, now + timedelta(days=1)).runs, _filters(config), include_reports=True)
+    runs = [run for run in came if config.include_reports or run.role is None]
     asked = {flow: [at for at in times if at >= start] for flow, times in (expected or {}).items()}
     found: dict[str, list[Incident]] = {}
-    for incident in incidents(runs, rules, now, asked):
+    for incident in incidents(runs, rules, now, asked, came):
         found.setdefault(incident.flow, []).append(incident)
     by_id = {run.run_id: run for run in runs}
     first, looked_at = _looked(archive)

@@ -114,7 +114,8 @@ def build_report(
     unread = {error.key: Unread(key=error.key, cause=error.cause) for error in (*damaged, *_damaged(records))}
     totals = figures(numbers, numbers_before, bool(before_runs), _both(records, previous_records))
     measured = watched.metrics(now_runs, before_runs, thresholds, _totals(totals, now_runs, thresholds), link)
-    around = (*before_runs, *now_runs, *chosen(later_runs, filters, include_reports))
+    known = {run.run_id: run for run in (*previous_runs, *runs, *later_runs)}
+    around = chosen(known.values(), filters, include_reports=True)  # a report may be due, and upkeep, too
     asked = (expected or {}) if not filters.status else {}
     missing = watched.missing(asked, around, period, now, link, grace)
     states = records.states if records is not None else ()

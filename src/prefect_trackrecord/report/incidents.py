@@ -170,11 +170,12 @@ def signs(
     rules: Rules,
     now: datetime,
     expected: Iterable[datetime] = (),
+    came: Sequence[RunMetadata] | None = None,
 ) -> dict[Family, list[Sign]]:
-    """What a flow's runs and schedule say, by family, in order of time."""
+    """What a flow's runs and schedule say, by family, in order of time; `came` are the runs that schedules ask for."""
     return {
         "failed": _failed(runs, rules),
-        "schedule": _schedule(flow, runs, rules, now, expected),
+        "schedule": _schedule(flow, runs if came is None else came, rules, now, expected),
         "pace": _pace(runs, rules, now),
     }
 
@@ -184,6 +185,7 @@ def incidents(
     rules: Rules,
     now: datetime,
     expected: Mapping[str, Iterable[datetime]] | None = None,
+    came: Iterable[RunMetadata] | None = None,
 ) -> list[Incident]:
     """All incidents of a history, oldest first.
 
@@ -192,12 +194,15 @@ def incidents(
         rules: when something is an incident.
         now: the present.
         expected: when runs of each flow were to begin, from schedules; of the time that the runs are of.
+        came: the runs that schedules are held against, where that are more than `runs`.
     """
     expected = expected or {}
     grouped = by_flow(runs)
+    due = by_flow(came) if came is not None else grouped
     found: list[Incident] = []
     for flow in sorted({*grouped, *expected}):
-        for family, told in signs(flow, grouped.get(flow, []), rules, now, expected.get(flow, ())).items():
+        own, times = grouped.get(flow, []), expected.get(flow, ())
+        for family, told in signs(flow, own, rules, now, times, due.get(flow, [])).items():
             found += follow(Course(), told, flow, family, rules)[1]
     return sorted(found, key=lambda i: (i.opened_at, i.key))
 
