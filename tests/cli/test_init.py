@@ -78,9 +78,10 @@ def test_commands_in_its_folder_find_the_history(tmp_path, monkeypatch, capsys):
 def test_its_flows_can_be_loaded(tmp_path):
     main(["init", str(tmp_path)])
     code = (
-        "from prefect.flows import load_flow_from_entrypoint as load; import serve, yaml\n"
+        "from prefect.flows import load_flow_from_entrypoint as load; import serve, uuid, yaml\n"
         "for d in yaml.safe_load(open('prefect.yaml'))['deployments']:\n"
-        "    load(d['entrypoint']).validate_parameters(d.get('parameters') or {})\n"
+        "    given = {'flow_run_id': str(uuid.uuid4())} if d['name'] == 'for-automations' else {}\n"
+        "    load(d['entrypoint']).validate_parameters({**(d.get('parameters') or {}), **given})\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
