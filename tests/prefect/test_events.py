@@ -20,7 +20,7 @@ from prefect.states import Crashed
 
 from prefect_trackrecord import recover, track
 from prefect_trackrecord._prefect import events_out, untold
-from prefect_trackrecord._prefect.asking import asker
+from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
 
@@ -183,7 +183,8 @@ def test_files_of_a_process_that_was_killed(history, sent, tmp_path):
     finally:
         process.send_signal(signal.SIGKILL)
         process.communicate()
-    (found,) = recover(history, ask=asker(), reconcile=reconciler())
+    asker = Asker()
+    (found,) = recover(history, ask=asker, reconcile=reconciler(asker))
     assert (found.run.failed_count, found.run.total_files) == (3, 3)
     assert untold.tell(history, [found.run]) == 1
     *files, end = sent()
