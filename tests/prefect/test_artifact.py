@@ -169,8 +169,8 @@ def test_a_retry_says_what_it_tries_again():
 
 def test_a_run_that_was_tried_again_says_so():
     first = row_of("first", status="failed", total_files=9, failed_count=2)
-    one = run(run_id="one", flow_run_name="owl", retry_of="first", total_files=2, failed_count=1)
-    two = run(run_id="two", flow_run_name="elk", retry_of="first", total_files=1, failed_count=0)
+    one = run(run_id="one", flow_run_name="owl", retry_of="first", total_files=2, success_count=1, skipped_count=1)
+    two = run(run_id="two", flow_run_name="elk", retry_of="first", total_files=1, success_count=1)
     links = Links(ui="http://ui")
     text, known = artifact_story.with_retry(first, one, links)
     head = f"{first['data'].split(chr(10))[0]}\n\n**fox-first**: 9 files (0 succeeded, 2 failed, 0 skipped)\n\n"

@@ -119,7 +119,7 @@ def retry_line(run: RunMetadata, first: Told | None, links: Links) -> list[str]:
     if run.retry_of is None:
         return []
     of = link(first.name if first else run.retry_of, links.flow_run(run.retry_of))
-    came = run.total_files - run.failed_count
+    came = run.success_count  # what was skipped may never have begun
     good = (
         f"{came:,} of {plural(run.total_files, 'file')} came through now" if run.total_files else "it came to no file"
     )
@@ -143,7 +143,7 @@ def with_retry(row: Mapping[str, Any], run: RunMetadata, links: Links) -> tuple[
     known: dict[str, str] = dict(row["metadata_"])
     retries: dict[str, dict[str, Any]] = json.loads(known.get(RETRIES) or "{}")
     had = bool(retries)
-    retries[run.run_id] = {"name": _name(run), "files": run.total_files, "failed": run.failed_count}
+    retries[run.run_id] = {"name": _name(run), "files": run.total_files, "came": run.success_count}
     retries = dict(list(retries.items())[-MAX_RETRIES:])
     parts = text.split("\n\n")
     parts[2 : 3 if had else 2] = [_retries(first, retries, links)]  # below the verdict, and the run with its counts
@@ -151,14 +151,14 @@ def with_retry(row: Mapping[str, Any], run: RunMetadata, links: Links) -> tuple[
 
 
 def _retries(first: Told, retries: Mapping[str, Mapping[str, Any]], links: Links) -> str:
-    came = min(first.failed, sum(one["files"] - one["failed"] for one in retries.values()))
+    came = min(first.failed, sum(one["came"] for one in retries.values()))
     of = plural(first.failed, "failed file")
     if came == first.failed:
         verdict = f"✅ **Fixed since**: its {of} came through when tried again"
     else:
         verdict = f"**Tried again**: {came:,} of its {of} came through"
     lines = [
-        f"- {link(one['name'], links.flow_run(run_id))}: {one['files'] - one['failed']:,} of {one['files']:,}"
+        f"- {link(one['name'], links.flow_run(run_id))}: {one['came']:,} of {one['files']:,}"
         for run_id, one in retries.items()
     ]
     return "\n".join([verdict, *lines])
