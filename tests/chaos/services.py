@@ -176,11 +176,29 @@ def _serve_s3(port: int) -> None:
     signal.pause()
 
 
+def _serve_dask_hosts(port: int, workers: int) -> None:
+    """A cluster whose workers share no spool, and no host's name where that may be changed."""
+    from distributed import LocalCluster
+
+    own_name = subprocess.run(["unshare", "-u", "true"], capture_output=True).returncode == 0
+    cluster = LocalCluster(n_workers=0, scheduler_port=port, dashboard_address=None)
+    for n in range(workers):
+        flags = ["--nthreads", "1", "--no-nanny", "--no-dashboard", "--local-directory", f"worker-{n}"]
+        command = [sys.executable, "-m", "distributed.cli.dask_worker", cluster.scheduler_address, *flags]
+        if own_name:
+            command = ["unshare", "-u", "sh", "-c", f'hostname worker-{n}; exec "$@"', "sh", *command]
+        env = {**os.environ, "TRACKRECORD_SPOOL": f"{os.environ['TRACKRECORD_SPOOL']}-{n}"}
+        subprocess.Popen(command, env=env)
+    signal.pause()
+
+
 def _serve_dask(port: int) -> None:
     import dask
     from distributed import LocalCluster
 
     workers = int(os.environ.get("CHAOS_DASK_WORKERS") or 2)
+    if os.environ.get("CHAOS_DASK_HOSTS"):
+        return _serve_dask_hosts(port, workers)
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "2s"}):
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, scheduler_port=port, dashboard_address=None

@@ -155,6 +155,19 @@ def test_stored_is_refused_while_the_store_is_down_and_the_event_is_kept(tmp_pat
     assert any("could not be written for a while: down" in cause for cause in run.tracking_errors)
 
 
+def test_a_store_that_is_down_costs_those_who_wait_for_it_no_pause(tmp_path):
+    archive = archive_of(tmp_path, durability="stored", upload_seconds=4)
+    writer = archive.writer("r")
+    assert writer.append(event("a"))
+    archive.store.down = True
+    began = time.monotonic()
+    assert not any(writer.append(event(n)) for n in range(20))
+    assert time.monotonic() - began < 40, "not 4 s for each, nor 5; room for a busy machine"
+    archive.store.down = False
+    assert writer.append(event("b"))
+    until(lambda: "could not be written for a while" in str(archive.store.get(f"journal/r/{writer.path.name}").data))
+
+
 def test_a_spool_at_its_limit_drops_counts_and_tells(tmp_path, caplog):
     archive = archive_of(tmp_path, spool_limit_mb=0.5)
     archive.store.down = True

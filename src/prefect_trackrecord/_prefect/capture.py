@@ -17,7 +17,7 @@ from prefect.exceptions import Abort, Pause
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import context as current
-from prefect_trackrecord._prefect import finishing, observed, outcome, runs, submitted
+from prefect_trackrecord._prefect import finishing, homes, observed, outcome, runs, submitted
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -170,6 +170,7 @@ def _start(
     run.told = flow_fields(flow, flow_run, run.options, arguments, errors)
     fields = {**run.told, **process_fields(), "run_count": turn, "parent_run_id": run.outer}
     run.emit(ev.RunStarted(at=at, run=fields))
+    homes.tell_home(run, flow)
     if turn == 1:
         run.archive.announce(RunMetadata.model_validate({**fields, "run_id": run.run_id, "started_at": at}))
 

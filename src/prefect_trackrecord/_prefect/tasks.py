@@ -22,7 +22,7 @@ from prefect.utilities.collections import visit_collection
 from prefect.utilities.engine import resolve_to_final_result
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import events_out, finishing, following, live, outcome, runs
+from prefect_trackrecord._prefect import events_out, finishing, following, homes, live, outcome, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -145,15 +145,15 @@ def begin(wrapped: Any, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: d
         return None
 
 
-def ended(task: Task[..., Any], task_run: TaskRun, state: State[Any], options: TaskOptions) -> None:
-    """A tracked task run has come to its terminal state (called by its hooks)."""
+def ended(task: Task[..., Any], task_run: TaskRun, state: State[Any], options: TaskOptions) -> Any:
+    """A tracked task run has come to its terminal state (called by its hooks); may give something to await."""
     call = _calls.pop(task_run.id, None)
     call = call or _call_of(task, task_run, options, _arguments_of(task, task_run))  # cached: its function did not run
     if call is None:
-        return
+        return None
     how = TaskEnd(task_run.name, state.name or "Unknown", state.message, bad=not state.is_completed())
     call.run.note_task(task_run.id, how)
-    _write(call, task_run, outcome.of_state(state, call.error, call.trace))
+    return _write(call, task_run, outcome.of_state(state, call.error, call.trace))
 
 
 def _call_of(
@@ -270,8 +270,8 @@ def _output(call: FileCall, state: State[Any] | None) -> str | None:
     return values.text(found)
 
 
-def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
-    """Write the file's row."""
+def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> Any:
+    """Write the file's row; as `homes.settle` returns."""
     at = now()
     row = {**call.row, **came.fields, "task_run_name": task_run.name}
     if call.attempts:
@@ -296,6 +296,7 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> None:
     _follow_to_end(call, came)
     if call.run.ended is not None:
         finishing.late(call.run)
+    return homes.settle(call.run)
 
 
 def _may_be_retried(run: LiveRun) -> bool:
@@ -329,11 +330,11 @@ def attach(task: Task[..., Any], options: TaskOptions) -> None:
             setattr(task, name, [*hooks, hook(options)])
 
 
-def hook(options: TaskOptions) -> Callable[[Task[..., Any], TaskRun, State[Any]], None]:
+def hook(options: TaskOptions) -> Callable[[Task[..., Any], TaskRun, State[Any]], Any]:
     """The terminal hook of a tracked task. The names of its parameters are those that runners call by."""
 
-    def trackrecord(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> None:
-        ended(task, task_run, state, options)
+    def trackrecord(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> Any:
+        return ended(task, task_run, state, options)
 
     setattr(trackrecord, OPTIONS, options)
     return trackrecord

@@ -19,6 +19,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.reading import Reading
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.journal.liveness import boot_id, host_name
 from prefect_trackrecord.journal.spool import Spool
 from prefect_trackrecord.settings import Durability, Settings, current
 from prefect_trackrecord.store import identity_of, open_store, within
@@ -156,6 +157,20 @@ class Archive(Reading):
             new = Uploader(lambda: self.store, self.settings.upload_seconds, self.settings.call_deadline)
             found = _uploaders.setdefault(key, new)
         return found
+
+    def home(self) -> list[Any] | None:
+        """Which spool of which host it is, as plain data: who is told the same collects each other's events.
+
+        None for a spool that can't be made, and where nothing has to be collected.
+        """
+        if self.store.local_root is not None:
+            return None
+        self._spool.begin()
+        try:
+            found = os.stat(self.spool)
+        except OSError:
+            return None
+        return [host_name(), boot_id(), found.st_dev, found.st_ino]
 
     def flush(self) -> bool:
         """Wait, bounded, until all that this process has told so far is in the store; whether it is.

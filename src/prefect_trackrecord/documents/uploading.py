@@ -158,18 +158,20 @@ class Uploader:
     def _run(self) -> None:
         if not self._busy.acquire(blocking=False):
             return  # two were started at once
+        asked = False
         try:
             while self._wake.wait(_IDLE) or self._wake.rung or self._writers:
                 if not self._wake.rung:
                     continue
                 self._work_off()  # at once: what is uploaded with it may wait
                 self._pausing = True
-                self._hurry.wait(self._pause)
-                self._pausing = False
+                if not asked:
+                    self._hurry.wait(self._pause)
+                self._pausing = asked = False
                 self._hurry.clear()
                 self._wake.clear()
                 if not self._upload():
-                    self._hurry.wait(_AGAIN)
+                    asked = self._hurry.wait(_AGAIN)  # who waits has rung, and does not ring again
                     self._wake.ring()
         finally:
             self._thread = None
@@ -197,10 +199,18 @@ class Uploader:
             self._stuck = trouble is not None
             if trouble is None:
                 self._done = max(self._done, mine)
+                self._tell()
             else:
                 self._failed = max(self._failed, mine)
             self._turn.notify_all()
         return trouble is None
+
+    def _tell(self) -> None:
+        """The store takes events again: what went wrong meanwhile is told, too, as only the run's end does else."""
+        for writer in list(self._writers.values()):
+            if writer.has_news:
+                writer.tell()
+                self._wake.ring()
 
     def _work_off(self) -> None:
         jobs, self._jobs = self._jobs, []

@@ -107,6 +107,12 @@ class JournalWriter:
             self._writing.pop()
         return self._divert(cause, line)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something was lost or went wrong that the journal does not hold yet."""
+        counts = ((self.dropped, True), (self.faults, False))
+        return any(n > self._told[cause, lost] for found, lost in counts for cause, n in list(found.items()))
+
     def untold(self) -> list[TrackingFailed]:
         """What was lost and what went wrong, so far as the journal does not hold it yet."""
         now = datetime.now(timezone.utc)
