@@ -198,7 +198,8 @@ def _serve_dask(port: int) -> None:
 
     workers = int(os.environ.get("CHAOS_DASK_WORKERS") or 2)
     if os.environ.get("CHAOS_DASK_HOSTS"):
-        return _serve_dask_hosts(port, workers)
+        _serve_dask_hosts(port, workers)
+        return
     with dask.config.set({"distributed.deploy.lost-worker-timeout": "2s"}):
         cluster = LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True, scheduler_port=port, dashboard_address=None
