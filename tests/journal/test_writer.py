@@ -115,7 +115,7 @@ def test_what_no_folder_takes_is_counted(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
     told = []
-    writer = JournalWriter([blocked / "in"], told.append)
+    writer = JournalWriter([blocked / "in"], on_loss=told.append)
     assert not writer.append(file_event("a"))
     assert not writer.append(file_event("b"))
     assert writer.dropped == {"not a directory": 2}

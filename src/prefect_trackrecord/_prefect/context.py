@@ -16,7 +16,8 @@ from prefect_trackrecord._prefect.outcome import PARTIAL
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.fold import Fold
-from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.documents.run_journal import RunJournal
+from prefect_trackrecord.errors import TrackRecordError, UsageError
 from prefect_trackrecord.journal.context import RunContext
 from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.pages.words import plural
@@ -103,14 +104,13 @@ def _partial(run: LiveRun, data: Any, *, failed: bool, fail_over: float | None) 
 
 
 def counts_of(run: LiveRun) -> Mapping[str, int]:
-    """How many files and emails came out how, so far, in all processes of this host."""
-    fold = Fold(run.run_id)
+    """How many files and emails came out how, so far, in all processes: by the store and by this host's spool."""
     archive = run.archive
-    folders = [archive.spool / layout.safe_part(run.run_id)]
-    if (root := archive.store.local_root) is not None:
-        folders.append(root / layout.journal_prefix(run.run_id))
-    for folder in folders:
-        for path in segment_paths(folder):
+    try:
+        fold = RunJournal.read(archive.store, run.run_id, archive.spool).fold().fold
+    except (TrackRecordError, OSError):  # what this host has, at least
+        fold = Fold(run.run_id)
+        for path in segment_paths(archive.spool / layout.safe_part(run.run_id)):
             fold.read(path.name, path)
     found = fold.documents(None).run
     return {

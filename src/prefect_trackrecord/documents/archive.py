@@ -116,10 +116,12 @@ class Archive(Reading):
 
         run = layout.safe_part(run_id)
         if (root := self.store.local_root) is not None:
-            return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted)
+            return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted, self._losing)
         uploader = self.uploader
         stored = self.durability == "stored"
-        writer = SpoolWriter(self._spool, run, uploader, stored=stored, on_trouble=self._diverted)
+        writer = SpoolWriter(
+            self._spool, run, uploader, stored=stored, on_refusal=self._spool_refuses, on_loss=self._losing
+        )
         uploader.watch(run_id, writer)
         return writer
 
@@ -186,6 +188,16 @@ class Archive(Reading):
             f"{self._way_out()}",
             about=f"can't be written: {self.store.url}",
         )
+
+    def _spool_refuses(self, trouble: str) -> None:
+        self.warn(
+            f"the spool on this host takes nothing ({trouble}); events go to {self.store.url} directly, and those that "
+            "it does not take either are lost",
+            about=f"the spool takes nothing: {self.spool}",
+        )
+
+    def _losing(self, trouble: str) -> None:
+        self.warn(f"events for {self.store.url} are lost: {trouble}", about=f"are lost: {self.store.url}")
 
     def not_stored(self, run_id: str, exc: Exception) -> None:
         """Warn that a run's documents could not be made; its events are kept."""
@@ -258,12 +270,14 @@ class Archive(Reading):
                 if writer is not None:
                     self._tell_directly(run_id, writer.tell())
                     self._close(writer)
+                    self._send_unspooled(run_id, writer)
                 segments = {**left, **self._collect(run_id, sent)}
                 known = Known(segments, {} if note is None else note.settle())
                 return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known)
         except StoreError as exc:
             if writer is not None:
                 writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
+                self._give_up(writer)
                 writer.tell()
                 self._close(writer)
             raise
@@ -274,6 +288,20 @@ class Archive(Reading):
         paths = writer.paths
         if writer.close():
             collecting.closed.update(paths)
+
+    def _send_unspooled(self, run_id: str, writer: JournalWriter) -> None:
+        from prefect_trackrecord.documents.collecting import send
+        from prefect_trackrecord.journal.spool_writer import SpoolWriter
+
+        if isinstance(writer, SpoolWriter) and writer.unspooled:
+            send(self.store, run_id, writer.unspooled)
+
+    def _give_up(self, writer: JournalWriter) -> None:
+        """What was in memory only is lost with this end; the spool is told, should it take that."""
+        from prefect_trackrecord.journal.spool_writer import SpoolWriter
+
+        if isinstance(writer, SpoolWriter) and (lost := len(writer.unspooled)):
+            writer.dropped["neither the spool nor the store could be written until the run's end"] += lost
 
     def _tell_directly(self, run_id: str, untold: list[ev.TrackingFailed]) -> None:
         """Losses that the journal on this host has no room for go to the store as a segment of their own."""

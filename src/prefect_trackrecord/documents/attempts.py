@@ -91,22 +91,27 @@ def _count(start: ev.RunStarted) -> int:
     return count if type(count) is int and count > 0 else 1
 
 
-def ending(run: dict[str, Any], begun: datetime, ended: ev.RunEnded) -> dict[str, Any]:
+def ending(run: dict[str, Any], begun: datetime, ended: ev.RunEnded, *, lost: int = 0) -> dict[str, Any]:
     """The fields of a run that an end gives it.
 
     Args:
         run: its fields so far.
         begun: when it began.
         ended: its end.
+        lost: events of it that were lost. Its items then don't tell that all went well, and its reason says why.
     """
+    status, reason = ended.status or status_by_items(run), ended.reason
+    if lost and status == RunStatus.SUCCESS.value:
+        status = ended.status or RunStatus.PARTIAL_SUCCESS.value
+        reason = reason or f"{lost:,} of its events were lost: its files may not be all"
     fields: dict[str, Any] = {
-        "status": ended.status or status_by_items(run),
+        "status": status,
         "completed_at": ended.at,
         "duration_ms": max(0, round((ended.at - begun).total_seconds() * 1000)),
         "error_message": ended.error_message,
         "error_type": ended.error_type,
         "traceback": ended.traceback,
-        "reason": ended.reason,
+        "reason": reason,
         "state": ended.state,
     }
     return {name: value for name, value in fields.items() if value is not None or name not in run}

@@ -10,6 +10,7 @@ from pathlib import Path
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
+from prefect_trackrecord.journal.unspooled import Unspooled
 from prefect_trackrecord.store.base import Blob, Store
 
 ROUNDS = 20
@@ -39,6 +40,16 @@ def bring(store: Store, key: str, body: bytes, etag: str | None = None) -> Blob:
                 return there
             etag = there.etag if there else None
     raise StoreError(f"{key} could not be brought into the store: others kept changing it")
+
+
+def send(store: Store, run_id: str, unspooled: Unspooled) -> None:
+    """Bring a run's events into the store that this host's spool did not take.
+
+    Raises:
+        StoreError: the store can't be written now; what it does not hold is still in memory.
+    """
+    prefix = layout.journal_prefix(run_id)
+    unspooled.send(lambda name, body, etag: bring(store, f"{prefix}/{name}", body, etag).etag)
 
 
 def collect(

@@ -228,7 +228,7 @@ class Fold:
             run["email_results"] = emails
         run.update(generation=generation, schema_version=SCHEMA_VERSION)
         if ended is not None:
-            run.update(ending(run, run["started_at"], ended))
+            run.update(ending(run, run["started_at"], ended, lost=self._lost))
         saved = run.pop("tracking_errors", None)
         made, odd = rows.lenient(RunMetadata, run, {"run_id": self.run_id, "started_at": run["started_at"]})
         errors = self._failures + Counter(saved if isinstance(saved, dict) else {}) + odd + odd_emails

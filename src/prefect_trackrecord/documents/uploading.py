@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.collecting import bring
+from prefect_trackrecord.documents.collecting import bring, send
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import whole
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
@@ -137,6 +137,11 @@ class Uploader:
                     return self._done >= wanted
         return True
 
+    def deliver(self, size: int) -> bool:
+        """As `flush`, of so many bytes that no spool holds; at once False while the store is down, and tried later."""
+        self.nudge(size)
+        return False if self._stuck else self.flush()
+
     def ease(self, most: int, seconds: float) -> None:
         """Wait, bounded, where more than `most` bytes have come since the last upload began.
 
@@ -219,6 +224,8 @@ class Uploader:
                 job()
 
     def _bring_all(self, run_id: str, writer: SpoolWriter) -> None:
+        if writer.unspooled:
+            send(self._store(), run_id, writer.unspooled)
         for path in list(writer.segments):
             finished = writer.is_finished(path)  # asked first: what comes later is not missed
             try:

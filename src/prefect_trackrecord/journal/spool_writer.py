@@ -1,6 +1,7 @@
 """Writes events that a bucket is to have: into the spool, in segments that roll, within the spool's limit.
 
-Each event is one write(2), as in a folder. A segment is closed after 64 KiB, or after what comes in a second where
+Each event is one write(2), as in a folder. What the spool does not take, on a full or read-only disk, goes to the store
+directly, and is acknowledged once that has it. A segment is closed after 64 KiB, or after what comes in a second where
 that is more (up to 4 MiB), so that the one that still grows, and is uploaded again and again, stays small.
 """
 
@@ -14,6 +15,7 @@ from typing import Protocol
 
 from prefect_trackrecord.events import Event, RunEnded, RunStarted, RunUpdated, TrackingFailed, encode
 from prefect_trackrecord.journal.spool import Spool
+from prefect_trackrecord.journal.unspooled import Unspooled
 from prefect_trackrecord.journal.writer import JournalWriter, OnTrouble, forks
 
 _SMALL = 64 << 10
@@ -33,6 +35,9 @@ class Courier(Protocol):
     def flush(self) -> bool:
         """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
 
+    def deliver(self, size: int) -> bool:
+        """As `flush`, of so many bytes that no spool holds; at once False while the store is down, and tried later."""
+
     def ease(self, most: int, seconds: float) -> None:
         """Wait, bounded, for an upload where more than `most` bytes wait for one; not while the store is down."""
 
@@ -45,20 +50,31 @@ class SpoolWriter(JournalWriter):
         run: the run's folder in it.
         courier: brings the segments into the store.
         stored: whether an event counts as kept only once the store has it.
-        on_trouble: told once why events are lost.
+        on_refusal: told once why the spool takes nothing.
+        on_loss: told once why events are lost.
 
     Attributes:
+        unspooled: what the spool did not take.
         segments: those of this process; once the reference is dead nobody can write to that one any more.
     """
 
     def __init__(
-        self, spool: Spool, run: str, courier: Courier, *, stored: bool = False, on_trouble: OnTrouble = None
+        self,
+        spool: Spool,
+        run: str,
+        courier: Courier,
+        *,
+        stored: bool = False,
+        on_refusal: OnTrouble = None,
+        on_loss: OnTrouble = None,
     ) -> None:
-        super().__init__([spool.folder / run], on_trouble)
+        super().__init__([spool.folder / run], on_refusal, on_loss)
         self._spool, self._courier, self._stored = spool, courier, stored
         self._room = self._size = _SMALL
         self._opened = self._shut_until = 0.0
         self._shut = False
+        self._refusal = ""
+        self.unspooled = Unspooled()
         self.segments: dict[Path, weakref.ref[io.FileIO]] = {}
 
     def append(self, event: Event) -> bool:
@@ -74,12 +90,18 @@ class SpoolWriter(JournalWriter):
         if (self._file is None or self._shut) and not essential and not self._admitted():
             return False
         if not super().write(line):
-            return False
+            return self._directly(line, essential=essential)
         self._room -= len(line)
         if self._room <= 0:
             self._roll()
         self._courier.nudge(len(line))
         return self._courier.flush() if self._stored else True
+
+    def tell(self) -> list[TrackingFailed]:
+        """Write what is `untold`; what the spool does not take waits for the store."""
+        for event in super().tell():
+            self.unspooled.add(encode(event))
+        return []
 
     @property
     def paths(self) -> list[Path]:
@@ -94,6 +116,28 @@ class SpoolWriter(JournalWriter):
     def forked(self) -> None:
         """This is a child now: the parent's segments are the parent's."""
         self.segments = {}
+        self.unspooled = Unspooled()
+
+    def _next_folder(self, cause: str) -> bool:
+        """There is none: the spool takes nothing."""
+        if not self._refusal:
+            self._tell(self._on_divert, f"{self._folders[0]}: {cause}")
+            self.faults[f"the spool on this host took nothing ({cause}); events went to the store directly"] += 1
+        self._refusal = cause
+        return False
+
+    def _directly(self, line: bytes, *, essential: bool) -> bool:
+        """Into the store, whose answer is waited for: until then the event is in this process's memory only."""
+        if not essential and not self.unspooled.has_room():
+            self._lose(f"{self._refusal}, and the store could not be written")
+            return False
+        self.unspooled.add(line)
+        return self._courier.deliver(len(line))
+
+    def _lose(self, cause: str) -> None:
+        if not self.dropped:
+            self._tell(self._on_loss, cause)
+        self.dropped[cause] += 1
 
     def _open(self) -> io.FileIO | None:
         if self._epoch != forks():
@@ -124,10 +168,8 @@ class SpoolWriter(JournalWriter):
         if self._spool.has_room():
             self._shut = False
             return True
-        if not self.dropped:
-            self._tell(f"events are lost: {self._full}")
         self._shut, self._shut_until = True, time.monotonic() + _PATIENCE
-        self.dropped[self._full] += 1
+        self._lose(self._full)
         return False
 
     @property

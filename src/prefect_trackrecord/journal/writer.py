@@ -8,6 +8,7 @@ too.
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import secrets
@@ -50,7 +51,8 @@ class JournalWriter:
     Args:
         folders: where to write, first choice first; the next one is taken when a write fails. Folders are made
             when the first event comes.
-        on_divert: told once why the first folder was left, or why no folder takes anything.
+        on_divert: told once why the first folder was left.
+        on_loss: told once why no folder takes anything.
 
     Attributes:
         dropped: events that no folder took, counted by cause.
@@ -58,9 +60,9 @@ class JournalWriter:
         diverted: why the first folder was left, or None.
     """
 
-    def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None) -> None:
+    def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None, on_loss: OnTrouble = None) -> None:
         self._folders = tuple(folders)
-        self._on_divert = on_divert
+        self._on_divert, self._on_loss = on_divert, on_loss
         self._writing: list[None] = []
         self._choice = 0
         self._file: io.FileIO | None = None
@@ -152,17 +154,18 @@ class JournalWriter:
         folder = self._folders[self._choice]
         if self._choice + 1 >= len(self._folders):
             if not self.dropped:
-                self._tell(f"events can't be written, and are lost: {folder}: {cause}")
+                self._tell(self._on_loss, f"{folder}: {cause}")
             self.dropped[cause] += 1
             return False
         self.diverted = f"{folder}: {cause}"
         self._choice += 1
-        self._tell(self.diverted)
+        self._tell(self._on_divert, self.diverted)
         return True
 
-    def _tell(self, trouble: str) -> None:
-        if self._on_divert is not None:
-            self._on_divert(trouble)
+    @staticmethod
+    def _tell(whom: OnTrouble, trouble: str) -> None:
+        if whom is not None:
+            whom(trouble)
 
     def _open(self) -> io.FileIO | None:
         """A new segment, its first line written; None where no folder takes one."""
@@ -178,9 +181,13 @@ class JournalWriter:
                     return None
 
 
-def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
-    path = folder / f"{_safe(host_name())}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-    file = _made(path)
+def segment_name() -> str:
+    """A name that no other segment has."""
+    return f"{_safe(host_name())}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
+
+
+def first_line() -> bytes:
+    """How a segment of this process begins."""
     opened = WriterOpened(
         at=datetime.now(timezone.utc),
         host=host_name(),
@@ -189,9 +196,20 @@ def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
         ticks=start_ticks(os.getpid()),
         namespace=pid_namespace(),
     )
-    line = encode(opened)
-    if file.write(line) != len(line):
-        raise OSError(28, "No space left on device")
+    return encode(opened)
+
+
+def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
+    path = folder / segment_name()
+    file = _made(path)
+    line = first_line()
+    try:
+        if file.write(line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except OSError:
+        with contextlib.suppress(OSError):
+            path.unlink()
+        raise
     return file, path
 
 
