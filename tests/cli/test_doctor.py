@@ -5,8 +5,10 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from prefect_trackrecord import settings
 from prefect_trackrecord.cli.checking_storage import check_storage
 from prefect_trackrecord.cli.doctor import _pairs
+from prefect_trackrecord.journal.spool import Spool
 from prefect_trackrecord.store import open_store
 from prefect_trackrecord.tracking import RunTracker
 
@@ -116,3 +118,43 @@ def test_versions_are_warned_of_with_the_prefect_that_fails_with_them(prefect, f
     found = list(_pairs({"prefect": prefect, "fastapi": fastapi, "sqlalchemy": sqlalchemy}.__getitem__))
     assert [one.said.partition(":")[0] for one in found] == warned
     assert all(f"Prefect {prefect}" in one.said and one.way_out.startswith("pip install") for one in found)
+
+
+def test_a_spool_that_takes_nothing(trackrecord, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("TRACKRECORD_SPOOL", str(tmp_path / "file" / "spool"))
+    settings.current.cache_clear()
+    done = trackrecord("doctor", "--json")
+    (one,) = [f for f in json.loads(done.out) if f["check"] == "spool: write"]
+    assert (done.code, one["result"]) == (1, "wrong")
+    assert "TRACKRECORD_SPOOL" in one["way_out"]
+
+
+def test_the_room_for_the_spool(trackrecord, history, monkeypatch):
+    def checked():
+        settings.current.cache_clear()
+        (one,) = [f for f in json.loads(trackrecord("doctor", "--json").out) if f["check"] == "spool: write"]
+        return one["result"], one["said"]
+
+    assert checked()[0] == "ok"
+    assert not history.archive.spool.exists(), "it tidies up"
+    monkeypatch.setenv("TRACKRECORD_SPOOL_LIMIT_MB", "100000000")
+    result, said = checked()
+    assert result == "warning"
+    assert "100,000,000 MiB may wait" in said
+
+
+def test_events_for_another_endpoint(trackrecord, tmp_path, monkeypatch):
+    spool = Spool(settings.current().spool, "s3://b/x at http://minio:9000", 1 << 20)
+    spool.begin()
+    (spool.folder / "r").mkdir()
+    (spool.folder / "r" / "a.ndjson").write_bytes(b"{}\n")
+    done = trackrecord("doctor")
+    assert "trackrecord recover with the storage at http://minio:9000" in done.err
+    assert "recover --storage s3://b/x" not in done.err
+
+
+def test_a_history_in_memory(trackrecord):
+    done = trackrecord("doctor", "--storage", "memory://for-a-moment", storage=False)
+    assert "memory://for-a-moment ends with the process" in done.out
+    assert "ask for a look" in done.err

@@ -358,6 +358,7 @@ def test_no_space_left_for_the_spool(small_disk, s3_server, bucket, monkeypatch)
     """The store is down and the disk is full: what is kept is kept, what is not is refused, counted and told."""
     monkeypatch.setenv("TRACKRECORD_SPOOL", str(small_disk / "spool"))
     monkeypatch.setenv("TRACKRECORD_STORE_DEADLINE", "30")
+    monkeypatch.setenv("TRACKRECORD_CALL_DEADLINE", "2")  # what the first event waits that the disk does not take
     current.cache_clear()
     with FaultProxy(s3_server.endpoint).running() as proxy:
         options = {**s3_server.options, "endpoint_url": proxy.url}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import pickle
 import threading
 from datetime import date, datetime, timedelta, timezone
 
@@ -407,3 +408,11 @@ def test_a_file_url_with_a_local_filesystem_is_that_folder(tmp_path):
     fsspec = pytest.importorskip("fsspec")
     storage = TrackingStorage(artifact_manager=fsspec.filesystem("file"), base_path=f"file://{tmp_path}/x")
     assert storage.archive.store.local_root == tmp_path / "x"
+
+
+def test_credentials_are_in_no_repr_and_cross_processes():
+    pytest.importorskip("s3fs")
+    storage = TrackingStorage(base_path="s3://b/x", options={"key": "k", "secret": "topsecretvalue"})
+    for one in (storage, TrackingStorage.around(storage.archive)):
+        assert "topsecretvalue" not in repr(vars(one)) + repr(vars(one.archive))
+        assert pickle.loads(pickle.dumps(one)).archive.config.options["secret"] == "topsecretvalue"

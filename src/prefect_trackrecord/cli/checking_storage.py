@@ -29,6 +29,9 @@ class _BrokenPromiseError(Exception):
 
 def check_storage(store: Store) -> Iterator[Finding]:
     """Write, list, exclusive create, compare-and-swap, and the clock."""
+    if store.url.startswith("memory:"):
+        way_out = "name a folder or a bucket; memory is for tests"
+        yield Finding("storage", "warning", f"{store.url} ends with the process that writes it", way_out)
     folder = f"index/doctor-{os.urandom(6).hex()}"
     key, once = f"{folder}/probe", f"{folder}/once"
     checks: list[tuple[str, Callable[[], str]]] = [

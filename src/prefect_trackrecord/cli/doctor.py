@@ -5,19 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 
+from prefect_trackrecord.cli.checking_spool import check_spool
 from prefect_trackrecord.cli.checking_storage import check_storage
 from prefect_trackrecord.cli.finding import Finding
 from prefect_trackrecord.cli.output import dump, note, table
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import waiting
-from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.errors import ConfigurationError
-from prefect_trackrecord.journal.reader import segment_paths
-from prefect_trackrecord.journal.spool import spools
-from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.settings import variable
 
 _SOUND = (3, 9)
@@ -40,7 +36,9 @@ def doctor(storage: str | None, as_json: bool) -> int:
             if one.way_out:
                 note(f"{one.check}: {one.way_out}")
     wrong = sum(one.result == "wrong" for one in found)
-    note(f"{wrong} of {len(found)} checks found something wrong" if wrong else "nothing is wrong")
+    look = sum(one.result == "warning" for one in found)
+    well = f"nothing is wrong; {look} of {len(found)} checks ask for a look" if look else "nothing is wrong"
+    note(f"{wrong} of {len(found)} checks found something wrong" if wrong else well)
     return 1 if wrong else 0
 
 
@@ -53,8 +51,7 @@ def _all(storage: str | None) -> Iterator[Finding]:
         yield Finding("storage", "wrong", str(exc), "name a storage that works: --storage, or TRACKING_PATH")
     else:
         yield from check_storage(store)
-        yield _spool(archive)
-        yield from _other_spools(archive)
+        yield from check_spool(archive)
     yield _prefect()
     yield _mail()
 
@@ -89,28 +86,6 @@ def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
 
 def _parts(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
-
-
-def _spool(archive: Archive) -> Finding:
-    waiting = list(archive.spooled())
-    if not waiting:
-        return Finding("spool", "ok", f"nothing waits on this host ({archive.spool})")
-    times = [path.stat().st_mtime for one in waiting for path in one.folder.iterdir() if path.exists()]
-    age = plural(round((datetime.now(timezone.utc).timestamp() - max(times, default=0.0)) / 60), "minute")
-    said = f"events of {plural(len(waiting), 'run')} wait on this host, the newest for {age} ({archive.spool})"
-    return Finding("spool", "warning", said, f"trackrecord recover --storage {archive.store.url}; runs that go on stay")
-
-
-def _other_spools(archive: Archive) -> Iterator[Finding]:
-    """What waits on this host for other storages: of a flow that keeps its history elsewhere, or once did."""
-    for store, folder in spools(archive.settings.spool):
-        if folder == archive.spool:
-            continue
-        waiting = sum(bool(segment_paths(run)) for run in folder.iterdir() if run.is_dir())
-        if waiting:
-            said = f"events of {plural(waiting, 'run')} wait on this host for {store or 'another storage'} ({folder})"
-            place = store.partition(" at ")[0] or "URL"
-            yield Finding("spool", "warning", said, f"trackrecord recover --storage {place}; runs that go on stay")
 
 
 def _prefect() -> Finding:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 _LOOK_AGAIN = 0.5
 _PLACE = "place.json"
+SEGMENT = 64 << 10
+"""Bytes after which a segment that grows slowly is closed."""
 
 
 class Spool:

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Protocol
 
 from prefect_trackrecord.events import Event, RunEnded, RunStarted, RunUpdated, TrackingFailed, encode
-from prefect_trackrecord.journal.spool import Spool
+from prefect_trackrecord.journal.spool import SEGMENT, Spool
 from prefect_trackrecord.journal.unspooled import Unspooled
 from prefect_trackrecord.journal.writer import JournalWriter, OnTrouble, forks
 
-_SMALL = 64 << 10
 _LARGE = 4 << 20
 _PRESSURE = 32 << 20
 _PATIENCE = 1.0
@@ -70,7 +69,7 @@ class SpoolWriter(JournalWriter):
     ) -> None:
         super().__init__([spool.folder / run], on_refusal, on_loss)
         self._spool, self._courier, self._stored = spool, courier, stored
-        self._room = self._size = _SMALL
+        self._room = self._size = SEGMENT
         self._opened = self._shut_until = 0.0
         self._shut = False
         self._refusal = ""
@@ -152,8 +151,8 @@ class SpoolWriter(JournalWriter):
     def _roll(self) -> None:
         self._spool.grew(self._size)
         quick = time.monotonic() - self._opened < 1.0
-        largest = max(_SMALL, min(_LARGE, self._spool.limit // 8))
-        self._size = min(self._size * 2, largest) if quick else max(self._size // 2, _SMALL)
+        largest = max(SEGMENT, min(_LARGE, self._spool.limit // 8))
+        self._size = min(self._size * 2, largest) if quick else max(self._size // 2, SEGMENT)
         self._file, self._room = None, self._size
 
     def _admitted(self) -> bool:

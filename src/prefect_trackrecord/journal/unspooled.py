@@ -9,10 +9,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from prefect_trackrecord.journal.spool import SEGMENT
 from prefect_trackrecord.journal.writer import first_line, segment_name
 
 _ROOM = 1 << 20
-_SMALL = 64 << 10
 Bring = Callable[[str, bytes, str | None], str]
 """Brings a segment into the store: its name, its bytes, the etag of what the store has of it; returns the new one."""
 
@@ -52,11 +52,11 @@ class Unspooled:
 
     def _fill(self) -> None:
         """Take lines over into the segment, or into a new one where the last one is large."""
-        if not self._name or (len(self._body) >= _SMALL and self._sent == len(self._body)):
+        if not self._name or (len(self._body) >= SEGMENT and self._sent == len(self._body)):
             self._name, self._body, self._etag, self._sent = segment_name(), first_line(), None, 0
             self._begun = len(self._body)
         lines = []
-        room = _SMALL - len(self._body)
+        room = SEGMENT - len(self._body)
         while self._lines and room > 0:
             lines.append(self._lines.popleft())
             room -= len(lines[-1])

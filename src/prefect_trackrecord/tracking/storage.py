@@ -51,7 +51,9 @@ class TrackingStorage:
         settings: Settings | None = None,
     ) -> None:
         settings = settings or current()
-        self._made_of = (artifact_manager, base_path, dict(options or {}), durability, settings)
+        given = None if base_path is None else str(base_path)
+        # options as a part of a StoreConfig, which never shows them
+        self._made_of = (artifact_manager, given, StoreConfig("", dict(options or {})), durability, settings)
         if durability is not None:
             settings = replace(settings, durability=durability_of(durability))
         if artifact_manager is not None:
@@ -70,7 +72,8 @@ class TrackingStorage:
     def around(cls, archive: Archive) -> TrackingStorage:
         """The storage of an archive that is open already."""
         made = cls.__new__(cls)
-        made._made_of = (None, archive.store.url, {}, None, archive.settings)  # noqa: SLF001 - its own
+        config = archive.config
+        made._made_of = (None, config.url, config, archive.durability, archive.settings)  # noqa: SLF001 - its own
         made.archive, made.damaged = archive, []
         return made
 
@@ -144,12 +147,14 @@ class TrackingStorage:
 
 def _made_again(
     artifact_manager: Any,
-    base_path: str | Path | None,
-    options: dict[str, Any],
+    base_path: str | None,
+    config: StoreConfig,
     durability: str | None,
     settings: Settings,
 ) -> TrackingStorage:
-    return TrackingStorage(artifact_manager, base_path, options=options, durability=durability, settings=settings)
+    return TrackingStorage(
+        artifact_manager, base_path, options=config.options, durability=durability, settings=settings
+    )
 
 
 def _filesystem_of(manager: Any, base_path: str) -> tuple[Any, str]:
