@@ -235,3 +235,14 @@ def test_an_option_that_does_not_exist():
 def test_a_plain_call_of_the_function_is_not_tracked(history):
     assert track(file="path")(task(plain)).fn("a", 2) == "aa"
     assert history.list_runs() == []
+
+
+def test_every_option_is_told_with_its_type():
+    import dataclasses
+    import re
+
+    from prefect_trackrecord._prefect.options import FlowOptions, TaskOptions
+
+    options = {field.name for kind in (FlowOptions, TaskOptions) for field in dataclasses.fields(kind)}
+    told = re.findall(r"^ +(\w+) \(.+?\): ", track.__doc__, re.MULTILINE)
+    assert sorted({*told} - {"obj"}) == sorted(options)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
 from typing import Any, TypeVar, cast, overload
 
 from prefect import Flow, Task
@@ -18,6 +20,8 @@ from prefect_trackrecord._prefect.options import (
 )
 from prefect_trackrecord._prefect.wrapping import TaskFunction, options_of, wrap_flow_function
 from prefect_trackrecord.errors import ConfigurationError, DecoratorOrderError
+from prefect_trackrecord.store import StoreConfig
+from prefect_trackrecord.tracking import TrackingStorage
 from prefect_trackrecord.tracking.values import Param, param
 
 __all__ = ["param", "track"]
@@ -34,20 +38,20 @@ def track(obj: FT, /) -> FT: ...
 @overload
 def track(
     *,
-    storage: Any = None,
+    storage: TrackingStorage | StoreConfig | str | Path | Callable[..., Any] | None = None,
     command: str | Param | Callable[..., Any] | None = None,
     subcommand: str | Param | Callable[..., Any] | None = None,
-    config_path: Any = None,
-    target_date: Any = None,
+    config_path: str | Path | Param | Callable[..., Any] | None = None,
+    target_date: str | date | Param | Callable[..., Any] | None = None,
     partial: Partial | None = None,
     fail_over: float | None = None,
     role: str | None = None,
     items: str | Param | None = None,
-    file: Any = None,
-    file_type: Any = None,
-    agent_id: Any = None,
-    output: Any = None,
-    record: Any = None,
+    file: str | Param | Callable[..., Any] | None = None,
+    file_type: str | Param | Callable[..., Any] | None = None,
+    agent_id: str | int | Param | Callable[..., Any] | None = None,
+    output: str | Path | Param | Callable[..., Any] | None = None,
+    record: str | Param | Callable[..., Any] | None = None,
     record_statuses: Mapping[str, Any] | None = None,
 ) -> Callable[[FT], FT]: ...
 
@@ -59,26 +63,43 @@ def track(obj: Any = None, /, **options: Any) -> Any:
     Neither its return value nor its state changes, unless `partial` asks for that. Of a task, each call is one file
     of the surrounding flow's run.
 
+    ```python
+    @track(file="path", output="return")
+    @task
+    def transcribe(path: Path) -> Path: ...
+
+    @track(target_date=param("day"), partial="completed", fail_over=0.05)
+    @flow
+    def nightly(day: date) -> None: ...
+    ```
+
+    What a flow's option gives is a constant, `param("name")` for an argument, or a callable of the flow's arguments by
+    name; what a task's gives is a parameter's name, else a constant, or such a callable.
+
     Args:
-        obj: the flow or task, for use without parentheses.
-        **options: of both:
-            storage: a folder, a URL, `"trackrecord-storage/<block>"` or a TrackingStorage; of a flow also a callable of
-            its arguments by name that gives one of these. Where left out `TRACKING_PATH` says it, then the setting
-            `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under the Prefect home is taken. A task's counts
-            only in flows that are not tracked.
-
-            Of a flow, each a constant, `param("name")`, or a callable of the flow's arguments by name:
-            command (default: the flow's name), subcommand, config_path, target_date. And: `partial="completed"` or
-            `"failed"`, the state of a run of which some files failed; `fail_over=0.05`, the share of failed files
-            above which the flow fails; `items="paths"`, the parameter that takes the files, so that
-            `trackrecord retry` can start the flow again with those that failed.
-
-            Of a task: `file`, a parameter's name or a callable of the task's arguments (default: the task run's name,
-            its type "task"); `file_type`, `agent_id`, `output`: a parameter's name, else a constant, or a callable;
-            `output="return"` takes what the task returns. `record`, a parameter's name or a callable: the
-            ThoughtfulRecord (or a list of them) that the task works on, whose status follows the task's states, each
-            attempt and error in a trace; `record_statuses`: other statuses for states, such as
-            `{"completed": Status.PROCESSED, "running": None}` (None leaves the status as it is).
+        obj (Flow | Task): the flow or task, for use without parentheses.
+        storage (TrackingStorage | StoreConfig | str | Path | Callable): where its history is: a folder, a URL,
+            `"trackrecord-storage/<block>"`; of a flow also a callable of its arguments. Where left out `TRACKING_PATH`
+            says it, then the setting `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else it is a folder under the Prefect
+            home. A task's counts only in flows that are not tracked.
+        command (str | Param | Callable): of a flow: what its runs are listed as; the flow's name where left out.
+        subcommand (str | Param | Callable): of a flow: which part of the command its runs are.
+        config_path (str | Path | Param | Callable): of a flow: the configuration that it worked by.
+        target_date (str | date | Param | Callable): of a flow: the day that it worked on.
+        partial ("completed" | "failed"): of a flow: the state of a run of which some files failed; where left out, the
+            state stays as Prefect makes it.
+        fail_over (float): of a flow: the share of failed files above which it fails, such as 0.05.
+        role (str): of a flow: `"report"`, `"alert"` or `"upkeep"` for one that is no work of its own; reports leave it out.
+        items (str | Param): of a flow: the parameter that takes the files, so that `trackrecord retry` can start the
+            flow again with those that failed.
+        file (str | Callable): of a task: the file that a call works on; the task run's name where left out.
+        file_type (str | Callable): of a task: the file's type; `"task"` where there is no `file`.
+        agent_id (str | Callable): of a task: whose file it is.
+        output (str | Callable): of a task: what came out of it; `"return"` takes what the task returns.
+        record (str | Callable): of a task: the ThoughtfulRecord, or a list of them, that it works on, whose status
+            follows the task's states, each attempt and error in a trace.
+        record_statuses (Mapping[str, Any]): of a task: other statuses for states, such as
+            `{"completed": Status.PROCESSED, "running": None}`; None leaves the status as it is.
 
     Returns:
         A copy of the flow or task, of the same type.
