@@ -34,6 +34,11 @@ ARROWS = (
     (520, 240, 475, 240),
     (270, 240, 225, 240),
 )
+PATHS = (  # of the upper row to the store, between the boxes of the lower one
+    "462,121 462,155 497,155 497,345",
+    "712,121 712,155 747,155 747,345",
+    "975,70 990,70 990,367 975,367",
+)
 STORE = "the store: a folder, S3, Azure, GCS, whatever fsspec reaches"
 RECOVER = "trackrecord recover: seals what a dead process left, brings in what waits in the spool"
 
@@ -57,10 +62,15 @@ def svg() -> str:
         )
     parts.append('<rect x="270" y="345" width="705" height="44" rx="8" fill="#eceff1" stroke="#78909c"/>')
     parts.append(_text(290, 372, STORE, 15))
-    for x in (372, 622, 872):
+    for x in (372, 622):
         parts.append(
             f'<line x1="{x}" y1="345" x2="{x}" y2="291" stroke="#90a4ae" stroke-width="2" '
             'stroke-dasharray="5 4" marker-start="url(#tip)" marker-end="url(#tip)"/>'
+        )
+    for points in PATHS:
+        parts.append(
+            f'<polyline points="{points}" fill="none" stroke="#90a4ae" stroke-width="2" stroke-dasharray="5 4" '
+            'marker-start="url(#tip)" marker-end="url(#tip)"/>'
         )
     parts.append(_text(270, 424, RECOVER, 14))
     return "\n".join([*parts, "</svg>"]) + "\n"

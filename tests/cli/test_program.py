@@ -137,3 +137,15 @@ def test_a_terminal_that_can_not_show_a_letter(program, history, tracked):
     done = program("runs", "show", run_id, "--storage", history.url, PYTHONIOENCODING="latin-1")
     assert done.returncode == 0
     assert r"\u65e5\u672c.wav" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("demo", "two copies that it breaks. Of a Prefect flow it would look the same; nothing of yours is touched"),
+        ("delivery-report", "Where neither is given the configuration says it."),
+        ("recover", "What became of a Prefect flow run is asked of Prefect's API first."),
+    ],
+)
+def test_only_the_terminals_width_breaks_a_help(program, command, words):
+    assert words in program(command, "--help", COLUMNS="400").stdout

@@ -153,3 +153,10 @@ def test_what_a_store_has_is_named_in_full():
     (section,) = re.findall(r"## Add a store\n(.*?)\n## ", (DOCS / "CONTRIBUTING.md").read_text(), re.DOTALL)
     assert members == members & set(re.findall(r"`(\w+)`", section))
     assert {"check_key", "check_prefix"} <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_what_a_new_event_needs_is_named():
+    """Where one of these is forgotten a line with a wrong value passes, or the event is folded into nothing."""
+    text = (DOCS / "CONTRIBUTING.md").read_text()
+    (section,) = re.findall(r"## Add an event\n(.*?)\n## ", text, re.DOTALL)
+    assert {"_TYPES", "_SHAPES", "_takers"} <= set(re.findall(r"`(\w+)`", section))

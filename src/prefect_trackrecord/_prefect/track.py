@@ -89,7 +89,8 @@ def track(obj: Any = None, /, **options: Any) -> Any:
         partial ("completed" | "failed"): of a flow: the state of a run of which some files failed; where left out, the
             state stays as Prefect makes it.
         fail_over (float): of a flow: the share of failed files above which it fails, such as 0.05.
-        role (str): of a flow: `"report"`, `"alert"` or `"upkeep"` for one that is no work of its own; reports leave it out.
+        role (str): of a flow: `"report"`, `"alert"` or `"upkeep"` for one that is no work of its own; reports
+            leave it out.
         items (str | Param): of a flow: the parameter that takes the files, so that `trackrecord retry` can start the
             flow again with those that failed.
         file (str | Callable): of a task: the file that a call works on; the task run's name where left out.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -55,10 +55,15 @@ def dump(value: Any) -> None:
 
 DURATIONS = {"took"}
 LONG = {"command", "file", "message", "reason", "to"}
+PATH = "file"
+MOST = {"command": 60}
+LEAST = 12
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Rows under their columns; on a terminal numbers and durations stand right, columns in `LONG` may wrap.
+
+    Paths are whole on their line, to be copied: where they don't fit beside the rest, each row is told in some lines.
 
     Args:
         columns: their names.
@@ -75,15 +80,50 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    texts = [[_cut(name, cell) for name, cell in zip(columns, row, strict=True)] for row in texts]
+    console = Console(file=sys.stdout)
+    if _least_width(columns, texts) > console.width:
+        for row in texts:
+            for line in _told(columns, row):
+                console.print(Text.assemble(*line), soft_wrap=True)
+        return
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
     for n, name in enumerate(columns):
         number = name in DURATIONS or all(isinstance(row[n], int | float | None) for row in given)
         justify: Literal["left", "right"] = "right" if number else "left"
-        least = 12 if name in LONG else None
-        shown.add_column(name, justify=justify, no_wrap=name not in LONG, overflow="fold", min_width=least)
+        least = LEAST if name in LONG else None
+        shown.add_column(
+            name, justify=justify, no_wrap=name not in LONG or name == PATH, overflow="fold", min_width=least
+        )
     for row in texts:
         shown.add_row(*(Text(cell, style=COLORS.get(cell, "")) for cell in row))
-    Console(file=sys.stdout).print(shown)
+    console.print(shown)
+
+
+def _cut(name: str, cell: str) -> str:
+    """A cell without what would fill the screen; a path stays whole."""
+    most = None if name == PATH else MOST.get(name, 500)
+    return cell if most is None or len(cell) <= most else f"{cell[:most]}..."
+
+
+def _least_width(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
+    """What a table of these needs, if what may wrap wraps as narrow as it can; 0 for one without paths."""
+    if PATH not in columns:
+        return 0
+    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
+    least = (LEAST if name in LONG and name != PATH else width for name, width in zip(columns, widths, strict=True))
+    return sum(map(min, widths, least)) + len(widths)
+
+
+def _told(columns: Sequence[str], row: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """A row in lines: what is short in the first, each of the others in one of its own."""
+    cells = [(name, cell) for name, cell in zip(columns, row, strict=True) if cell]
+    first = [(f"{cell}  ", COLORS.get(cell, "")) for name, cell in cells if name not in LONG or name in MOST]
+    if first:
+        yield first
+    for name, cell in cells:
+        if name in LONG and name not in MOST:
+            yield [(f"  {name:<8} ", "dim"), (cell, "")]
 
 
 def when(moment: datetime | None) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="delivery-report",
@@ -19,6 +19,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def delivery_report(
     *,
     config: Path,

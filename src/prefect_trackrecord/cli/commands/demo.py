@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from prefect_trackrecord.cli.options import Json
+from prefect_trackrecord.cli.options import Json, in_paragraphs
 
 command = App(
     name="demo",
@@ -15,6 +15,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def demo(*, output: Path = Path("trackrecord-demo"), json: Json = False) -> int:
     """Track two runs over real files, keep their records, and write the report and its mail; needs no server.
 

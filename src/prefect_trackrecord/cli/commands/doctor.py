@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="doctor",
@@ -14,6 +14,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def doctor(*, storage: Storage = None, json: Json = False) -> int:
     """Check versions, the storage, events left behind on this host, Prefect's API and the mail server.
 

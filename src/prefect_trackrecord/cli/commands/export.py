@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 From = Annotated[str | None, Parameter(name="--from")]
 
@@ -20,6 +20,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def export(
     *,
     to: Literal["parquet"] = "parquet",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="files",
@@ -21,6 +21,7 @@ command = App(
     "Their paths alone, to work through them again:\n"
     "  trackrecord files failed --still --json | jq -r '.[].file_path'",
 )
+@in_paragraphs
 def failed_files(
     *,
     storage: Storage = None,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cyclopts import App
 
-from prefect_trackrecord.cli.options import Json
+from prefect_trackrecord.cli.options import Json, in_paragraphs
 
 command = App(
     name="init",
@@ -15,6 +15,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def init(folder: Path = Path("."), /, *, timezone: str = "UTC", history: str | None = None, json: Json = False) -> int:
     """Write a starter: prefect.yaml, the delivery report's configuration, an example flow, serve.py.
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="prune",
@@ -16,6 +16,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def prune(
     *,
     older_than: str,

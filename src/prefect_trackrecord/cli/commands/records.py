@@ -7,7 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="records",
@@ -22,6 +22,7 @@ command = App(
     "Of a program that keeps its records in a folder of its own:\n"
     "  trackrecord records show INV-1041 --folder temp/Records",
 )
+@in_paragraphs
 def show_record(
     record_id: str,
     /,
@@ -49,6 +50,7 @@ def show_record(
     "Of a program that keeps its records in a folder of its own:\n"
     "  trackrecord records report run_id --folder temp/Records",
 )
+@in_paragraphs
 def report_records(
     run_id: str,
     /,
@@ -74,6 +76,7 @@ def report_records(
     name="pack",
     help_epilogue="Example:\n  trackrecord records pack 3f2a81c0 --output invoices.zip",
 )
+@in_paragraphs
 def pack_records(
     run_id: str,
     /,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="recover",
@@ -14,6 +14,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def recover(*, storage: Storage = None, json: Json = False) -> int:
     """Close the runs that a dead process left open, and store the events that wait on this host.
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 Status = Literal["running", "success", "partial_success", "failed", "aborted"]
 command = App(
@@ -22,6 +22,7 @@ command = App(
     "Without a terminal the rows are separated by tabs, with run ids in full:\n"
     "  trackrecord runs list | cut -f 1",
 )
+@in_paragraphs
 def list_runs(
     *,
     storage: Storage = None,
@@ -52,6 +53,7 @@ def list_runs(
     "As JSON, for example for the paths of the failed files:\n"
     "  trackrecord runs show 3f2a81c0 --failed --json | jq -r '.files[].file_path'",
 )
+@in_paragraphs
 def show_run(
     run_id: str,
     /,
@@ -77,6 +79,7 @@ def show_run(
     "Only say where it is, for a machine without a browser:\n"
     "  trackrecord runs open 3f2a81c0 --print",
 )
+@in_paragraphs
 def open_run(
     run_id: str,
     /,

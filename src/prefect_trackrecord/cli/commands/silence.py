@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 command = App(
     name="silence",
@@ -18,6 +18,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def silence(
     flow: str | None = None,
     lasting: str | None = None,

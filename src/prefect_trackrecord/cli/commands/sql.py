@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from prefect_trackrecord.cli.options import Json, Storage
+from prefect_trackrecord.cli.options import Json, Storage, in_paragraphs
 
 From = Annotated[str | None, Parameter(name="--from")]
 
@@ -21,6 +21,7 @@ command = App(
 
 
 @command.default
+@in_paragraphs
 def sql(
     query: str, /, *, storage: Storage = None, from_: From = None, to: str | None = None, json: Json = False
 ) -> int:
