@@ -80,6 +80,7 @@ def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_CLIENT_MAX_RETRIES": "20",  # on a busy machine its server answers 503 for a while
         "TRACKRECORD_SPOOL": str(folder / "spool"),
     }
     with (folder / "server.log").open("w") as log:
