@@ -6,6 +6,8 @@ Format version 1. Its history:
 
 A line is one JSON object with `kind` first. A reader skips kinds and fields that it does not know,
 so adding either needs no new version; changing what one means does.
+
+Over 300 lines: a kind, its shape and its place in the union are read, and changed, together.
 """
 
 from __future__ import annotations

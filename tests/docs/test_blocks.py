@@ -160,3 +160,11 @@ def test_what_a_new_event_needs_is_named():
     text = (DOCS / "CONTRIBUTING.md").read_text()
     (section,) = re.findall(r"## Add an event\n(.*?)\n## ", text, re.DOTALL)
     assert {"_TYPES", "_SHAPES", "_takers"} <= set(re.findall(r"`(\w+)`", section))
+
+
+def test_a_file_over_300_lines_says_why():
+    """About 300 lines is a room; a tenth more is no reason for a word."""
+    for path in (ROOT / "src").rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 330:
+            assert "Over 300 lines: " in text.split('"""')[1], f"{path}: split it, or say in its docstring why not"

@@ -29,7 +29,8 @@ def outcome(path, status, second=1, turn=1, item=None, **row) -> ev.FileTracked:
 
 def fold(*events) -> Fold:
     found = Fold("r")
-    found.add_all(events)
+    for event in events:
+        found.add(event)
     return found
 
 

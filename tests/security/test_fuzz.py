@@ -81,9 +81,11 @@ def test_a_fold_takes_any_event(data, odd):
     from prefect_trackrecord.documents.fold import Fold
 
     fold = Fold("r")
-    fold.add_all(SegmentReader(data))
+    for event in SegmentReader(data):
+        fold.add(event)
     for kind in ("run", "files", "emails", "odd"):
-        fold.add_all(SegmentReader(encode(ev.DocumentSaved(at=MOMENT, document=kind, value=odd))))
+        for event in SegmentReader(encode(ev.DocumentSaved(at=MOMENT, document=kind, value=odd))):
+            fold.add(event)
     docs = fold.documents(None, generation=1)
     assert docs.run.run_id == "r"
 

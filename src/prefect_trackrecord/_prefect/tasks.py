@@ -2,6 +2,8 @@
 
 The wrapped function sees arguments, attempts, errors and times; the hooks see the state that Prefect made of it. Both
 run in one process, whichever the task runner is.
+
+Over 300 lines: wrapper and hooks tell one story of a call, in parts that mean nothing alone.
 """
 
 from __future__ import annotations

@@ -57,6 +57,15 @@ class FileEvent:
     failed: int = 0
 
 
+Key = tuple[str, str, int | None]
+"""What tells a file of a batch from the others."""
+
+
+def key_of(file: FileEvent) -> Key:
+    """The file's key."""
+    return (file.batch_id, os.fspath(file.file_path), file.index)
+
+
 class CallbackHandler:
     """Hears what happens in a batch. Override what you need; the methods may be called from any thread."""
 

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, TextIO
 
-from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent
+from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, key_of
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.tracking.describing import describe
@@ -52,7 +52,7 @@ class StdOutCallbackHandler(CallbackHandler):
     def on_file_start(self, file: FileEvent) -> None:
         """Show which file it is."""
         with self._lock:
-            self._told.discard(_key(file))
+            self._told.discard(key_of(file))
             if self._progress is not None and file.batch_id in self._bars:
                 name = printable(os.path.basename(os.fspath(file.file_path)))
                 self._progress.update(self._bars[file.batch_id], now=name[:40])
@@ -60,16 +60,16 @@ class StdOutCallbackHandler(CallbackHandler):
     def on_file_error(self, file: FileEvent) -> None:
         """Show the failure."""
         with self._lock:
-            if _key(file) not in self._told:
-                self._told.add(_key(file))
+            if key_of(file) not in self._told:
+                self._told.add(key_of(file))
                 self._show(file, FileStatus.FAILED)
 
     def on_file_end(self, file: FileEvent) -> None:
         """Show how it came out, unless it is the failure that was shown before."""
         status = file.status or FileStatus.SUCCESS
         with self._lock:
-            if _key(file) in self._told:
-                self._told.discard(_key(file))
+            if key_of(file) in self._told:
+                self._told.discard(key_of(file))
                 if status is FileStatus.FAILED:
                     return
             self._show(file, status)
@@ -153,7 +153,3 @@ def _error(error: BaseException | str) -> str:
 
 def _files(count: int) -> str:
     return f"{count:,} file{'' if count == 1 else 's'}"
-
-
-def _key(file: FileEvent) -> tuple[str, str, int | None]:
-    return (file.batch_id, os.fspath(file.file_path), file.index)

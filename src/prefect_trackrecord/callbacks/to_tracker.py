@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
-from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent
+from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, Key, key_of
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.tracking import RunTracker, current_tracker
 from prefect_trackrecord.tracking.describing import describe, traceback_tail
-
-_Key = tuple[str, str, int | None]
 
 
 class TrackerCallbackHandler(CallbackHandler):
@@ -26,7 +23,7 @@ class TrackerCallbackHandler(CallbackHandler):
     def __init__(self, tracker: RunTracker | None = None) -> None:
         self._tracker = tracker
         self._lock = threading.Lock()
-        self._failed: set[_Key] = set()
+        self._failed: set[Key] = set()
 
     @property
     def tracker(self) -> RunTracker:
@@ -40,21 +37,21 @@ class TrackerCallbackHandler(CallbackHandler):
     def on_file_start(self, file: FileEvent) -> None:
         """Another try of a file that failed is another outcome."""
         with self._lock:
-            self._failed.discard(_key(file))
+            self._failed.discard(key_of(file))
 
     def on_file_error(self, file: FileEvent) -> None:
         """Track the file as failed."""
         with self._lock:
-            if _key(file) in self._failed:
+            if key_of(file) in self._failed:
                 return
-            self._failed.add(_key(file))
+            self._failed.add(key_of(file))
         self._track(file)
 
     def on_file_end(self, file: FileEvent) -> None:
         """Track the file's outcome, unless it is the failure that was told before."""
         with self._lock:
-            told_before = _key(file) in self._failed
-            self._failed.discard(_key(file))
+            told_before = key_of(file) in self._failed
+            self._failed.discard(key_of(file))
         if not (told_before and file.status is FileStatus.FAILED):
             self._track(file)
 
@@ -84,7 +81,3 @@ class TrackerCallbackHandler(CallbackHandler):
             processing_time_ms=file.duration_ms,
             reason=file.reason,
         )
-
-
-def _key(file: FileEvent) -> _Key:
-    return (file.batch_id, os.fspath(file.file_path), file.index)

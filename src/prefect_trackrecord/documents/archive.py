@@ -2,6 +2,8 @@
 
 Events go to files of this host (the store's own folder, or the spool for a bucket or a folder that can't be written);
 `seal` brings them into the store and makes the documents.
+
+Over 300 lines: it holds what writers and readers share, and leaves the work to the rooms beside it.
 """
 
 from __future__ import annotations

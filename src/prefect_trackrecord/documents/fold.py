@@ -149,11 +149,6 @@ class Fold:
         else:
             self._add(event)
 
-    def add_all(self, stream: Iterable[ev.Event]) -> None:
-        """Take many events in."""
-        for event in stream:
-            self.add(event)
-
     def _add(self, event: ev.Event) -> None:
         if isinstance(event, ev.WriterOpened):
             return

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from prefect_trackrecord.pages.delivery_report import MAX_EMAIL_BYTES, dense, tidy
 from prefect_trackrecord.pages.environment import render
-from prefect_trackrecord.pages.words import clip
+from prefect_trackrecord.pages.words import clip, plural
 
 MAX_SUBJECT = 160
 
@@ -61,9 +61,9 @@ def render_alerts(
     ordered = sorted(alerts, key=lambda a: (a.state == "recovery", a.kind in {"late", "slow"}, a.since, a.flow))
     bad = sum(a.state != "recovery" for a in alerts)
     title = alerts_subject(alerts)
-    sentence = f"{_n(len(alerts) - bad, 'flow')} came through again." if bad < len(alerts) else ""
+    sentence = f"{plural(len(alerts) - bad, 'flow')} came through again." if bad < len(alerts) else ""
     if bad:
-        sentence = f"{_n(bad, 'incident')} began{f'; {sentence}' if sentence else '.'}"
+        sentence = f"{plural(bad, 'incident')} began{f'; {sentence}' if sentence else '.'}"
     shown, text = 60, 300
     while True:
         context = {
@@ -89,11 +89,7 @@ def alerts_subject(alerts: Sequence[Any]) -> str:
     words = {"failed": "failed", "late": "late", "missed": "did not run", "slow": "slow", "stuck": "stuck"}
     counts = Counter("well again" if a.state == "recovery" else words[a.kind] for a in alerts)
     told = ", ".join(f"{counts[word]:,} {word}" for word in (*words.values(), "well again") if counts[word])
-    return clip(f"{_n(len(alerts), 'alert')}: {told}", MAX_SUBJECT)
-
-
-def _n(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return clip(f"{plural(len(alerts), 'alert')}: {told}", MAX_SUBJECT)
 
 
 def alert_subject(alert: Any) -> str:

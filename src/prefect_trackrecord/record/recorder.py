@@ -2,6 +2,8 @@
 
 One lock parts the threads. It is held for microseconds, around one write(2) and the change of the state that goes
 with it, so that a document never holds less than the journal sizes it names. Nobody waits for another process.
+
+Over 300 lines: all that happens under that lock is here to be seen at once.
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from prefect_trackrecord.history import Numbers
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.report.model import Level, Verdict
 from prefect_trackrecord.report.rows import MetricLine
 
@@ -43,9 +44,9 @@ def judge(
     if still_running:
         parts.append(f"{_are(still_running, 'run')} still running")
     if unread:
-        parts.append(f"{_n(unread, 'document')} could not be read")
+        parts.append(f"{plural(unread, 'document')} could not be read")
     if numbers.tracking_errors.total:
-        parts.append(f"tracking itself had {_n(numbers.tracking_errors.total, 'error')}")
+        parts.append(f"tracking itself had {plural(numbers.tracking_errors.total, 'error')}")
     if not runs.total:
         parts = [f"nothing ran on {period}" if " to " not in period else f"nothing ran from {period}", *parts]
     if len(parts) > MAX_PARTS:
@@ -61,9 +62,9 @@ def judge(
 def _watched(missed: int, idle: int, stuck: int, metrics: Sequence[MetricLine]) -> list[str]:
     parts = []
     if missed:
-        parts.append(f"{_n(missed, 'scheduled run')} did not come")
+        parts.append(f"{plural(missed, 'scheduled run')} did not come")
     if idle:
-        parts.append(f"{_n(idle, 'run')} succeeded with nothing to do")
+        parts.append(f"{plural(idle, 'run')} succeeded with nothing to do")
     if stuck:
         parts.append(f"{_are(stuck, 'record')} stuck")
     if metrics:
@@ -83,7 +84,7 @@ def _runs(numbers: Numbers, never_finished: int) -> str:
     if never_finished:
         bad.append(f"{never_finished:,} never finished")
     if bad:
-        return f"of {_n(runs.total, 'run')}, {_and(bad)}"
+        return f"of {plural(runs.total, 'run')}, {_and(bad)}"
     if not numbers.ended:
         return ""
     if runs["partial_success"]:
@@ -91,7 +92,7 @@ def _runs(numbers: Numbers, never_finished: int) -> str:
             return "the one run finished only in part"
         if runs["partial_success"] == numbers.ended:
             return f"all {numbers.ended:,} runs finished only in part"
-        return f"{runs['partial_success']:,} of {_n(numbers.ended, 'run')} finished only in part"
+        return f"{runs['partial_success']:,} of {plural(numbers.ended, 'run')} finished only in part"
     if numbers.ended == 1:
         return "the one run succeeded"
     return f"all {numbers.ended:,} runs succeeded"
@@ -100,11 +101,11 @@ def _runs(numbers: Numbers, never_finished: int) -> str:
 def _files(numbers: Numbers) -> str:
     files = numbers.files
     if files["failed"]:
-        return f"{files['failed']:,} of {_n(files.total, 'file')} failed"
+        return f"{files['failed']:,} of {plural(files.total, 'file')} failed"
     if not files.total:
         return ""
     skipped = f", {files['skipped']:,} skipped" if files["skipped"] else ""
-    return f"no file failed ({_n(files.total, 'file')}{skipped})"
+    return f"no file failed ({plural(files.total, 'file')}{skipped})"
 
 
 def _emails(numbers: Numbers) -> str:
@@ -133,25 +134,21 @@ def _detail(groups_by: Mapping[str, int]) -> str:
 def _short(numbers: Numbers, never_finished: int, missed: int) -> str:
     """Counts for a subject: of files where there are any, else of runs."""
     if not numbers.runs.total:
-        return f"{_n(missed, 'run')} missing" if missed else "no runs"
+        return f"{plural(missed, 'run')} missing" if missed else "no runs"
     if numbers.files.total:
         text = f"{numbers.files['failed']:,} failed, {numbers.files['success']:,} ok"
         broken = numbers.runs["failed"] + numbers.runs["aborted"] + never_finished
-        return f"{_n(broken, 'broken run')}, {text}" if broken and not numbers.files["failed"] else text
+        return f"{plural(broken, 'broken run')}, {text}" if broken and not numbers.files["failed"] else text
     bad = numbers.runs["failed"] + numbers.runs["aborted"] + never_finished
-    return f"{_n(bad, 'run')} failed, {numbers.runs['success'] + numbers.runs['partial_success']:,} ok"
-
-
-def _n(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    return f"{plural(bad, 'run')} failed, {numbers.runs['success'] + numbers.runs['partial_success']:,} ok"
 
 
 def _are(count: int, noun: str) -> str:
-    return f"{_n(count, noun)} {'is' if count == 1 else 'are'}"
+    return f"{plural(count, noun)} {'is' if count == 1 else 'are'}"
 
 
 def _was(count: int, noun: str = "") -> str:
-    return f"{_n(count, noun) if noun else f'{count:,}'} {'was' if count == 1 else 'were'}"
+    return f"{plural(count, noun) if noun else f'{count:,}'} {'was' if count == 1 else 'were'}"
 
 
 def _and(parts: list[str]) -> str:
