@@ -219,7 +219,8 @@ def test_open_a_run(run_with_records, command, place, tmp_path, monkeypatch):
     assert json.loads(printed.out)["url"] == opened[0]
     assert len(opened) == 1
     if copied:
-        assert list(page.parent.iterdir()) == [page], "copies of other days are gone, and this one was written over"
+        assert not old.exists(), "copies of other days are gone"
+        assert [p for p in page.parent.iterdir() if run_id in p.name] == [page], "this one was written over"
 
 
 def test_open_a_run_without_a_page(trackrecord, tracked, monkeypatch):
