@@ -45,7 +45,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "ledger": (
         ("delivery/ledger.py", "delivery/ledger_entry.py", "delivery/once.py"),
-        ("tests/delivery/test_ledger_steps.py", "tests/delivery/test_ledger.py"),
+        ("tests/delivery/test_once.py", "tests/delivery/test_ledger_steps.py", "tests/delivery/test_ledger.py"),
         "not bucket",
     ),
     "seal": (
