@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from prefect_trackrecord import settings
-from prefect_trackrecord.documents import archive
+from prefect_trackrecord.documents import troubles
 from prefect_trackrecord.journal import context
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.tracking import abort
@@ -40,7 +40,7 @@ def own_environment(tmp_path_factory, monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("TRACKRECORD_SPOOL", str(folder / "spool"))
     settings.current.cache_clear()
-    archive._warned.clear()
+    troubles._warned.clear()
     yield
     for tracker in list(abort._watched.values()):  # a run that a test left open is no other test's
         abort.unwatch(tracker)

@@ -15,12 +15,15 @@ import pytest
 
 from faulty import FaultProxy
 from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents import uploading
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.errors import ConfigurationError, StoreUnavailableError
+from prefect_trackrecord.journal import writer as journal_writer
 from prefect_trackrecord.journal.reader import SegmentReader
 from prefect_trackrecord.journal.spool import spools
 from prefect_trackrecord.settings import Settings, current
 from prefect_trackrecord.store import StoreConfig, open_store
+from prefect_trackrecord.store._budget import is_pressing
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
@@ -38,6 +41,7 @@ class Held:
         self.down = False
         self.sizes: list[tuple[str, int]] = []
         self.read: list[str] = []
+        self.pressed: list[bool] = []
         self.url, self.local_root = self.inner.url, None
 
     def __getattr__(self, name):
@@ -54,6 +58,7 @@ class Held:
 
     def replace(self, key, data, etag):
         if self.down:
+            self.pressed.append(is_pressing())
             raise StoreUnavailableError("down")
         self.sizes.append((key, len(data)))
         return self.inner.replace(key, data, etag)
@@ -173,12 +178,15 @@ def test_a_spool_at_its_limit_drops_counts_and_tells(tmp_path, caplog):
     archive.store.down = True
     writer = archive.writer("r")
     writer.append(ev.RunStarted(at=NOW, run={"command": "c"}))
+    until(lambda: archive.store.pressed)
+    assert not any(archive.store.pressed), "nothing is lost yet"
     began = time.monotonic()
     kept = sum(writer.append(event(n, 1000)) for n in range(2000))
     assert time.monotonic() - began < 60, "it waits for room, but not for ever"
     assert 300 < kept < 1000, "half a MiB, and what a segment holds"
     assert writer.append(ev.RunEnded(at=NOW, status="success")), "a run's own events are kept all the same"
     assert any("limit of" in record.message for record in caplog.records)
+    until(lambda: archive.store.pressed[-1])
     archive.store.down = False
     run = archive.seal("r", now=NOW)
     assert (run.total_files, run.events_lost) == (kept, 2000 - kept)
@@ -287,6 +295,45 @@ def test_children_upload_their_own_and_their_parent_goes_on(s3_server, bucket, m
     names = {row.file_path for row in storage.archive.files(run)}
     children = {"child 1", "child 2"} if method == "fork" else {"child 1"}
     assert names == {"parent 1", "parent 2"} | children
+
+
+def test_a_worker_that_lives_long_keeps_no_files_of_runs_that_it_has_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploading, "_IDLE", 0.05)
+    archive = archive_of(tmp_path)
+    writer = archive.writer("r")
+    assert writer.append(event("a"))
+    assert archive.flush()
+    monkeypatch.setattr(journal_writer, "_IDLE", 0.2)
+    until(lambda: not writer.holds)
+    assert list((archive.spool / "r").iterdir()) == []
+    until(lambda: not archive.uploader._writers)
+    monkeypatch.setattr(journal_writer, "_IDLE", 180)
+    assert writer.append(event("b")), "whoever still holds it writes a new segment"
+    assert archive.writer("another").append(event("c"))
+    assert archive.flush()
+    assert sorted(stored(archive, "r")) == ["a", "b"]
+    run = archive.seal("r", now=NOW)
+    assert (run.total_files, run.events_lost) == (2, 0)
+    assert not (archive.spool / "r").exists()
+
+
+@pytest.mark.parametrize("place", ["{}/history", "memory://{}"])
+def test_few_files_are_open_however_many_runs_a_process_takes_part_in(tmp_path, place):
+    code = f"""
+        import os, resource
+        from datetime import datetime, timezone
+        from prefect_trackrecord import events as ev
+        from prefect_trackrecord.tracking import TrackingStorage
+        storage = TrackingStorage(base_path={place.format(tmp_path)!r})
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+        for n in range(100):
+            event = ev.FileTracked(at=datetime.now(timezone.utc), row={{"file_path": "a", "status": "success"}})
+            assert storage.archive.writer(f"run-{{n}}").append(event), n
+        [open(os.devnull) for _ in range(20)]
+        print(sum(storage.archive.seal(f"run-{{n}}").total_files for n in range(100)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "100", done.stderr
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from prefect_trackrecord.errors import ConflictError, StoreUnavailableError, Usa
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store import Blob, Store, StoreConfig, open_store
 from prefect_trackrecord.store import _s3 as s3_module
+from prefect_trackrecord.store._budget import pressing
 from prefect_trackrecord.store._deadline import Health
 from prefect_trackrecord.store._driver import Page, Refused
 from prefect_trackrecord.store._faults import Kind, in_words, kind_of
@@ -130,6 +131,20 @@ def test_health_waits_longer_each_time_and_forgets_when_answered() -> None:
         health.failed("gone for good")
     now += 121
     assert health.seconds() == 1.5
+
+
+def test_who_would_lose_something_tries_sooner() -> None:
+    now = 0.0
+    health = Health(3, 30, lambda: now)
+    for _ in range(5):
+        health.failed("refused")
+    with pressing():
+        with pytest.raises(StoreUnavailableError):
+            health.seconds()
+        now = 2.1
+        assert health.seconds() == 1.5
+    with pytest.raises(StoreUnavailableError):
+        health.seconds()
 
 
 class _Slow:

@@ -8,9 +8,7 @@ Over 300 lines: it holds what writers and readers share, and leaves the work to 
 
 from __future__ import annotations
 
-import logging
 import os
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.reading import Reading
+from prefect_trackrecord.documents.troubles import Troubles
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.liveness import boot_id, host_name
 from prefect_trackrecord.journal.spool import Spool
@@ -33,21 +32,7 @@ if TYPE_CHECKING:  # what writes is loaded when something is written: readers st
     from prefect_trackrecord.documents.uploading import Uploader
     from prefect_trackrecord.journal.writer import JournalWriter
 
-logger = logging.getLogger("prefect_trackrecord")
-_writers: dict[tuple[str, str], JournalWriter] = {}
-_writers_lock = threading.Lock()
 _uploaders: dict[tuple[str, Path], Uploader] = {}
-_warned: set[str] = set()
-
-
-def _fresh_lock() -> None:
-    """A lock that some thread held at the fork stays locked in the child for ever."""
-    global _writers_lock  # noqa: PLW0603
-    _writers_lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 @dataclass(frozen=True)
@@ -58,8 +43,10 @@ class SpooledRun:
     folder: Path
 
 
-class Archive(Reading):
+class Archive(Troubles, Reading):
     """The journal and the documents of one store.
+
+    Its warnings are in `troubles`.
 
     Args:
         place: where the store is, or an opened store.
@@ -104,12 +91,9 @@ class Archive(Reading):
 
     def writer(self, run_id: str) -> JournalWriter:
         """The journal of a run in this process; one and the same for all who ask."""
-        key = (self.identity, run_id)
-        found = _writers.get(key)
-        if found is None:
-            with _writers_lock:
-                found = _writers.get(key) or _writers.setdefault(key, self._new_writer(run_id))
-        return found
+        from prefect_trackrecord.documents.open_writers import writers
+
+        return writers.of((self.identity, run_id), lambda: self._new_writer(run_id))
 
     def _new_writer(self, run_id: str) -> JournalWriter:
         from prefect_trackrecord.documents import seal  # noqa: F401 - whoever writes will seal, maybe as it dies
@@ -119,13 +103,15 @@ class Archive(Reading):
         run = layout.safe_part(run_id)
         if (root := self.store.local_root) is not None:
             return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted, self._losing)
-        uploader = self.uploader
-        stored = self.durability == "stored"
-        writer = SpoolWriter(
-            self._spool, run, uploader, stored=stored, on_refusal=self._spool_refuses, on_loss=self._losing
+        return SpoolWriter(
+            self._spool,
+            run_id,
+            run,
+            self.uploader,
+            stored=self.durability == "stored",
+            on_refusal=self._spool_refuses,
+            on_loss=self._losing,
         )
-        uploader.watch(run_id, writer)
-        return writer
 
     @property
     def durability(self) -> Durability:
@@ -183,44 +169,6 @@ class Archive(Reading):
         """
         return self.store.local_root is not None or self.uploader.flush()
 
-    def _diverted(self, trouble: str) -> None:
-        self._spool.begin()
-        self.warn(
-            f"the history at {self.store.url} can't be written ({trouble}); events are kept in {self.spool}. "
-            f"{self._way_out()}",
-            about=f"can't be written: {self.store.url}",
-        )
-
-    def _spool_refuses(self, trouble: str) -> None:
-        self.warn(
-            f"the spool on this host takes nothing ({trouble}); events go to {self.store.url} directly, and those that "
-            "it does not take either are lost",
-            about=f"the spool takes nothing: {self.spool}",
-        )
-
-    def _losing(self, trouble: str) -> None:
-        self.warn(f"events for {self.store.url} are lost: {trouble}", about=f"are lost: {self.store.url}")
-
-    def not_stored(self, run_id: str, exc: Exception) -> None:
-        """Warn that a run's documents could not be made; its events are kept."""
-        self.warn(
-            f"the history at {self.store.url} can't be written ({exc}); the events of run {run_id} are kept on this "
-            f"host. {self._way_out()}",
-            about=f"can't be written: {self.store.url}",
-        )
-
-    def _way_out(self) -> str:
-        if self._config is not None and self._config.options and self._name in (None, self._config.url):
-            return "Once it can be written again: prefect_trackrecord.recover(storage), with the same TrackingStorage"
-        return f"Once it can be written again: trackrecord recover --storage {self.name}"
-
-    def warn(self, text: str, *, about: str | None = None) -> None:
-        """Log a warning, once per process and text, or per what it is `about`."""
-        key = about or text
-        if key not in _warned:
-            _warned.add(key)
-            logger.warning(text)
-
     def announce(self, run: RunMetadata) -> None:
         """Write a run's document as it starts, so that it is seen while it runs; never raises.
 
@@ -259,19 +207,20 @@ class Archive(Reading):
         Raises:
             StoreError: the store can't be written now; the events stay, and calling again later is safe.
         """
+        from prefect_trackrecord.documents.collecting import let_go
         from prefect_trackrecord.documents.known import Known
+        from prefect_trackrecord.documents.open_writers import writers
         from prefect_trackrecord.documents.seal import seal, utc_now
 
-        writer = _writers.pop((self.identity, run_id), None)
-        # a local store's writer has nothing to upload: asking would start the uploader's thread
-        remote = writer is not None and self.store.local_root is None
-        sent, left = self.uploader.forget(run_id) if remote else ({}, {})
+        writer = writers.take((self.identity, run_id))
+        uploader = _uploaders.get((self.identity, self.spool))
+        sent, left = uploader.forget(run_id) if uploader is not None else ({}, {})
         note = self._announced.pop(run_id, None)
         try:
             with within(self.settings.end_deadline if seconds is None else seconds):
                 if writer is not None:
                     self._tell_directly(run_id, writer.tell())
-                    self._close(writer)
+                    let_go(writer)
                     self._send_unspooled(run_id, writer)
                 segments = {**left, **self._collect(run_id, sent)}
                 known = Known(segments, {} if note is None else note.settle())
@@ -281,15 +230,8 @@ class Archive(Reading):
                 writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
                 self._give_up(writer)
                 writer.tell()
-                self._close(writer)
+                let_go(writer)
             raise
-
-    def _close(self, writer: JournalWriter) -> None:
-        from prefect_trackrecord.documents import collecting
-
-        paths = writer.paths
-        if writer.close():
-            collecting.closed.update(paths)
 
     def _send_unspooled(self, run_id: str, writer: JournalWriter) -> None:
         from prefect_trackrecord.documents.collecting import send

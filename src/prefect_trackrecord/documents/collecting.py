@@ -10,13 +10,22 @@ from pathlib import Path
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.journal.reader import segment_paths, whole, writer_alive
+from prefect_trackrecord.journal.spool_writer import SpoolWriter
 from prefect_trackrecord.journal.unspooled import Unspooled
+from prefect_trackrecord.journal.writer import JournalWriter
 from prefect_trackrecord.store.base import Blob, Store
 
 ROUNDS = 20
 _HELD = 4 << 20
 closed: set[Path] = set()
 """Segments of this process that nobody writes to any more, and that are still in the spool."""
+
+
+def let_go(writer: JournalWriter) -> None:
+    """Close a writer's file; what it has written is nobody's any more."""
+    paths = writer.paths
+    if writer.close() and (writer.diverted or isinstance(writer, SpoolWriter)):
+        closed.update(paths)
 
 
 def bring(store: Store, key: str, body: bytes, etag: str | None = None) -> Blob:

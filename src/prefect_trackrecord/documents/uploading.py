@@ -17,10 +17,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.collecting import bring, send
+from prefect_trackrecord.documents.collecting import bring, closed, let_go, send
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import whole
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
+from prefect_trackrecord.store import pressing
 from prefect_trackrecord.store.base import Blob, Store
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -69,7 +70,7 @@ class Uploader:
 
     def __init__(self, store: Callable[[], Store], pause: float, patience: float) -> None:
         self._store, self._pause, self._patience = store, pause, patience
-        self._writers: dict[str, SpoolWriter] = {}
+        self._writers: dict[SpoolWriter, None] = {}  # in their order
         self._fresh()
         _alive.add(self)
 
@@ -89,14 +90,14 @@ class Uploader:
     def forked(self) -> None:
         """This is a child now: thread, locks and segments are the parent's."""
         self._fresh()
-        for writer in self._writers.values():
+        for writer in self._writers:
             writer.forked()
 
     # --- what others ask ----------------------------------------------------------------------------------
 
-    def watch(self, run_id: str, writer: SpoolWriter) -> None:
-        """Upload what this writer writes, until `forget`."""
-        self._writers[run_id] = writer
+    def watch(self, writer: SpoolWriter) -> None:
+        """Upload what this writer writes, until `forget`, or until all is uploaded of one that has long been idle."""
+        self._writers[writer] = None
 
     def forget(self, run_id: str) -> tuple[dict[Path, tuple[int, str]], dict[str, Blob]]:
         """The run's segments are somebody else's care from now on.
@@ -104,8 +105,10 @@ class Uploader:
         Returns:
             Of which segments in the spool the store has how much, and by name those that have left it lately.
         """
-        writer = self._writers.pop(run_id, None)
-        paths = [] if writer is None else list(writer.segments)
+        paths = []
+        for writer in [w for w in list(self._writers) if w.run_id == run_id]:
+            self._writers.pop(writer, None)
+            paths += list(writer.segments)
         sent = {path: sent for path in paths if (sent := self._sent.pop(path, None)) is not None}
         left = {name: self._left.pop((run, name), None) for run, name in list(self._left) if run == run_id}
         return sent, {name: blob for name, blob in left.items() if blob is not None}
@@ -166,7 +169,7 @@ class Uploader:
         asked = False
         try:
             while self._wake.wait(_IDLE) or self._wake.rung or self._writers:
-                if not self._wake.rung:
+                if not self._wake.rung and not self._retire():
                     continue
                 self._work_off()  # at once: what is uploaded with it may wait
                 self._pausing = True
@@ -188,31 +191,50 @@ class Uploader:
         with self._turn:
             self._begun += 1
             mine, self._pending = self._begun, 0
-        trouble: Exception | None = None
         self._work_off()
-        for run_id, writer in list(self._writers.items()):
+        writers = list(self._writers)
+        with pressing() if any(writer.is_losing for writer in writers) else contextlib.nullcontext():
+            trouble = self._bring(writers)
+        with self._turn:
+            stuck, self._stuck = self._stuck, trouble is not None
+            if trouble is None:
+                self._done = max(self._done, mine)
+            else:
+                self._failed = max(self._failed, mine)
+            self._turn.notify_all()
+        if trouble is None and stuck:
+            self._tell(writers)
+        return trouble is None
+
+    def _bring(self, writers: list[SpoolWriter]) -> Exception | None:
+        """Bring what they have written; the last thing that went wrong."""
+        trouble: Exception | None = None
+        for writer in writers:
             try:
-                self._bring_all(run_id, writer)
+                self._bring_all(writer.run_id, writer)
             except StoreError as exc:
                 trouble = exc
                 writer.faults[f"the store could not be written for a while: {exc}"[:300]] += 1
             except Exception as exc:
                 trouble = exc
-                logger.debug("segments of run %s are not uploaded", run_id, exc_info=True)
+                logger.debug("segments of run %s are not uploaded", writer.run_id, exc_info=True)
                 writer.faults[f"segments could not be uploaded: {type(exc).__name__}: {exc}"[:300]] += 1
-        with self._turn:
-            self._stuck = trouble is not None
-            if trouble is None:
-                self._done = max(self._done, mine)
-                self._tell()
-            else:
-                self._failed = max(self._failed, mine)
-            self._turn.notify_all()
-        return trouble is None
+        return trouble
 
-    def _tell(self) -> None:
+    def _retire(self) -> bool:
+        """Let go of writers that have long been idle: of their files, then of them; whether an upload is due."""
+        due = False
+        for writer in [w for w in list(self._writers) if w.is_idle()]:
+            self._writers.pop(writer, None)
+            if writer.holds:  # asked after it was let go: who opens a segment meanwhile notes it, then comes back here
+                self._writers[writer] = None
+                let_go(writer)
+                due = True
+        return due
+
+    def _tell(self, writers: list[SpoolWriter]) -> None:
         """The store takes events again: what went wrong meanwhile is told, too, as only the run's end does else."""
-        for writer in list(self._writers.values()):
+        for writer in writers:
             if writer.has_news:
                 writer.tell()
                 self._wake.ring()
@@ -258,6 +280,7 @@ class Uploader:
     def _drop(self, path: Path, writer: SpoolWriter) -> None:
         writer.segments.pop(path, None)
         self._sent.pop(path, None)
+        closed.discard(path)
 
 
 def _forked() -> None:

@@ -28,6 +28,9 @@ _ESSENTIAL = frozenset(t.kind for t in (RunStarted, RunUpdated, RunEnded, Tracki
 class Courier(Protocol):
     """Who brings segments into the store."""
 
+    def watch(self, writer: SpoolWriter) -> None:
+        """Bring what this writer writes, from now on."""
+
     def nudge(self, size: int) -> None:
         """So many bytes were written."""
 
@@ -46,7 +49,8 @@ class SpoolWriter(JournalWriter):
 
     Args:
         spool: the store's spool.
-        run: the run's folder in it.
+        run_id: the run.
+        folder: its folder in the spool.
         courier: brings the segments into the store.
         stored: whether an event counts as kept only once the store has it.
         on_refusal: told once why the spool takes nothing.
@@ -60,14 +64,16 @@ class SpoolWriter(JournalWriter):
     def __init__(
         self,
         spool: Spool,
-        run: str,
+        run_id: str,
+        folder: str,
         courier: Courier,
         *,
         stored: bool = False,
         on_refusal: OnTrouble = None,
         on_loss: OnTrouble = None,
     ) -> None:
-        super().__init__([spool.folder / run], on_refusal, on_loss)
+        super().__init__([spool.folder / folder], on_refusal, on_loss)
+        self.run_id = run_id
         self._spool, self._courier, self._stored = spool, courier, stored
         self._room = self._size = SEGMENT
         self._opened = self._shut_until = 0.0
@@ -100,7 +106,18 @@ class SpoolWriter(JournalWriter):
         """Write what is `untold`; what the spool does not take waits for the store."""
         for event in super().tell():
             self.unspooled.add(encode(event))
+            self._courier.watch(self)
         return []
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is anything that is not known to be in the store, or may still grow."""
+        return bool(self.segments or self.unspooled)
+
+    @property
+    def is_losing(self) -> bool:
+        """Whether events are lost, or will be, unless the store takes some soon."""
+        return self._shut or bool(self.unspooled)
 
     @property
     def paths(self) -> list[Path]:
@@ -131,6 +148,7 @@ class SpoolWriter(JournalWriter):
             self._lose(f"{self._refusal}, and the store could not be written")
             return False
         self.unspooled.add(line)
+        self._courier.watch(self)
         return self._courier.deliver(len(line))
 
     def _lose(self, cause: str) -> None:
@@ -145,6 +163,7 @@ class SpoolWriter(JournalWriter):
         file = super()._open()
         if file is not None and self.path is not None:
             self.segments[self.path] = weakref.ref(file)
+            self._courier.watch(self)  # after the segment is noted: see `Uploader`
             self._room, self._opened = self._size, time.monotonic()
         return file
 

@@ -22,6 +22,7 @@ from prefect_trackrecord.events import Event, TrackingFailed, WriterOpened, enco
 from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
 
 SUFFIX = ".ndjson"
+_IDLE = 180.0
 
 
 class _Epoch:
@@ -58,6 +59,7 @@ class JournalWriter:
         dropped: events that no folder took, counted by cause.
         faults: what else went wrong on the events' way to the store, counted by cause.
         diverted: why the first folder was left, or None.
+        used: when an event was last written, by the monotonic clock.
     """
 
     def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None, on_loss: OnTrouble = None) -> None:
@@ -72,6 +74,7 @@ class JournalWriter:
         self.faults: Counter[str] = Counter()
         self._told: Counter[tuple[str, bool]] = Counter()
         self.diverted: str | None = None
+        self.used = time.monotonic()
 
     @property
     def paths(self) -> list[Path]:
@@ -92,6 +95,7 @@ class JournalWriter:
 
     def write(self, line: bytes) -> bool:
         """Write one encoded event, with its newline. Returns as `append`; never raises `OSError`."""
+        self.used = time.monotonic()
         self._writing.append(None)  # before the file is looked at: `close` waits for those who may hold it
         try:
             file = self._file
@@ -130,6 +134,10 @@ class JournalWriter:
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold` into the journal; returns what it did not take."""
         return [event for event in self.untold() if not JournalWriter.write(self, encode(event))]
+
+    def is_idle(self) -> bool:
+        """Whether nothing has been written for some minutes."""
+        return time.monotonic() - self.used > _IDLE
 
     def close(self) -> bool:
         """Let go of the file; a later event opens a new one.

@@ -1,4 +1,4 @@
-"""How much longer this thread may spend on stores in all: the end of a run must not take for ever."""
+"""How this thread may deal with stores: how much longer in all, and whether one that is down is tried again soon."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 _end: ContextVar[float | None] = ContextVar("trackrecord_budget", default=None)
+_pressing: ContextVar[bool] = ContextVar("trackrecord_pressing", default=False)
 
 
 @contextlib.contextmanager
@@ -30,3 +31,18 @@ def seconds_left() -> float:
     """What is left; infinite outside of any block."""
     end = _end.get()
     return math.inf if end is None else end - time.monotonic()
+
+
+@contextlib.contextmanager
+def pressing() -> Iterator[None]:
+    """Calls inside of this block, in this thread, try a store that counts as down sooner: events are lost meanwhile."""
+    token = _pressing.set(True)
+    try:
+        yield
+    finally:
+        _pressing.reset(token)
+
+
+def is_pressing() -> bool:
+    """Whether this thread is in such a block."""
+    return _pressing.get()

@@ -10,11 +10,13 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from prefect_trackrecord.errors import StoreUnavailableError
+from prefect_trackrecord.store._budget import is_pressing
 
 T = TypeVar("T")
 
 _FIRST_PAUSE = 15.0
 _LONGEST_PAUSE = 120.0
+_PRESSING_PAUSE = 2.0
 
 
 class Health:
@@ -23,13 +25,13 @@ class Health:
     The first call has `first` seconds, those made while it waits have what it has left, and every call after one
     that was answered has `later`. After a failure the store counts as down: calls fail at once for 15 s, doubled at
     each failure in a row; then one more is tried, with half of `first`. So a store that is down costs a flow `first`
-    once, and that mostly in the background, where the run is announced.
+    once, and that mostly in the background, where the run is announced. Who is `pressing` tries after two seconds.
     """
 
     def __init__(self, first: float, later: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._first, self._later, self._clock = first, later, clock
         self._failures = 0
-        self._down_until = 0.0
+        self._down_until = self._failed_at = 0.0
         self._cause = ""
         self._tried: float | None = None  # since when an answer has been waited for
         self.proven = False
@@ -45,7 +47,7 @@ class Health:
         Raises:
             StoreUnavailableError: the store is down, as seen a moment ago.
         """
-        if self.down:
+        if self.down and not (is_pressing() and self._clock() >= self._failed_at + _PRESSING_PAUSE):
             raise StoreUnavailableError(self._cause)
         if self.proven:
             return self._later
@@ -67,7 +69,8 @@ class Health:
     def failed(self, cause: str) -> None:
         """The store did not answer."""
         pause = min(_FIRST_PAUSE * 2.0**self._failures, _LONGEST_PAUSE)
-        self._cause, self._down_until = cause, self._clock() + pause
+        self._cause, self._failed_at = cause, self._clock()
+        self._down_until = self._failed_at + pause
         self._failures = min(self._failures + 1, 10)
         self.proven, self._tried = False, None
 
