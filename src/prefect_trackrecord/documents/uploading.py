@@ -21,7 +21,7 @@ from prefect_trackrecord.documents.collecting import bring, closed, let_go, send
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import whole
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
-from prefect_trackrecord.store import pressing
+from prefect_trackrecord.store._budget import pressing
 from prefect_trackrecord.store.base import Blob, Store
 
 logger = logging.getLogger("prefect_trackrecord")

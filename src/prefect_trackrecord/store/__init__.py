@@ -9,7 +9,7 @@ from typing import Any
 from prefect_trackrecord import settings as settings_
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.settings import Settings
-from prefect_trackrecord.store._budget import pressing, within
+from prefect_trackrecord.store._budget import within
 from prefect_trackrecord.store._keys import check_key, check_prefix
 from prefect_trackrecord.store._local import LocalStore
 from prefect_trackrecord.store._url import StoreUrl, check_url, parse_url
@@ -28,7 +28,6 @@ __all__ = [
     "identity_of",
     "open_store",
     "parse_url",
-    "pressing",
     "within",
 ]
 
