@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime, timezone
 
 import pytest
 from prefect.settings import get_current_settings
 
+from prefect_trackrecord import events as ev
 from prefect_trackrecord import recover
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.reconciling import reconciler
+from prefect_trackrecord._prefect.recover_flow import recover_runs
+from prefect_trackrecord.journal.liveness import boot_id, host_name
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(180)]
 SCRIPT = """
@@ -105,6 +109,21 @@ def test_tasks_that_had_not_begun_as_their_flow_was_killed(history, tmp_path):
     assert "the run ended before it began" in why
     assert any(str(reason).startswith("upstream failed") for reason in why)
     assert len(found) == 5
+
+
+def test_the_flow_that_recovers(history):
+    """It leaves a run in the history only where there was something to do."""
+    begun = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    events = (
+        ev.WriterOpened(begun, host_name(), boot_id(), 2**22 + 1, 1),
+        ev.RunStarted(at=begun, run={"command": "dead"}),
+    )
+    history.archive.store.put("journal/dead/w.ndjson", b"".join(map(ev.encode, events)))
+    assert recover_runs(str(history.url)) == ["dead"]
+    assert recover_runs(str(history.url)) == []
+    assert {run.command: (run.status.value, run.role) for run in history.list_runs()} == {
+        "dead": ("aborted", None), "recover": ("success", "upkeep"),
+    }  # fmt: skip
 
 
 def test_an_exit_in_the_process_pool(history, tmp_path):

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from datetime import datetime, timezone
 
 import pytest
 from prefect import flow, task
 from prefect.futures import wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from prefect_trackrecord import events as ev
 from prefect_trackrecord import track
-from prefect_trackrecord._prefect import api, runs
+from prefect_trackrecord._prefect import api, reconciling, runs
+from prefect_trackrecord.documents.fold import Fold
+from prefect_trackrecord.documents.silent import WENT_ON
+from prefect_trackrecord.journal.liveness import boot_id, host_name, start_ticks
 
 pytestmark = pytest.mark.prefect
 
@@ -102,3 +108,26 @@ def test_an_api_that_has_heard_of_nothing(only_run, monkeypatch):
     assert run.task_counts == {"Completed": 2, "Failed": 1}
     assert [(t.state, t.error_message) for t in run.failed_tasks] == [("Failed", "no good")]
     assert run.tracking_errors == {}
+
+
+def test_which_task_runs_go_on_elsewhere():
+    at = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    host, boot, parent = host_name(), boot_id(), os.getppid()
+    writers = {
+        "lives": (host, boot, parent, start_ticks(parent)),
+        "gone": (host, boot, 2**22 + 1, 1),
+        "far": ("elsewhere", "", 1, 1),
+        "ours": (host, boot, os.getpid(), start_ticks(os.getpid())),
+    }
+    fold = Fold("r")
+    for name, writer in writers.items():
+        begun = ev.FileStarted(at=at, row={"file_path": name, "task_run_id": name}, item=f"key\0{name}")
+        fold.read(name, ev.encode(ev.WriterOpened(at, *writer)) + ev.encode(begun))
+    rows = {name: {"state_type": "RUNNING"} for name in (*writers, "never heard of")}
+    rows["pending"] = {"state_type": "PENDING"}
+    assert reconciling._away(rows, fold, at_the_end=True) == {"lives", "far", "never heard of"}
+    assert reconciling._away(rows, fold) == {"lives"}, "who recovers takes nobody's life for granted"
+    fold.add(
+        ev.FileInferred(at=at, row={"file_path": "x", "task_run_id": "far", "status": "skipped", "reason": WENT_ON})
+    )
+    assert reconciling._away(rows, fold) == {"lives", "far"}, "but does not undo what its flow has seen"

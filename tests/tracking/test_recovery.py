@@ -14,6 +14,7 @@ import pytest
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
+from prefect_trackrecord.documents.silent import WENT_ON
 from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover, recovery
 
@@ -291,3 +292,25 @@ def test_recoveries_do_not_recover_each_other(tmp_path, monkeypatch):
     (done,) = recover(storage, now=lambda: T0 + timedelta(days=400))
     assert (done.run_id, done.run.status) == ("killed", "aborted")
     assert storage.archive.run(other.run_id).status == "success"
+
+
+def test_a_file_that_went_on_after_its_flow(tmp_path):
+    """As in a task worker that lives: skipped, with that reason, until its own outcome comes."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    begun = {"file_path": "a", "task_run_id": "t1", "started_at": T0}
+    said = {"file_path": "one-x", "task_run_id": "t1", "status": "skipped", "reason": WENT_ON}
+    write(
+        storage,
+        "r",
+        ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f"}),
+        ev.FileStarted(at=T0, row=begun, item="one\0a"),
+        ev.FileInferred(at=T0, row=said, item="one\0one-x"),
+        ev.RunEnded(at=T0 + timedelta(minutes=1), state="Completed", run_count=1),
+    )
+    (done,) = recover(storage)
+    (row,) = storage.archive.files(done.run)
+    assert (row.file_path, row.status.value, row.reason, row.error_type) == ("a", "skipped", WENT_ON, None)
+    write(storage, "r", ev.FileTracked(at=T0, row={**begun, "status": "success"}, item="one\0a"), name="late")
+    (done,) = recover(storage)
+    (row,) = storage.archive.files(done.run)
+    assert (row.file_path, row.status.value, row.reason) == ("a", "success", None)

@@ -6,6 +6,7 @@ replaces it.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import datetime
@@ -20,8 +21,11 @@ from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.seal import utc_now as now
+from prefect_trackrecord.documents.silent import WENT_ON
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import mask_text
+from prefect_trackrecord.journal.reader import lives
 from prefect_trackrecord.tracking.recovery import Reconcile
 
 SECONDS = 10.0
@@ -57,11 +61,14 @@ def at_the_end(run: LiveRun, rows: Iterable[Mapping[str, Any]], *, elsewhere: bo
         return dict(run.tasks)
     fold = RunJournal.read(run.archive.store, run.run_id, run.archive.spool).fold().fold
     open_ = {n for n, r in by_id.items() if not api.is_final(r)}
-    ends = {n: _end_of(row) for n, row in fold.outcomes_of({*open_, *unheard}).items()} if elsewhere else {}
+    here = {*run.submitted, *run.tasks}  # of these this process knows
+    asked = {*open_, *unheard} if elsewhere else open_.difference(here)
+    ends = {n: _end_of(row) for n, row in fold.outcomes_of(asked).items()}
     silent = {n: one for n, one in unheard.items() if one.tracked and n not in ends and not fold.has_begun(n)}
     found.update(_never_told(silent))
     paths = {n: one.path for n, one in run.submitted.items() if one.path is not None}
-    _tell(run.emit, found, fold, now(), paths)
+    away = _away({n: r for n, r in found.items() if n not in here}, fold, at_the_end=True)
+    _tell(run.emit, found, fold, now(), paths, away)
     for name in [n for n, r in by_id.items() if r.get("state_type") == "COMPLETED"]:
         run.submitted.pop(name, None)  # of which nothing is left to be told
     return {**ends, **run.tasks}
@@ -139,9 +146,43 @@ def reconciler(asker: Asker) -> Reconcile:
             asker.lost(f"for the task runs of recovered runs ({type(exc).__name__}: {exc})")
             return
         known = {str(r["id"]): r for r in rows if r.get("task_key") in fold.task_keys}
-        _tell(archive.writer(run_id).append, known, fold, now())
+        emit = archive.writer(run_id).append
+        _tell(emit, known, fold, now(), away=_away(known, fold))
+        if fields := _counted_anew(rows, fold):
+            emit(ev.RunUpdated(at=now(), run=fields))
 
     return reconcile
+
+
+def _counted_anew(rows: Iterable[dict[str, Any]], fold: Fold) -> dict[str, Any]:
+    """The fields that count a run's task runs, where they were counted before all of those were over."""
+    counts, failed = fold.updated("task_counts"), fold.updated("failed_tasks") or []
+    open_ = [str(r["id"]) for r in rows if not api.is_final(r)]
+    found = api.summed(rows, {name: _end_of(row) for name, row in fold.outcomes_of(open_).items()})
+    if not counts or not found or found["task_counts"] == counts:
+        return {}
+    known = {one.get("task_run_id"): one for one in failed}  # told by the flow's process, which knew more of them
+    return {**found, "failed_tasks": [known.get(o["task_run_id"], o) for o in found.get("failed_tasks", [])]}
+
+
+def _away(rows: Mapping[str, Mapping[str, Any]], fold: Fold, *, at_the_end: bool = False) -> set[str]:
+    """Those task runs that run still in another process, which may well tell of their end (a task worker does).
+
+    Args:
+        rows: the task runs.
+        fold: the run's events.
+        at_the_end: whether the flow's process asks, of task runs that are none of its own; later a process that nobody
+            can look for counts as dead, unless it was taken for alive then.
+    """
+    found = set()
+    for name in [name for name, row in rows.items() if row.get("state_type") == "RUNNING"]:
+        writer = fold.begun_by(name)
+        alive = None if writer is None else lives(writer, 1)
+        if writer is not None and (writer.host, writer.pid) == (host_name(), os.getpid()):
+            continue
+        if alive or (alive is None and (at_the_end or (fold.said(name) or {}).get("reason") == WENT_ON)):
+            found.add(name)
+    return found
 
 
 def _tell(
@@ -150,12 +191,22 @@ def _tell(
     fold: Fold,
     at: datetime,
     paths: Mapping[str, str] | None = None,
+    away: Collection[str] = (),
 ) -> None:
     silent = fold.without_outcome(rows)
     for name in [n for n in rows if n in silent]:
         key = str(rows[name].get("task_key"))
         names = fold.task_names.get(key, set()) | runs.tracked_tasks.get(key, set())
-        emit(inferred(rows[name], at, (paths or {}).get(name), names))
+        event = inferred(rows[name], at, (paths or {}).get(name), names)
+        if name in away:
+            event.row.update(status=FileStatus.SKIPPED.value, reason=WENT_ON, error_type=None, error_message=None)
+        if not _is_known(event.row, fold.said(name)):
+            emit(event)
+
+
+def _is_known(row: Mapping[str, Any], said: Mapping[str, Any] | None) -> bool:
+    names = ("file_path", "status", "reason", "error_message")
+    return said is not None and all(row.get(name) == said.get(name) for name in names)
 
 
 def inferred(

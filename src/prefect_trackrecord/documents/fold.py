@@ -88,6 +88,7 @@ class Fold:
         self._quick = quick
         self._files = Outcomes(run_id, quick, writing=writing, folder=folder)
         self._silent = Silent()
+        self._writer: ev.WriterOpened | None = None
         self._attempts = Attempts()
         self._updates: list[ev.RunUpdated] = []
         self._emails: list[ev.EmailTracked] = []
@@ -118,10 +119,11 @@ class Fold:
         size = damaged = 0
         for length, batch in self._files.read(source, limit):
             if not size and batch.others and isinstance(batch.others[0], ev.WriterOpened):
-                writer = batch.others[0]
+                writer = self._writer = batch.others[0]
             size += length
             damaged += batch.damaged
             self._take(batch)
+        self._writer = None
         if damaged:
             self._failures[f"{damaged} damaged lines in {name}"] += 1
         return Segment(size, writer)
@@ -131,7 +133,7 @@ class Fold:
             self._add(event)
         for event in batch.begun:
             task_run = event.row.get("task_run_id") if isinstance(event, ev.FileStarted) else self._task_run(event)
-            self._silent.began(str(task_run), event)
+            self._silent.began(str(task_run), event, self._writer)
         if len(batch) or batch.begun:
             self.tracked = True
             self.task_keys |= batch.task_keys()
@@ -257,6 +259,19 @@ class Fold:
     def has_begun(self, task_run: str) -> bool:
         """Whether a task run has told that it began, and no outcome."""
         return self._silent.has_begun(task_run)
+
+    def begun_by(self, task_run: str) -> ev.WriterOpened | None:
+        """The process in which a task run began that has told no outcome; None where that is not known."""
+        return self._silent.begun_by(task_run)
+
+    def said(self, task_run: str) -> dict[str, Any] | None:
+        """The row that others have told of a task run's file."""
+        return self._silent.said(task_run)
+
+    def updated(self, name: str) -> Any:
+        """What the run was last told of one of its fields; None where nothing."""
+        told = [(u.at, u.run[name]) for u in self._updates if u.run.get(name) is not None]
+        return max(told, key=lambda one: one[0])[1] if told else None
 
     def _run_fields(self, at: datetime | None) -> dict[str, Any]:
         saved = self._saved.get("run")

@@ -146,8 +146,8 @@ def _recover_one(
             ended = judge(run_id, found)
             if ended is None:
                 return None
-        if reconcile is not None and _is_prefects(fold):
-            reconcile(archive, run_id, fold)
+    if reconcile is not None and _is_prefects(fold):  # also where tasks have told something after the end
+        reconcile(archive, run_id, fold)
     return archive.seal(run_id, now=judge.now(), ended=ended)
 
 
