@@ -11,6 +11,7 @@ from prefect import flow, task
 from prefect.task_worker import serve
 
 from prefect_trackrecord import RecordStatus, Status, ThoughtfulRecord, current_tracker, track
+from prefect_trackrecord.journal.liveness import start_ticks
 
 
 class Claim(ThoughtfulRecord):
@@ -55,8 +56,10 @@ def delaying(paths: list[str], late: str, go_on: str) -> None:
 
 @track
 @flow(name="dying")
-def dying() -> None:
-    wait(settle.delay("dies"), 2)
+def dying(worker: int) -> None:
+    settle.delay("dies")
+    while start_ticks(worker):  # as it ends the worker is dead, however busy the machine is
+        time.sleep(0.1)
 
 
 if __name__ == "__main__":

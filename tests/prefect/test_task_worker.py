@@ -66,7 +66,7 @@ def test_a_task_worker(worker, history, tmp_path):
     assert (late.status.value, late.output_path, late.reason) == ("success", str(worker.pid), None)
 
     # a worker that dies leaves its file failed
-    served_tasks.dying()
+    served_tasks.dying(worker.pid)
     assert worker.wait(60) == 9
     (run,) = history.list_runs(command="dying")
     row = next(row for row in history.archive.files(run) if row.file_path == "dies")
