@@ -36,7 +36,7 @@ wanted() { # NAME
 try() { # NAME PYTHON REQUIREMENT...
   name=$1 python=$(python_of "$2") place=.matrix/$1
   wanted "$name" || return
-  [ -n "$python" ] || { echo "$name: no Python $2 here"; return; }
+  [ -n "$python" ] || { echo "$name: skipped, as there is no Python $2 on the path or at pyenv"; return; }
   shift 2
   [ -x "$place/bin/python" ] || "$python" -m venv "$place"
   # shellcheck disable=SC2086

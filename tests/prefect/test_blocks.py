@@ -286,3 +286,10 @@ def test_an_error_does_not_show_a_password_that_is_in_the_wrong_place():
     with pytest.raises(ValidationError) as refused:
         TrackRecordDelivery(config={"title": "x", "smtp": {"host": "h", "password": "hunter2"}})
     assert "hunter2" not in str(refused.value)
+
+
+def test_the_form_begins_with_a_configuration_that_works():
+    config = TrackRecordDelivery.model_json_schema()["properties"]["config"]["default"]
+    assert TrackRecordDelivery(config=config).report_config().heading == "Delivery report"
+    with pytest.raises(ValidationError, match="config"):
+        TrackRecordDelivery()

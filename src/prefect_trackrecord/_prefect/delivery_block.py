@@ -45,6 +45,9 @@ class TrackRecordDelivery(Block):
         default=...,
         description="The report's configuration: the keys and values of its YAML file, without passwords.",
         examples=[{"title": "Delivery report", "recipients": [{"email": "ada@example.com"}]}],
+        json_schema_extra={
+            "default": {"title": "Delivery report", "recipients": []}
+        },  # what Prefect's form begins with
     )
     smtp_password: SecretStr | None = Field(
         default=None, title="SMTP password", description="The password for smtp.username in the configuration."
