@@ -49,7 +49,7 @@ try() { # NAME PYTHON REQUIREMENT...
   # shellcheck disable=SC2086
   PREFECT_HOME=$home "$place/bin/python" -m pytest -p no:cacheprovider $TESTS >"$place.log" 2>&1 || failed="$failed $name"
   what=$("$place/bin/python" -c 'import platform, prefect; print("Python", platform.python_version() + ", Prefect", prefect.__version__)')
-  echo "$name: $what: $(grep -E '^[0-9]+ (passed|failed)|passed|failed' "$place.log" | tail -1)"
+  echo "$name: $what: $(grep -aE '^[0-9]+ (passed|failed)|passed|failed' "$place.log" | tail -1)"
   rm -rf "$home"
 }
 
