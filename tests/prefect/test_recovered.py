@@ -109,6 +109,8 @@ def test_tasks_that_had_not_begun_as_their_flow_was_killed(history, tmp_path):
     assert "the run ended before it began" in why
     assert any(str(reason).startswith("upstream failed") for reason in why)
     assert len(found) == 5
+    assert sum(done.run.task_counts.values()) == 5, "nobody had counted them"
+    assert done.run.task_counts["Failed"] == done.run.task_counts["Completed"] == 1
 
 
 def test_the_flow_that_recovers(history):

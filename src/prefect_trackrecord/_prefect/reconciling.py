@@ -155,11 +155,11 @@ def reconciler(asker: Asker) -> Reconcile:
 
 
 def _counted_anew(rows: Iterable[dict[str, Any]], fold: Fold) -> dict[str, Any]:
-    """The fields that count a run's task runs, where they were counted before all of those were over."""
+    """The fields that count a run's task runs, where nobody has, or before all of those were over."""
     counts, failed = fold.updated("task_counts"), fold.updated("failed_tasks") or []
     open_ = [str(r["id"]) for r in rows if not api.is_final(r)]
     found = api.summed(rows, {name: _end_of(row) for name, row in fold.outcomes_of(open_).items()})
-    if not counts or not found or found["task_counts"] == counts:
+    if not found or found["task_counts"] == counts:
         return {}
     known = {one.get("task_run_id"): one for one in failed}  # told by the flow's process, which knew more of them
     return {**found, "failed_tasks": [known.get(o["task_run_id"], o) for o in found.get("failed_tasks", [])]}
