@@ -102,7 +102,7 @@ class Archive(Troubles, Reading):
 
         run = layout.safe_part(run_id)
         if (root := self.store.local_root) is not None:
-            return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._diverted, self._losing)
+            return JournalWriter([root / layout.journal_prefix(run_id), self.spool / run], self._left, self._losing)
         return SpoolWriter(
             self._spool,
             run_id,
@@ -161,6 +161,11 @@ class Archive(Troubles, Reading):
         except OSError:
             return None
         return [host_name(), boot_id(), found.st_dev, found.st_ino]
+
+    def _left(self, trouble: str) -> None:
+        """The folder takes no events: the spool says whose they are, for `doctor` of other storages too."""
+        self._spool.begin()
+        self._diverted(trouble)
 
     def flush(self) -> bool:
         """Wait, bounded, until all that this process has told so far is in the store; whether it is.
