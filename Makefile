@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check -q
-WORKERS ?= 2
+# most tests wait more than they compute
+WORKERS ?= 3
 
 .PHONY: help demo test check format bench constraints clean races chaos chaos-full docs reference package fuzz lowest audit bench-full matrix e2e coverage mutation
 

@@ -10,7 +10,7 @@ FLOOR=${FLOOR:-3.5.0}
 TESTS=${TESTS:-"tests/prefect/test_track_definition.py tests/prefect/test_flow_runs.py tests/prefect/test_returned_states.py
   tests/prefect/test_quiet.py tests/prefect/test_events.py tests/prefect/test_live.py tests/prefect/test_blocks.py
   tests/tracking/test_run_tracker.py"}
-TOOLS="pytest pytest-asyncio pytest-timeout hypothesis"
+TOOLS="pytest pytest-asyncio pytest-timeout pytest-rerunfailures hypothesis"
 WORDS="$*"
 failed=""
 
