@@ -1,0 +1,104 @@
+"""Which end counts where a run is sealed again, and what is left behind; see `test_seal` for crashes and races."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.attempts import RECOVERED
+from prefect_trackrecord.documents.run_journal import newest_record
+from prefect_trackrecord.documents.seal import seal
+from prefect_trackrecord.errors import ConflictError, StoreError
+from prefect_trackrecord.store import open_store
+from prefect_trackrecord.store.base import Store
+
+T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return open_store(str(tmp_path))
+
+
+def write(store: Store, name: str, *events: ev.Event) -> None:
+    store.put(f"{layout.journal_prefix('r')}/{name}.ndjson", b"".join(map(ev.encode, events)))
+
+
+def started(count: int = 1) -> ev.RunStarted:
+    return ev.RunStarted(at=T0 + timedelta(minutes=count), run={"command": "c", "run_count": count})
+
+
+def ended(**fields: Any) -> ev.RunEnded:
+    return ev.RunEnded(at=T0 + timedelta(minutes=5), **fields)
+
+
+def status(store: Store, end: ev.RunEnded | None = None) -> tuple[str, int]:
+    run = seal(store, "r", now=T0, ended=end)
+    assert run is not None
+    return run.status.value, run.generation
+
+
+def test_an_end_that_is_known_later_closes_an_open_run(store: Store) -> None:
+    write(store, "w", started())
+    assert status(store) == ("running", 1)
+    assert status(store) == ("running", 1)
+    gone = ended(status="aborted", reason=f"{RECOVERED}: gone")
+    assert status(store, gone) == ("aborted", 2)
+    assert status(store, ended(status="failed")) == ("aborted", 2)
+    assert status(store) == ("aborted", 2)
+
+
+def test_what_a_recovery_knew_of_a_second_attempt_stays(store: Store) -> None:
+    write(store, "w", started(1), started(2))
+    assert status(store, ended(status="aborted", reason=f"{RECOVERED}: gone", run_count=2)) == ("aborted", 1)
+    write(store, "late", ended(status="success", run_count=2))
+    assert status(store) == ("aborted", 2)
+
+
+def test_a_record_without_an_attempt_is_of_the_first(store: Store) -> None:
+    """As an older writer may have left it."""
+    write(store, "w", started(1), ended(status="failed"))
+    assert status(store) == ("failed", 1)
+    key = layout.seal_key("r", 1)
+    blob = store.get(key)
+    assert blob is not None
+    body = orjson.loads(blob.data)
+    body["ended"] = {**body["ended"], "run_count": None, "reason": f"{RECOVERED}: gone"}
+    store.put(key, orjson.dumps(body))
+    write(store, "again", started(2), ended(status="success", run_count=2))
+    assert status(store) == ("success", 2)
+
+
+def test_one_mark_is_left(store: Store) -> None:
+    def marks() -> list[str]:
+        return [e.key for e in store.list(layout.journal_prefix("r")) if "/done-" in e.key]
+
+    write(store, "w", started(), ended())
+    seal(store, "r", now=T0)
+    (first,) = marks()
+    write(store, "late", ev.FileTracked(at=T0, row={"file_path": "a", "status": "success"}))
+    seal(store, "r", now=T0)
+    (second,) = marks()
+    assert "done-000001-" in first
+    assert "done-000002-" in second
+
+
+def test_races_without_end_are_an_error(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[str] = []
+
+    def beaten(_: Any, key: str, *__: object) -> str:
+        tries.append(key)
+        raise ConflictError("others")
+
+    write(store, "w", started(), ended())
+    monkeypatch.setattr(type(store), "create", beaten)
+    with pytest.raises(StoreError, match="could not be sealed: others kept changing it for 50 rounds"):
+        seal(store, "r", now=T0)
+    assert len(tries) == 50
+    assert newest_record(store, "r") is None
