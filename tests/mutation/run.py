@@ -50,7 +50,13 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     ),
     "seal": (
         ("documents/seal.py", "documents/run_journal.py"),
-        ("tests/documents/test_seal_steps.py", "tests/documents/test_seal.py", "tests/documents/test_fold.py", QUICK_RUNS, "tests/tracking/test_recovery.py"),
+        (
+            "tests/documents/test_seal_steps.py",
+            "tests/documents/test_seal.py",
+            "tests/documents/test_fold.py",
+            QUICK_RUNS,
+            "tests/tracking/test_recovery.py",
+        ),
         "not bucket",
     ),
 }
