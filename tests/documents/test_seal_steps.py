@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import RECOVERED
-from prefect_trackrecord.documents.run_journal import newest_record
+from prefect_trackrecord.documents.run_journal import RunJournal, SealRecord, newest_record
 from prefect_trackrecord.documents.seal import seal
 from prefect_trackrecord.errors import ConflictError, StoreError
 from prefect_trackrecord.store import open_store
@@ -102,3 +103,45 @@ def test_races_without_end_are_an_error(store: Store, monkeypatch: pytest.Monkey
         seal(store, "r", now=T0)
     assert len(tries) == 50
     assert newest_record(store, "r") is None
+
+
+def test_the_names_beside_the_segments_are_kept(store: Store) -> None:
+    """Older histories hold them: what lies beside a journal is told by its name alone."""
+    write(store, "saved-1", started(), ended())
+    seal(store, "r", now=T0)
+    names = sorted(e.key.rpartition("/")[2] for e in store.list(layout.journal_prefix("r")))
+    assert [re.sub("[0-9a-f]{24}", "#", name) for name in names] == [
+        "done-000001-#",
+        "saved-1.ndjson",
+        "seal-000001.json",
+    ]
+    assert RunJournal.read(store, "r").fold().writers == [False], "nobody keeps on writing to what was saved"
+
+
+def test_a_record_covers_what_it_names_up_to_its_size(store: Store) -> None:
+    def journal(**segments: int) -> RunJournal:
+        return RunJournal(store, "r", segments, 1)
+
+    record = SealRecord(1, "2026/01/02", {"a": 10})
+    assert journal(a=10).is_covered_by(record)
+    assert journal(a=9).is_covered_by(record)
+    assert not journal(a=11).is_covered_by(record)
+    assert not journal(a=10, b=1).is_covered_by(record)
+    assert journal(a=10, b=0).is_covered_by(record)
+
+
+def test_segments_come_a_few_at_a_time() -> None:
+    """None of these parts brings more than 32 MiB into memory, but for one segment that is larger alone."""
+    mib = 1 << 20
+    sizes = {"a": 20 * mib, "b": 12 * mib, "c": 1, "d": 40 * mib, "e": 32 * mib, "f": 1}
+    assert list(RunJournal._few(sizes, sizes)) == [["a", "b"], ["c"], ["d"], ["e"], ["f"]]  # noqa: SLF001
+    assert list(RunJournal._few([], {})) == []  # noqa: SLF001
+
+
+def test_a_segment_that_is_gone_is_an_error(tmp_path: Path) -> None:
+    bucket = open_store(f"memory://steps-{tmp_path.name}/x")
+    write(bucket, "w", started(), ended())
+    journal = RunJournal.read(bucket, "r")
+    bucket.delete(f"{layout.journal_prefix('r')}/w.ndjson")
+    with pytest.raises(StoreError, match=r"segment journal/r/w\.ndjson is gone"):
+        journal.fold()
