@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.run_journal import RunJournal, SealRecord, newest_record
 from prefect_trackrecord.documents.seal import seal
-from prefect_trackrecord.errors import ConflictError, StoreError
+from prefect_trackrecord.errors import ConflictError, StoreError, StoreUnavailableError
 from prefect_trackrecord.store import open_store
 from prefect_trackrecord.store.base import Store
 
@@ -145,3 +146,22 @@ def test_a_segment_that_is_gone_is_an_error(tmp_path: Path) -> None:
     bucket.delete(f"{layout.journal_prefix('r')}/w.ndjson")
     with pytest.raises(StoreError, match=r"segment journal/r/w\.ndjson is gone"):
         journal.fold()
+
+
+def test_a_segment_that_can_not_be_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket = open_store(f"memory://steps-{tmp_path.name}/y")
+    write(bucket, "w", started(), ended())
+
+    def broken(_: Any, keys: Iterable[str]) -> Iterator[tuple[str, Exception]]:
+        return ((key, StoreUnavailableError("away")) for key in keys)
+
+    monkeypatch.setattr(type(bucket), "get_many", broken)
+    with pytest.raises(StoreError, match=r"journal/r/w\.ndjson can't be read: away"):
+        RunJournal.read(bucket, "r").fold()
+
+
+def test_a_record_comes_back_as_it_was_written() -> None:
+    record = SealRecord(3, "2026/01/02", {"a": 10}, {"status": "success"}, sealer="one")
+    again = SealRecord.load("k", record.dump())
+    assert again == record
+    assert again.sealer == "one"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +19,7 @@ import pytest
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.journal import liveness
+from prefect_trackrecord.journal import writer as writing
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, writer_alive, writer_of
 from prefect_trackrecord.journal.writer import JournalWriter
 
@@ -239,3 +243,79 @@ def test_a_folder_that_a_sealer_tidies_away_is_made_again(tmp_path, monkeypatch)
     assert writer.append(file_event("a"))
     assert not writer.dropped
     assert paths_in(tmp_path / "run") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("host", "begins"),
+    [
+        ("web-1.example.com", "web_1.example.com"), ("büro pc", "büro_pc"), ("...", "host"), ("../../etc", "_.._etc"),
+        ("h" * 60, "h" * 40), ("a_b", "a_b"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_segment(monkeypatch, host, begins):
+    """A name that each store and file system takes, by which a person sees whose it is."""
+    monkeypatch.setattr(writing, "host_name", lambda: host)
+    one, other = writing.segment_name(), writing.segment_name()
+    assert one != other
+    assert re.fullmatch(rf"{re.escape(begins)}-{os.getpid()}-[0-9a-f]{{8}}\.ndjson", one)
+
+
+def test_a_segment_whose_first_line_finds_no_room_is_taken_away(tmp_path, monkeypatch):
+    class Full(io.FileIO):
+        def write(self, line):
+            return super().write(line[:5])
+
+    monkeypatch.setattr(writing.io, "FileIO", Full)
+    told = []
+    writer = JournalWriter([tmp_path / "full"], on_loss=told.append)
+    assert not writer.append(file_event("a"))
+    assert list((tmp_path / "full").iterdir()) == []
+    assert told == [f"{tmp_path / 'full'}: {os.strerror(errno.ENOSPC).lower()}"]
+
+
+def test_why_an_event_is_lost_is_told_in_words(tmp_path):
+    writer = JournalWriter([tmp_path / "run"])
+    writer.append(file_event("a"))
+    for error, words in [
+        (OSError(errno.EIO, "Input/output error"), "input/output error"),
+        (OSError("odd"), "OSError: odd"),
+        (ValueError("closed"), "ValueError: closed"),
+    ]:
+
+        class Broken:
+            def write(self, line, error=error):
+                raise error
+
+        writer._file = Broken()
+        assert not writer.append(file_event("b"))
+        assert writer.dropped[words] == 1
+
+
+def test_what_was_told_is_told_once(tmp_path):
+    writer = JournalWriter([tmp_path / "run"])
+    assert not writer.has_news
+    assert writer.tell() == []
+    assert not list(tmp_path.iterdir()), "nothing to tell: no segment is begun"
+    writer.dropped["no room"] += 2
+    writer.faults["slow"] += 1
+    assert writer.has_news
+    assert writer.tell() == []
+    assert not writer.has_news
+    writer.dropped["no room"] += 1
+    writer.tell()
+    writer.tell()
+    (path,) = segment_paths(tmp_path / "run")
+    told = [e for e in SegmentReader(path.read_bytes()) if isinstance(e, ev.TrackingFailed)]
+    assert [(e.cause, e.count, e.lost) for e in told] == [
+        ("events lost: no room", 2, 2), ("slow", 1, 0), ("events lost: no room", 1, 1),
+    ]  # fmt: skip
+
+
+def test_idle_is_who_has_not_written_for_three_minutes(tmp_path, monkeypatch):
+    writer = JournalWriter([tmp_path / "run"])
+    writer.append(file_event("a"))
+    now = writer.used
+    monkeypatch.setattr(writing.time, "monotonic", lambda: now + 180)
+    assert not writer.is_idle()
+    monkeypatch.setattr(writing.time, "monotonic", lambda: now + 180.5)
+    assert writer.is_idle()
