@@ -9,6 +9,7 @@ import platform
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -80,6 +81,14 @@ def azure_server() -> Iterator[dict[str, Any]]:
     flags = ["--silent", "--inMemoryPersistence", "--skipApiVersionCheck", "--blobPort"]
     with _started(lambda port: [command, *flags, str(port)]) as port:
         yield azure_endpoint_options(f"http://127.0.0.1:{port}")
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[dict[str, Any]]:
+    """A moto in a process of its own; gives the storage options for it."""
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p"]
+    with _started(lambda port: [*command, str(port)]) as port:
+        yield {"key": "test", "secret": "test", "client_kwargs": {"endpoint_url": f"http://127.0.0.1:{port}"}}
 
 
 @contextlib.contextmanager

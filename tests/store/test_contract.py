@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +18,24 @@ from prefect_trackrecord.store import Store, StoreConfig, open_store
 from prefect_trackrecord.testing import StoreContract
 
 _numbers = itertools.count()
+
+
+def _on_azure(options: dict[str, Any], settings: Settings) -> Store:
+    """A store in a new container."""
+    import adlfs
+
+    name = f"trackrecord-{next(_numbers)}"
+    adlfs.AzureBlobFileSystem(**options).mkdir(name)
+    return open_store(StoreConfig(f"azure://{name}/some/history", options), settings=settings)
+
+
+def _on_gcs(options: dict[str, Any], settings: Settings) -> Store:
+    """A store in a new bucket."""
+    import gcsfs
+
+    name = f"trackrecord-{next(_numbers)}"
+    gcsfs.GCSFileSystem(**options).mkdir(name)
+    return open_store(StoreConfig(f"gcs://{name}/some/history", options), settings=settings)
 
 
 class TestLocal(StoreContract):
@@ -71,12 +93,8 @@ class TestAzure(StoreContract):
 
     @pytest.fixture
     def store(self, azure_options: dict[str, Any], patient: Settings) -> Store:
-        import adlfs
-
         self._options, self._settings = azure_options, patient
-        name = f"trackrecord-{next(_numbers)}"
-        adlfs.AzureBlobFileSystem(**azure_options).mkdir(name)
-        return open_store(StoreConfig(f"azure://{name}/some/history", azure_options), settings=patient)
+        return _on_azure(azure_options, patient)
 
     def another(self, store: Store) -> Store:
         return open_store(StoreConfig(store.url, self._options), settings=self._settings)
@@ -103,12 +121,8 @@ class TestGcs(StoreContract):
 
     @pytest.fixture
     def store(self, gcs_options: dict[str, Any], patient: Settings) -> Store:
-        import gcsfs
-
         self._options, self._settings = gcs_options, patient
-        name = f"trackrecord-{next(_numbers)}"
-        gcsfs.GCSFileSystem(**gcs_options).mkdir(name)
-        return open_store(StoreConfig(f"gcs://{name}/some/history", gcs_options), settings=patient)
+        return _on_gcs(gcs_options, patient)
 
     def another(self, store: Store) -> Store:
         return open_store(StoreConfig(store.url, self._options), settings=self._settings)
@@ -118,3 +132,61 @@ class TestGcs(StoreContract):
         for call in (lambda: store.put("a", b"1"), lambda: store.list("a")):
             with pytest.raises(StoreUnavailableError, match="no such bucket"):
                 call()
+
+
+_SIZE = 80
+_CHILD = """
+import json, resource, sys, tempfile
+from prefect_trackrecord.store import StoreConfig, open_store
+
+url, options, size = json.loads(sys.stdin.read())
+store = open_store(StoreConfig(url, options))
+store.put("a/small", b"1" * (2 << 20))  # clients and connections are there
+file = tempfile.TemporaryFile()
+for number in range(size):
+    file.write(bytes([number]) * (1 << 20))
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+etag = store.replace_file("a/large", file, None)
+print(json.dumps([etag, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the memory that a process had at most, in kilobytes")
+class TestLargeFiles:
+    """An object that comes out of a file is never in memory whole."""
+
+    def _hold(self, store: Store, options: dict[str, Any], settings: Settings) -> None:
+        env = {
+            **os.environ,
+            "PREFECT_HOME": str(settings.prefect_home),
+            "TRACKRECORD_STORE_DEADLINE": "30",
+            "TRACKRECORD_CALL_DEADLINE": "60",
+        }
+        said = subprocess.run(
+            [sys.executable, "-c", _CHILD],
+            input=json.dumps([store.url, options, _SIZE]),
+            capture_output=True,
+            text=True,
+            check=True,
+            env=env,
+        )
+        etag, grown = json.loads(said.stdout)
+        assert grown < _SIZE / 2
+        assert [(entry.size, entry.etag) for entry in store.list("a") if entry.key == "a/large"] == [
+            (_SIZE << 20, etag)
+        ]
+        blob = store.get("a/large")
+        assert blob is not None
+        assert all(blob.data[n << 20 : (n + 1) << 20] == bytes([n]) * (1 << 20) for n in range(_SIZE))
+        store.delete("a/large")
+
+    def test_s3(self, s3_store: Store, s3_server: Any, patient: Settings) -> None:
+        self._hold(s3_store, s3_server.options, patient)
+
+    @pytest.mark.xdist_group("azure")
+    def test_azure(self, azure_options: dict[str, Any], patient: Settings) -> None:
+        self._hold(_on_azure(azure_options, patient), azure_options, patient)
+
+    @pytest.mark.xdist_group("gcs")
+    def test_gcs(self, gcs_options: dict[str, Any], patient: Settings) -> None:
+        self._hold(_on_gcs(gcs_options, patient), gcs_options, patient)

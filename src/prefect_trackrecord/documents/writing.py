@@ -9,8 +9,7 @@ import orjson
 
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.sheet import Sheet
-from prefect_trackrecord.store import LocalStore
-from prefect_trackrecord.store.base import Store
+from prefect_trackrecord.store.base import Store, TakesFiles
 
 Write = Callable[[], str]
 """Writes a document unless somebody has changed it since this was made; returns its etag.
@@ -42,11 +41,8 @@ def document(store: Store, key: str, body: bytes, known: Mapping[str, str | None
 
 
 def rows_document(store: Store, key: str, rows: Sheet, known: Mapping[str, str | None]) -> Write:
-    """As `document`, of rows that may be too many for memory.
-
-    A local folder takes them from their file. A bucket takes a body whole, so that there they are held once, as bytes.
-    """
-    if not rows.large or not isinstance(store, LocalStore):
+    """As `document`, of rows that may be too many for memory: a store that can takes them from their file."""
+    if not rows.large or not isinstance(store, TakesFiles):
         return document(store, key, rows.body(), known)
     etag = known[key] if key in known else store.etag(key)
     return lambda: store.replace_file(key, rows.file, etag)

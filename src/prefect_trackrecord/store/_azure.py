@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below, plain_etag
 from prefect_trackrecord.store._obstore import FastClient, for_azure
+from prefect_trackrecord.store._view import view
 from prefect_trackrecord.store.base import Blob, Entry
 
 _ONCE: dict[str, Any] = {"retry_total": 0}
 """The SDK waits 15 s before its first retry; the session retries sooner, and within our deadline."""
+_FILE = {"is_directory": "false"}
+"""What adlfs writes with a file, so that it knows it for one."""
 
 
 class AzureDriver(Bulk):
@@ -45,8 +49,34 @@ class AzureDriver(Bulk):
                 raise
         return Blob(bytes(data), plain_etag(stream.properties.etag))
 
+    async def etag(self, key: str) -> str | None:
+        """One HEAD."""
+        async with self._blob(key) as client:
+            try:
+                return plain_etag((await client.get_blob_properties(**_ONCE)).etag)
+            except Exception as exc:
+                if kind_of(exc) is Kind.MISSING:
+                    return None
+                raise
+
     async def put(self, key: str, data: bytes, *, etag: str | None = None, absent: bool = False) -> str:
         """One upload; the condition travels with it."""
+        return await self._write(key, data, len(data), etag=etag, absent=absent)
+
+    async def put_file(self, key: str, file: BinaryIO, *, etag: str | None = None, absent: bool = False) -> str:
+        """In blocks, which become the blob by one last request that has the condition.
+
+        Who commits first has dropped the blocks of others for the same blob: they too are told that they came too late.
+        """
+        size = os.fstat(file.fileno()).st_size
+        try:
+            return await self._write(key, view(file), size, etag=etag, absent=absent)
+        except Exception as exc:
+            if "InvalidBlockList" in str(exc):
+                raise Refused from exc
+            raise
+
+    async def _write(self, key: str, data: Any, size: int, *, etag: str | None, absent: bool) -> str:
         condition: dict[str, Any] = {"overwrite": not absent}
         if etag is not None:
             from azure.core import MatchConditions
@@ -54,8 +84,7 @@ class AzureDriver(Bulk):
             condition.update(etag=f'"{etag}"', match_condition=MatchConditions.IfNotModified)
         async with self._blob(key) as client:
             try:
-                # The metadata is what adlfs writes with a file, so that it knows it for one.
-                answer = await client.upload_blob(data, metadata={"is_directory": "false"}, **condition, **_ONCE)
+                answer = await client.upload_blob(data, length=size, metadata=_FILE, **condition, **_ONCE)
             except Exception as exc:
                 # On a blob that is gone, If-Match is answered by 404 or 412, as the service likes.
                 if kind_of(exc) is Kind.REFUSED or (kind_of(exc) is Kind.MISSING and etag is not None):

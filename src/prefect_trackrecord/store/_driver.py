@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from prefect_trackrecord.store._obstore import FastClient
 from prefect_trackrecord.store.base import Blob, Entry
@@ -30,6 +30,16 @@ class Bulk:
     async def quick(self) -> FastClient | None:
         """None: it has none."""
         return None
+
+    async def etag(self: Driver, key: str) -> str | None:
+        """As of what is read."""
+        found = await self.get(key)
+        return None if found is None else found.etag
+
+    async def put_file(self: Driver, key: str, file: BinaryIO, *, etag: str | None = None, absent: bool = False) -> str:
+        """As `put`, of what the file holds, at once."""
+        file.seek(0)
+        return await self.put(key, file.read(), etag=etag, absent=absent)
 
     async def entries(self: Driver, prefix: str) -> list[Entry]:
         """As `page`, for all pages."""
@@ -61,6 +71,12 @@ class Driver(Protocol):
 
     async def put(self, key: str, data: bytes, *, etag: str | None = None, absent: bool = False) -> str:
         """Write it, if its etag is still `etag`, or if it is `absent`, where one of them is given."""
+
+    async def etag(self, key: str) -> str | None:
+        """The object's etag, without its bytes where the service can; None where there is none."""
+
+    async def put_file(self, key: str, file: BinaryIO, *, etag: str | None = None, absent: bool = False) -> str:
+        """As `put`, of what a file on this machine's disk holds, a part of it in memory at a time."""
 
     async def page(self, prefix: str, token: str | None, *, deep: bool) -> Page:
         """A page of what starts with `prefix`: all objects (`deep`), or those and folders one level down."""

@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 import fsspec
 from fsspec.asyn import reset_lock
@@ -31,11 +31,14 @@ from prefect_trackrecord.store._s3 import S3Driver
 from prefect_trackrecord.store._session import Session
 from prefect_trackrecord.store._swift import SwiftDriver
 from prefect_trackrecord.store._url import StoreUrl, missing_driver
+from prefect_trackrecord.store._view import POSSIBLE
 from prefect_trackrecord.store.base import Blob, Entry
 
 T = TypeVar("T")
 _IN_FLIGHT = 64
 _LARGE = 1 << 20
+_SLOWEST = 1 << 20
+"""Bytes a second that a connection is expected to bring at least, where it brings many."""
 
 if hasattr(os, "register_at_fork"):
     # A forked child has no thread for fsspec's event loop; older fsspec do not notice by themselves.
@@ -131,15 +134,14 @@ class FsspecStore:
     def put(self, key: str, data: bytes) -> str:
         """Write the object whole; the last writer wins."""
         check_key(key)
-        return self._call(lambda driver: driver.put(key, data), large=len(data) > _LARGE)
+        return self._call(lambda driver: driver.put(key, data), size=len(data))
 
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none; equal content counts as ours (a PUT that was retried)."""
         check_key(key)
-        large = len(data) > _LARGE
         for _ in range(3):
             try:
-                return self._call(lambda driver: driver.put(key, data, absent=True), large=large)
+                return self._call(lambda driver: driver.put(key, data, absent=True), size=len(data))
             except Refused:
                 there = self.get(key)
             if there is not None and there.data == data:
@@ -157,12 +159,34 @@ class FsspecStore:
                 raise ConflictError(str(exc)) from None
         check_key(key)
         try:
-            return self._call(lambda driver: driver.put(key, data, etag=etag), large=len(data) > _LARGE)
+            return self._call(lambda driver: driver.put(key, data, etag=etag), size=len(data))
         except Refused:
             there = self.get(key)
         if there is None or there.data != data:
             raise ConflictError(f"{key} was changed by somebody else")
         return there.etag
+
+    def etag(self, key: str) -> str | None:
+        """The object's etag without reading it; None where there is none."""
+        check_key(key)
+        return self._call(lambda driver: driver.etag(key))
+
+    def replace_file(self, key: str, source: BinaryIO, etag: str | None) -> str:
+        """As `replace`, of what a file holds, which may be more than memory takes.
+
+        Raises:
+            ConflictError: the object changed meanwhile; be it by a request of our own whose answer was lost.
+        """
+        check_key(key)
+        source.flush()
+        size = source.seek(0, os.SEEK_END)
+        if not POSSIBLE:  # pragma: no cover - Windows
+            source.seek(0)
+            return self.replace(key, source.read(), etag)
+        try:
+            return self._call(lambda driver: driver.put_file(key, source, etag=etag, absent=etag is None), size=size)
+        except Refused:
+            raise ConflictError(f"{key} was changed by somebody else") from None
 
     def folders(self, prefix: str) -> list[str]:
         """The names directly under `prefix` that hold objects deeper down, sorted."""
@@ -213,8 +237,8 @@ class FsspecStore:
 
     # How a call is made.
 
-    def _call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False) -> T:
-        return self._session().call(make, large=large)
+    def _call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False, size: int = 0) -> T:
+        return self._session().call(make, large=large or size > _LARGE, more=size / _SLOWEST)
 
     def _session(self) -> Session:
         """This process's session. A child made by fork has none yet, and takes no lock of its parent's."""

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, BinaryIO
 from urllib.parse import quote
 
 from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.store._driver import Bulk, Page, Refused
 from prefect_trackrecord.store._faults import Kind, kind_of
 from prefect_trackrecord.store._keys import below
+from prefect_trackrecord.store._view import view
 from prefect_trackrecord.store.base import Blob, Entry
+
+_PIECE = 1 << 20
 
 
 class GcsDriver(Bulk):
@@ -44,17 +48,47 @@ class GcsDriver(Bulk):
             raise
         return Blob(bytes(data), str(headers["X-Goog-Generation"]))
 
+    async def etag(self, key: str) -> str | None:
+        """One GET of the object's fields."""
+        try:
+            answer = await self.fs._call(  # noqa: SLF001
+                "GET", "b/{}/o/{}", self._bucket, self._prefix + key, fields="generation", json_out=True
+            )
+        except Exception as exc:
+            if kind_of(exc) is Kind.MISSING:
+                return None
+            raise
+        return str(answer["generation"])
+
     async def put(self, key: str, data: bytes, *, etag: str | None = None, absent: bool = False) -> str:
         """One upload; the condition travels with it."""
+        boundary, head, tail = self._around(key)
+        return await self._write(boundary, head + data + tail, etag=etag, absent=absent)
+
+    async def put_file(self, key: str, file: BinaryIO, *, etag: str | None = None, absent: bool = False) -> str:
+        """One upload that reads the file as it sends."""
+        boundary, *around = self._around(key)
+        return await self._write(boundary, _Body(file, *around), etag=etag, absent=absent)
+
+    def _around(self, key: str) -> tuple[str, bytes, bytes]:
+        """The boundary, and what stands before and behind the content that an upload brings in its second part."""
+        boundary = f"trackrecord-{os.urandom(16).hex()}"
+        head = (
+            f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n"
+            f"{json.dumps({'name': self._prefix + key})}\r\n"
+            f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
+        )
+        return boundary, head.encode(), f"\r\n--{boundary}--\r\n".encode()
+
+    async def _write(self, boundary: str, body: Any, *, etag: str | None, absent: bool) -> str:
         address = f"{self.fs._location}/upload/storage/v1/b/{quote(self._bucket, safe='')}/o"  # noqa: SLF001
         condition = {"ifGenerationMatch": etag if etag is not None else "0"} if etag or absent else {}
-        boundary, body = _multipart({"name": self._prefix + key}, data)
         try:
             answer = await self.fs._call(  # noqa: SLF001
                 "POST",
                 address,
                 uploadType="multipart",
-                headers={"Content-Type": f'multipart/related; boundary="{boundary}"'},
+                headers={"Content-Type": f'multipart/related; boundary="{boundary}"', "Content-Length": str(len(body))},
                 data=body,
                 json_out=True,
                 **condition,
@@ -110,11 +144,18 @@ class GcsDriver(Bulk):
         return StoreUnavailableError(f"gs://{self._bucket}: {Kind.NO_BUCKET.value}; create it first")
 
 
-def _multipart(about: dict[str, str], data: bytes) -> tuple[str, bytes]:
-    """The boundary and the body of an upload that says in its first part what the second one is."""
-    boundary = f"trackrecord-{os.urandom(16).hex()}"
-    head = (
-        f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n{json.dumps(about)}\r\n"
-        f"--{boundary}\r\nContent-Type: application/octet-stream\r\n\r\n"
-    )
-    return boundary, head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+class _Body:
+    """The body of an upload out of a file; each try that sends it begins anew."""
+
+    def __init__(self, file: BinaryIO, head: bytes, tail: bytes) -> None:
+        self._file, self._head, self._tail = file, head, tail
+
+    def __len__(self) -> int:
+        return len(self._head) + os.fstat(self._file.fileno()).st_size + len(self._tail)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield self._head
+        content = view(self._file)
+        while piece := content.read(_PIECE):
+            yield piece
+        yield self._tail

@@ -50,10 +50,11 @@ class Session:
         self._one_at_a_time = threading.Lock()
         self._driver: Driver | None = None
 
-    def call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False) -> T:
+    def call(self, make: Callable[[Driver], Coroutine[Any, Any, T]], *, large: bool = False, more: float = 0.0) -> T:
         """Run what `make` makes of the driver, within the deadline of the moment.
 
-        What is `large` may well take longer than the first call is given; so a small one goes ahead of it.
+        What is `large` may well take longer than the first call is given; so a small one goes ahead of it. It may take
+        `more` seconds than others.
 
         Raises:
             Refused: the condition of a write did not hold.
@@ -62,7 +63,7 @@ class Session:
         """
         if large:
             self._prove()
-        seconds, whole = self._seconds()
+        seconds, whole = self._seconds(more)
         end = self._clock() + seconds
         for pause in (*_PAUSES, None):
             driver = self._ready(max(end - self._clock(), 0.1), whole=whole)
@@ -87,9 +88,9 @@ class Session:
         kind = kind_of(exc)
         return kind is Kind.BUSY or (kind is Kind.DOWN and self._health.proven and not _timed_out(exc))
 
-    def _seconds(self) -> tuple[float, bool]:
+    def _seconds(self, more: float = 0.0) -> tuple[float, bool]:
         """How long a call may take, and whether that is all that a store is given to answer."""
-        seconds, left = self._health.seconds(), seconds_left()
+        seconds, left = self._health.seconds() + more, seconds_left()
         if left <= 0:
             raise StoreUnavailableError(f"{self._url}: the time that a run's end may take is over")
         return min(seconds, left), seconds <= left

@@ -8,7 +8,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from prefect_trackrecord.store._driver import Bulk, Driver, Page, Refused
 from prefect_trackrecord.store._faults import Kind
@@ -106,6 +106,14 @@ class SwiftDriver(Bulk):
             return self._sure.put(key, data, etag=etag, absent=absent)
 
         return await (sure() if len(data) > _LARGE else self._one(key, quick, sure))
+
+    async def etag(self, key: str) -> str | None:
+        """The driver's own."""
+        return await self._sure.etag(key)
+
+    async def put_file(self, key: str, file: BinaryIO, *, etag: str | None = None, absent: bool = False) -> str:
+        """The driver's own."""
+        return await self._sure.put_file(key, file, etag=etag, absent=absent)
 
     async def page(self, prefix: str, token: str | None, *, deep: bool) -> Page:
         """A first page that is the whole listing comes the quick way."""

@@ -12,7 +12,7 @@ import builtins
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, BinaryIO, NamedTuple, Protocol, runtime_checkable
 
 from prefect_trackrecord.settings import Durability
 
@@ -88,6 +88,21 @@ class Store(Protocol):
 
     def keys(self, prefixes: Iterable[str]) -> builtins.list[str]:
         """The keys that `list_many` gives; a folder need not look at its files for that, which takes most of a list."""
+
+
+@runtime_checkable
+class TakesFiles(Protocol):
+    """A store that takes an object from a file, which may be larger than memory."""
+
+    def etag(self, key: str) -> str | None:
+        """The object's etag without reading it; None where there is none."""
+
+    def replace_file(self, key: str, source: BinaryIO, etag: str | None) -> str:
+        """As `Store.replace`, with the content of a file, which the store may take over.
+
+        Raises:
+            ConflictError: the object changed meanwhile; be it by a request of our own whose answer was lost.
+        """
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,12 @@ pytest is imported inside the tests only, so that this module can be imported wi
 
 from __future__ import annotations
 
+from prefect_trackrecord.testing._contract_files import FileTests
 from prefect_trackrecord.testing._contract_many import ManyTests
 from prefect_trackrecord.testing._contract_objects import ObjectTests
 
 
-class StoreContract(ObjectTests, ManyTests):
+class StoreContract(ObjectTests, ManyTests, FileTests):
     """The tests that every `Store` passes.
 
     Inherit from it in a test module and give it a fixture named `store`, an empty store for each test::
