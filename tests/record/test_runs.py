@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -176,6 +177,31 @@ def test_two_hosts_and_a_bucket(bucket, in_run, monkeypatch, tmp_path):
     body = json.loads(archive.store.get("records/flow/run-1/records_logs.json").data)["data"]
     assert set(body) == {"shared", "one", "two"}
     assert [t["action"] for t in body["shared"]["traces"]] == ["Initialize record", "on one", "on two"]
+
+
+@pytest.mark.parametrize("remote", [True, False])
+def test_a_worker_that_lives_long_lets_go_of_runs_that_it_has_left(bucket, in_run, tmp_path, monkeypatch, remote):
+    archive = Archive(StoreConfig(bucket if remote else str(tmp_path)))
+    in_run(archive, "run-1", "flow")
+    first = Claim(id="1")
+    first.log_trace("one")
+    writer = tracing.recorder()._writer
+    in_run(archive, "run-2", "flow")
+    Claim(id="1").log_trace("two")
+    assert len(tracing.outputs) == 2
+    writer.used -= 1000
+    in_run(archive, "run-3", "flow")
+    Claim(id="1").log_trace("three")
+    assert [o.recorder.run_id for o in tracing.outputs.values()] == ["run-2", "run-3"]
+    end = time.monotonic() + 30
+    while remote and (Path(archive.spool) / "records" / "flow" / "run-1").exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    in_run(archive, "run-1", "flow")
+    first.log_trace("and once more")
+    assert complete_records(archive, "flow", "run-1")
+    log = json.loads(archive.store.get("records/flow/run-1/records_logs.json").data)["data"]
+    assert [t["action"] for t in log["1"]["traces"]] == ["Initialize record", "one", "and once more"]
 
 
 def test_a_bucket_that_is_down_and_recover(bucket, in_run, monkeypatch, caplog):

@@ -1,7 +1,7 @@
 """Whether a task's process shares its flow's spool: a flow's end collects what lies there, and nothing of other hosts.
 
-A task elsewhere, on another host or in a container of its own, brings its events into the store before it returns, so
-that the flow's documents hold them. Those who wait together share an upload.
+A task elsewhere, on another host or in a container of its own, brings its events and records into the store before it
+returns, so that the flow's documents hold them. Those who wait together share an upload.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import Any
 
 from prefect import Flow
 from prefect.context import FlowRunContext
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord.tracking.ending import send_records
 
 HOME = "_trackrecord_home"
 
@@ -44,6 +46,16 @@ def settle(run: LiveRun) -> Any:
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        run.archive.flush()
+        _bring(run)
         return None
-    return loop.run_in_executor(None, run.archive.flush)
+    return loop.run_in_executor(None, _bring, run)
+
+
+def _bring(run: LiveRun) -> None:
+    run.archive.flush()
+    send_records(run.archive, run.run_id)
+
+
+def may_spread(flow: Flow[..., Any]) -> bool:
+    """Whether tasks of the flow may run where another spool is than here: not in threads of its own process."""
+    return not isinstance(flow.task_runner, ThreadPoolTaskRunner)

@@ -35,6 +35,12 @@ class Elsewhere(Protocol):
     def publish(self, output: Output) -> None:
         """Bring everything there."""
 
+    def send(self, output: Output) -> None:
+        """Bring there what this host has told."""
+
+    def forked(self) -> None:
+        """This is a child now."""
+
     def leave(self, output: Output) -> bool:
         """Tidy up on this host; whether all was there."""
 
@@ -97,6 +103,13 @@ class Output:
         publisher = self.publisher
         return self._guarded(lambda: publisher.publish(self), f"store {publisher.where}")
 
+    def send(self) -> bool:
+        """As `publish`, without the documents."""
+        if self.publisher is None:
+            return True
+        publisher = self.publisher
+        return self._guarded(lambda: publisher.send(self), f"store {publisher.where}")
+
     def finish(self) -> None:
         """Bring both documents up to date; nothing is written where they are. Never raises."""
         with self._wake:
@@ -136,6 +149,8 @@ class Output:
         self._writing = threading.Lock()
         self._wake = threading.Condition(threading.Lock())
         self._thread = None
+        if self.publisher is not None:
+            self.publisher.forked()
         self._json_due = self._page_due = None
         self._json_version = self._page_version = self.recorder.version
 

@@ -1,13 +1,15 @@
 """Records of a run whose store is no local folder: kept on this host, brought into the store when it matters.
 
 The run's folder in the spool is complete by itself. What goes to the store is its segments and pictures as they are,
-then a document made from the segments of every host that are there.
+then a document made from the segments of every host that are there. A task on another host than its flow's sends the
+former before it returns; the flow's end makes the document.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -21,6 +23,8 @@ from prefect_trackrecord.record.state import RunRecords
 from prefect_trackrecord.store.base import Store
 
 _ROUNDS = 5
+_MUCH = 256 << 10
+"""Bytes above which a segment that was sent is not written to any more: it would be sent whole each time."""
 
 
 class Publisher:
@@ -35,6 +39,12 @@ class Publisher:
         self.store = store
         self.prefix = prefix
         self._sent: set[str] = set()
+        self._sizes: dict[str, int] | None = None
+        self.forked()
+
+    def forked(self) -> None:
+        """This is a child now: nobody else sends."""
+        self._busy = threading.Lock()
 
     @property
     def where(self) -> str:
@@ -49,11 +59,8 @@ class Publisher:
         Raises:
             StoreError: the store can't be written now; everything stays in the spool.
         """
-        self._send_segments(output.folder)
-        for name, path in output.pictures():
-            if name not in self._sent:
-                self.store.put(f"{self.prefix}/{name}", path.read_bytes())
-                self._sent.add(name)
+        self._sizes = None
+        self.send(output)
         for _ in range(_ROUNDS):
             self.follow(output.folder, output.recorder.state, output)
             output.finish()
@@ -62,6 +69,32 @@ class Publisher:
                     self.store.put(f"{self.prefix}/{name}", path.read_bytes())
             if not self.follow(output.folder, output.recorder.state, output):
                 return
+
+    def send(self, output: Output) -> None:
+        """Bring what this host has told into the store, and leave the documents to the flow's end.
+
+        Those who wait meanwhile have theirs sent together.
+
+        Raises:
+            StoreError: the store can't be written now; everything stays in the spool.
+        """
+        with self._busy:
+            much = self._send_segments(output.folder)
+            for name, path in output.pictures():
+                if name not in self._sent:
+                    self.store.put(f"{self.prefix}/{name}", path.read_bytes())
+                    self._sent.add(name)
+        if much:
+            with output.recorder.lock:
+                output.recorder.close()
+
+    def is_there(self) -> bool:
+        """Whether anybody has brought records of the run into the store.
+
+        Raises:
+            StoreError: the store can't be read now.
+        """
+        return bool(self.store.list(f"{self.prefix}/{JOURNAL}"))
 
     def follow(self, folder: RunFolder, state: RunRecords, output: Output | None = None) -> int:
         """Take in what other hosts have brought into the store; returns how many events that were.
@@ -89,13 +122,20 @@ class Publisher:
                     output.recorder.version += 1
         return count
 
-    def _send_segments(self, folder: RunFolder) -> None:
-        there = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
+    def _send_segments(self, folder: RunFolder) -> bool:
+        """Send what has grown; whether a lot was sent of one that may grow further."""
+        if self._sizes is None:
+            self._sizes = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
+        much = False
         for path in _segments(folder):
-            data = whole(path.read_bytes())
             key = f"{self.prefix}/{JOURNAL}/{path.name}"
-            if len(data) > there.get(key, 0):
-                self.store.put(key, data)
+            if path.stat().st_size > self._sizes.get(key, 0):
+                data = whole(path.read_bytes())
+                if len(data) > self._sizes.get(key, 0):
+                    self.store.put(key, data)
+                    self._sizes[key] = len(data)
+                    much = much or len(data) > _MUCH
+        return much
 
     def leave(self, output: Output) -> bool:
         """Remove the run's folder from the spool if nobody writes there any more and all of it is in the store.

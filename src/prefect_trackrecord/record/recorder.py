@@ -311,6 +311,10 @@ class Recorder:
         if self._writer is not None:
             self._writer.close()
 
+    def is_idle(self) -> bool:
+        """Whether nothing has happened here for some minutes."""
+        return self._writer is not None and self._writer.is_idle()
+
     def forked(self, sizes: dict[str, int]) -> None:
         """This is a child now: the parent's segments are somebody else's, read up to `sizes`."""
         self.lock = threading.RLock()

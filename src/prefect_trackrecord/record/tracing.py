@@ -7,6 +7,7 @@ several runs: inside a tracked flow the run is known, outside there is one fixed
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import sys
@@ -15,6 +16,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.context import carried, carry, current_run, inside_flow
 from prefect_trackrecord.record import page_model
 from prefect_trackrecord.record.archive_zip import pack, save_page
@@ -84,10 +86,18 @@ class _Tracing:
         with self.lock:
             output = self.outputs.get(located.path)
             if output is None or output.recorder.gone():
+                self._leave_idle()
                 output = self.outputs[located.path] = _opened(located)
             self._at_exit()
             self._leave_limbo(output)
             return output
+
+    def _leave_idle(self) -> None:
+        """A worker that lives long does not keep the records of all runs that it had a part in."""
+        idle = [o for o in self.outputs.values() if o is not self.fixed and o.recorder.is_idle()]
+        for output in idle:
+            self.drop(output)
+            threading.Thread(target=_retire, args=(output,), name="trackrecord-records", daemon=True).start()
 
     def _leave_limbo(self, output: Output) -> None:
         """What happened before there was a place is not forgotten."""
@@ -158,6 +168,14 @@ def _opened(located: Located) -> Output:
         recorder.trouble(f"{located.path}: the log was damaged and is kept beside: {found.damaged}")
         output.mend()
     return output
+
+
+def _retire(output: Output) -> None:
+    """Let go of a run that went on elsewhere, or is over: its end makes the documents, from the journal."""
+    output.recorder.close()
+    if output.publisher is not None and output.send():
+        with contextlib.suppress(StoreError):
+            output.publisher.leave(output)
 
 
 def finish() -> None:
