@@ -32,6 +32,13 @@ def test_each_is_read(name, monkeypatch):
     assert any(Settings.from_env({name: value}) != plain for value in VALUES), f"{name} changes nothing"
 
 
+@pytest.mark.parametrize("text", ["soon", "-3", "nan", "inf"])
+@pytest.mark.parametrize("name", [name for name in NAMES if re.search("DEADLINE|SECONDS|LIMIT", name)])
+def test_a_number_that_is_none_is_told_of(name, text, caplog):
+    assert Settings.from_env({name: text}) == Settings.from_env({})
+    assert f"{name}={text} is left out" in caplog.text
+
+
 def test_hours():
     def silence(text):
         return Settings.from_env({"TRACKRECORD_SILENCE_HOURS": text}).silence

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Literal
 from prefect_trackrecord.errors import ConfigurationError
 
 Durability = Literal["spool", "stored"]
+_logger = logging.getLogger("prefect_trackrecord")
 INTEGRATION = "PREFECT_INTEGRATIONS_TRACKRECORD_"
 
 
@@ -92,28 +94,38 @@ class Settings:
             prefect_storage=get("PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"),
             prefect_home=home,
             spool=(Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"),
-            store_deadline=_positive(get("TRACKRECORD_STORE_DEADLINE"), 3.0),
-            call_deadline=_positive(get("TRACKRECORD_CALL_DEADLINE"), 30.0),
-            end_deadline=_positive(get("TRACKRECORD_END_DEADLINE"), 60.0),
+            store_deadline=_number(get, "TRACKRECORD_STORE_DEADLINE", 3.0),
+            call_deadline=_number(get, "TRACKRECORD_CALL_DEADLINE", 30.0),
+            end_deadline=_number(get, "TRACKRECORD_END_DEADLINE", 60.0),
             durability=_durability(get("TRACKRECORD_DURABILITY")),
-            upload_seconds=_positive(get("TRACKRECORD_UPLOAD_SECONDS"), 1.0),
-            spool_limit=int(_positive(get("TRACKRECORD_SPOOL_LIMIT_MB"), 1024.0) * (1 << 20)),
+            upload_seconds=_number(get, "TRACKRECORD_UPLOAD_SECONDS", 1.0),
+            spool_limit=int(_number(get, "TRACKRECORD_SPOOL_LIMIT_MB", 1024.0) * (1 << 20)),
             ui_url=get("PREFECT_UI_URL"),
             quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
-            silence=_hours(get("TRACKRECORD_SILENCE_HOURS"), 24.0),
-            running_silence=_hours(get("TRACKRECORD_RUNNING_SILENCE_HOURS"), 72.0),
+            silence=_hours(get, "TRACKRECORD_SILENCE_HOURS", 24.0),
+            running_silence=_hours(get, "TRACKRECORD_RUNNING_SILENCE_HOURS", 72.0),
             events=(get(f"{INTEGRATION}EVENTS") or "").lower() not in {"0", "false", "no", "off"},
-            live_seconds=_not_negative(get(f"{INTEGRATION}LIVE_SECONDS"), 10.0),
+            live_seconds=_number(get, f"{INTEGRATION}LIVE_SECONDS", 10.0, zero=True),
             base_url=get(f"{INTEGRATION}BASE_URL"),
         )
 
 
-def _not_negative(text: str | None, default: float) -> float:
-    try:
-        value = float(text) if text else default
-    except ValueError:
+def _number(
+    get: Callable[[str], str | None], name: str, default: float, *, zero: bool = False, endless: bool = False
+) -> float:
+    """A number as the environment says it; a wrong one must not stop a flow, and is told of."""
+    text = get(name)
+    if text is None:
         return default
-    return value if value >= 0 else default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if (value > 0 or (zero and value == 0)) and (endless or value < math.inf):
+        return value
+    least = "not below 0" if zero else "above 0"
+    _logger.warning("%s=%s is left out, %g is used: it is a number %s", name, text[:40], default, least)
+    return default
 
 
 def durability_of(text: str) -> Durability:
@@ -132,21 +144,13 @@ def _durability(text: str | None) -> Durability:
     try:
         return durability_of((text or "spool").lower())
     except ConfigurationError as exc:
-        logging.getLogger("prefect_trackrecord").warning("TRACKRECORD_DURABILITY is left out: %s", exc)
+        _logger.warning("TRACKRECORD_DURABILITY is left out: %s", exc)
         return "spool"
 
 
-def _positive(text: str | None, default: float) -> float:
+def _hours(get: Callable[[str], str | None], name: str, default: float) -> timedelta:
     try:
-        value = float(text) if text else default
-    except ValueError:
-        return default
-    return value if value > 0 else default
-
-
-def _hours(text: str | None, default: float) -> timedelta:
-    try:
-        return timedelta(hours=_positive(text, default))
+        return timedelta(hours=_number(get, name, default, endless=True))
     except OverflowError:  # as good as never
         return timedelta.max
 

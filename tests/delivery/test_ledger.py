@@ -17,6 +17,7 @@ from prefect_trackrecord.delivery.ledger import Claim, Ledger, LostClaimError
 from prefect_trackrecord.delivery.ledger_entry import Entry, Standing
 from prefect_trackrecord.delivery.once import Handed, once
 from prefect_trackrecord.errors import StoreUnavailableError
+from prefect_trackrecord.journal import liveness
 from prefect_trackrecord.journal.liveness import boot_id, host_name
 from prefect_trackrecord.store import StoreConfig, open_store
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
@@ -123,8 +124,11 @@ def test_a_dead_sender_of_this_host(ledger: Ledger, state: str, free: bool) -> N
     assert isinstance(ledger.claim("a@example.com", resend="undelivered"), Claim)
 
 
-def test_a_host_that_was_booted_since(ledger: Ledger) -> None:
-    put(ledger, state="claimed", host=host_name(), boot="an earlier one", pid=1)
+def test_a_host_that_was_booted_since(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(ledger, state="claimed", host=host_name(), boot="an earlier one/of this machine", pid=1)
+    monkeypatch.setattr(liveness, "boot_id", lambda: "this one/of another machine")
+    assert refused(ledger.claim("a@example.com")).kind == "busy", "another machine may have this one's name"
+    monkeypatch.setattr(liveness, "boot_id", lambda: "this one/of this machine")
     assert isinstance(ledger.claim("a@example.com"), Claim)
 
 

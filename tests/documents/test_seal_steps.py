@@ -14,7 +14,7 @@ import pytest
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import RECOVERED
-from prefect_trackrecord.documents.run_journal import RunJournal, SealRecord, newest_record
+from prefect_trackrecord.documents.run_journal import IMPORTED, RunJournal, SealRecord, newest_record
 from prefect_trackrecord.documents.seal import seal
 from prefect_trackrecord.errors import ConflictError, StoreError, StoreUnavailableError
 from prefect_trackrecord.store import open_store
@@ -61,6 +61,31 @@ def test_what_a_recovery_knew_of_a_second_attempt_stays(store: Store) -> None:
     assert status(store, ended(status="aborted", reason=f"{RECOVERED}: gone", run_count=2)) == ("aborted", 1)
     write(store, "late", ended(status="success", run_count=2))
     assert status(store) == ("aborted", 2)
+
+
+def test_prefects_later_word_of_a_runs_own_end_counts(store: Store) -> None:
+    """A run that Prefect took for a zombie went on; what its function did before that changes nothing."""
+    write(store, "w", started())
+    crashed = ended(status="aborted", state="Crashed", reason=f"{RECOVERED}: Prefect says so")
+    assert status(store, crashed) == ("aborted", 1)
+    write(store, "early", ev.RunEnded(at=T0, status="failed", state="Failed"))
+    assert status(store) == ("aborted", 2)
+    write(store, "unsaid", ev.RunEnded(at=T0 + timedelta(minutes=9)))
+    assert status(store) == ("aborted", 3)
+    write(store, "own", ev.RunEnded(at=T0 + timedelta(minutes=10), state="Completed"))
+    assert status(store) == ("success", 4)
+
+
+def test_what_prefect_told_of_a_run_gives_way_to_what_it_told_itself(store: Store) -> None:
+    imported = f"{IMPORTED}0"
+    task = ev.FileTracked(at=T0, row={"file_path": "work-0", "status": "success"}, item="work\0work-0")
+    write(store, imported, started(), task, ended(reason="imported"))
+    assert status(store) == ("success", 1)
+    write(store, "own", started(), ev.FileTracked(at=T0, row={"file_path": "a", "status": "failed"}), ended())
+    run = seal(store, "r", now=T0)
+    assert run is not None
+    assert (run.status.value, run.total_files, run.failed_count, run.reason) == ("failed", 1, 1, None)
+    assert status(store) == ("failed", 2), "all is covered"
 
 
 def test_a_record_without_an_attempt_is_of_the_first(store: Store) -> None:

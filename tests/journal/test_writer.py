@@ -204,17 +204,22 @@ def test_sigkill_loses_no_acknowledged_event(tmp_path, seed):
     assert writer_alive(segment_paths(tmp_path)[0].read_bytes()) is False
 
 
-def test_liveness():
+def test_liveness(monkeypatch):
     me, host, boot = os.getpid(), liveness.host_name(), liveness.boot_id()
     ticks = liveness.start_ticks(me)
     assert liveness.is_alive(host, boot, me, ticks) is True
     assert liveness.is_alive(host, boot, me, ticks + 1) is False, "the pid was used again"
-    assert liveness.is_alive(host, "another boot", me, ticks) is False
+    assert liveness.is_alive(host, "another boot", me, ticks) is None, "another machine of this name, perhaps"
     assert liveness.is_alive("elsewhere", boot, me, ticks) is None
     assert liveness.is_alive(host, boot, me, ticks, liveness.pid_namespace()) is True
     if liveness.pid_namespace():
         assert liveness.is_alive(host, boot, me, ticks + 1, "pid:[1]") is None, "another container's pid"
-    assert liveness.is_alive(host, "another boot", me, ticks, "pid:[1]") is False
+    machine = boot.partition("/")[2] or "0123456789ab"
+    monkeypatch.setattr(liveness, "boot_id", lambda: f"this boot/{machine}")
+    assert liveness.is_alive(host, f"another boot/{machine}", me, ticks) is False, "it has started anew since"
+    assert liveness.is_alive(host, f"another boot/{machine}", me, ticks, "pid:[1]") is False
+    assert liveness.is_alive(host, "another boot/another", me, ticks) is None
+    monkeypatch.undo()
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     child.wait()
     assert liveness.is_alive(host, boot, child.pid, 0) is False

@@ -7,7 +7,9 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from prefect import flow, task
+from prefect.client.orchestration import get_client
 from prefect.futures import wait
+from prefect.states import Scheduled
 
 from prefect_trackrecord._prefect import api, importing
 from prefect_trackrecord.tracking import RunTracker
@@ -53,6 +55,55 @@ def test_runs_of_the_past(history, monkeypatch):
     again = importing.import_runs(history.archive, start, end)
     assert (again.found, again.added, again.known) == (6, 0, 6)
     assert len(history.list_runs()) == 6
+
+
+@flow(name="inner-days")
+def inner_days():
+    read("inside")
+
+
+@flow(name="outer-days")
+def outer_days():
+    read("outside")
+    inner_days()
+
+
+def test_a_run_inside_of_another(history):
+    start = datetime.now(timezone.utc)
+    outer_id = str(outer_days(return_state=True).state_details.flow_run_id)
+    deadline = time.monotonic() + 60
+    with api.client() as prefect:
+        while len(api.read_task_runs(prefect, outer_id, deadline)) < 2:
+            time.sleep(0.1)
+    importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    (outer,) = history.list_runs(command="outer-days")
+    (inner,) = history.list_runs(command="inner-days")
+    assert (inner.parent_run_id, outer.parent_run_id) == (outer_id, None)
+    assert [row.file_type for row in history.archive.files(outer)] == ["task"]
+    assert (outer.total_files, inner.total_files) == (1, 1)
+    assert inner.task_counts == {"Completed": 1}
+
+
+def test_pages_that_end_with_runs_which_have_not_begun(history, monkeypatch):
+    """The server sorts those by when they are to begin."""
+    monkeypatch.setattr(importing, "PAGE", 2)
+    start = datetime.now(timezone.utc)
+    old_days(["a"])
+    with get_client(sync_client=True) as client:
+        for _ in range(3):
+            client.create_flow_run(old_days, state=Scheduled(scheduled_time=datetime.now(timezone.utc)))
+    for name in ("b", "c"):
+        old_days([name])
+    done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    assert (done.found, done.added, done.unfinished) == (3, 3, 3)
+
+
+def test_a_run_whose_events_are_in_the_store_is_left_to_recover(history):
+    start = datetime.now(timezone.utc)
+    run_id = str(old_days(["a"], return_state=True).state_details.flow_run_id)
+    history.archive.store.put(f"journal/{run_id}/elsewhere-1-0.ndjson", b"{}\n")
+    done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    assert (done.found, done.added, done.known) == (1, 0, 1)
 
 
 @task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from prefect import flow, task
@@ -13,7 +14,7 @@ from prefect.task_worker import TaskWorker
 
 from prefect_trackrecord import current_tracker, recover, track
 from prefect_trackrecord._prefect import runs
-from prefect_trackrecord._prefect.asking import Asker
+from prefect_trackrecord._prefect.asking import Asker, verdict
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.tracking import RunTracker
 
@@ -197,8 +198,29 @@ def test_what_the_api_says_of_runs(history):
     assert (verdicts[str(done)].status, verdicts[str(done)].state) == (None, "Completed")
     assert (verdicts[str(crashed)].status, verdicts[str(crashed)].error_message) == ("aborted", "gone")
     assert verdicts[str(running)] == "running"
-    assert verdicts[str(waiting)] == "alive"
+    assert verdicts[str(waiting)] == "running", "no worker comes for it: only its script could go on"
     assert verdicts[unknown] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "deployed", "hours", "said"),
+    [
+        ("SCHEDULED", "AwaitingRetry", False, -1, "running"),
+        ("SCHEDULED", "AwaitingRetry", True, -1, "alive"),
+        ("SCHEDULED", "Late", True, -25, "running"),
+        ("SCHEDULED", "Scheduled", True, 400, "alive"),
+        ("PENDING", "Pending", True, None, "alive"),
+        ("PAUSED", "Paused", False, None, "running"),
+        ("PAUSED", "Paused", True, None, "alive"),
+        ("PAUSED", "Suspended", False, None, "alive"),
+    ],
+)
+def test_what_waits_goes_on_by_a_worker_or_by_its_process(kind, name, deployed, hours, said):
+    now = datetime.now(timezone.utc)
+    due = None if hours is None else (now + timedelta(hours=hours)).isoformat()
+    details = {"scheduled_time": due}
+    state = {"type": kind, "name": name, "timestamp": now.isoformat(), "state_details": details}
+    assert verdict({"state": state, "deployment_id": "d" if deployed else None}) == said
 
 
 def test_an_api_that_does_not_answer_is_said_once(history, monkeypatch, caplog):

@@ -15,7 +15,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
 from prefect_trackrecord.documents.silent import WENT_ON
-from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace
+from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover, recovery
 
 T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
@@ -180,6 +180,25 @@ def test_prefect_says_that_it_runs_elsewhere(tmp_path):
     write(storage, "pod", outcome("b", 2), ev.RunEnded(at=week + timedelta(days=1)), name="late")
     (late,) = recover(storage)
     assert (late.run.status, late.run.reason) == ("success", None), "it lived after all"
+
+
+def test_a_worker_that_keeps_its_segment_gives_nothing_new(tmp_path):
+    """As one of a Dask cluster that outlives the flow."""
+    storage = TrackingStorage(base_path=f"memory://{tmp_path.name}/{os.getpid()}")
+    me = ev.WriterOpened(T0, host_name(), boot_id(), os.getpid(), start_ticks(os.getpid()))
+    folder = storage.archive.spool / "r"
+    folder.mkdir(parents=True)
+    segment = folder / "worker-1-0.ndjson"
+    ended = ev.RunEnded(at=T0 + timedelta(seconds=9))
+    started = ev.RunStarted(at=T0, run={"command": "c"})
+    segment.write_bytes(b"".join(map(ev.encode, (me, started, outcome("a", 1), ended))))
+    assert [one.run.total_files for one in recover(storage)] == [1]
+    assert segment.exists()
+    assert recover(storage) == []
+    with segment.open("ab") as file:
+        file.write(ev.encode(outcome("b", 20)))
+    assert [one.run.total_files for one in recover(storage)] == [2]
+    assert recover(storage) == []
 
 
 def write_ours(storage, run_id, namespace="", **run):

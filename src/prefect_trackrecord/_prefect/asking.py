@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ _STATUS = {
     "CANCELLED": RunStatus.ABORTED.value,
 }
 _WAITS = {"SCHEDULED", "PENDING", "PAUSED"}  # a script's run that is CANCELLING may stay so after its death
+_LATE = timedelta(days=1)
+"""How long after its time a worker may still come for a run that is scheduled."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
     if row is None or not isinstance(state, dict):
         return None
     kind = state.get("type")
-    if kind in _WAITS:
+    if kind in _WAITS and _will_go_on(row, state):
         return "alive"
     if kind not in _STATUS:
         return "running"
@@ -115,6 +117,19 @@ def verdict(row: dict[str, Any] | None) -> Verdict:
         reason=f"{RECOVERED}: Prefect says that the flow run ended {state.get('name')}",
         run_count=row.get("run_count") or None,
     )
+
+
+def _will_go_on(row: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Whether a run that waits needs no process: somebody may resume it, or a worker comes for it.
+
+    Where a script waits by itself (for its flow's next try, in a pause), it goes on only as long as it lives.
+    """
+    if state.get("name") == "Suspended":
+        return True
+    if row.get("deployment_id") is None:
+        return False
+    due = (state.get("state_details") or {}).get("scheduled_time") or state.get("timestamp")
+    return state.get("type") == "PAUSED" or datetime.now(timezone.utc) - moment(due) < _LATE
 
 
 def _read(prefect: Requests, ids: list[str]) -> dict[str, dict[str, Any]]:

@@ -23,9 +23,10 @@ from prefect_trackrecord._prefect.reconciling import fields_of_state
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunStatus
-from prefect_trackrecord.documents.run_journal import SAVED
+from prefect_trackrecord.documents.run_journal import IMPORTED, SAVED
 from prefect_trackrecord.errors import PrefectApiError
 from prefect_trackrecord.journal.plain import mask_text, plain
+from prefect_trackrecord.journal.writer import SUFFIX
 from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER
 
 PAGE = 100
@@ -81,7 +82,7 @@ def import_runs(
         with api.client() as prefect:
             total = _count(prefect, start, end)
             for n, row in enumerate(_flow_runs(prefect, start, end), 1):
-                if moment(row["start_time"]) >= end:
+                if _begun(row) >= end:
                     continue
                 if row.get("state_type") not in _STATUS:
                     done.unfinished += 1
@@ -100,9 +101,16 @@ def import_runs(
 
 
 def _known(archive: Archive) -> set[str]:
-    """The runs of which there is a document, or events on this host."""
+    """The runs of which there is a document, or events: those that have not ended are `recover`'s."""
     documents = {entry.key.rsplit("/", 1)[-1].removesuffix(".json") for entry in archive.store.list(layout.RUNS)}
-    return documents | {spooled.run_id for spooled in archive.spooled()}
+    segments = (entry.key.split("/")[1:] for entry in archive.store.list(layout.JOURNAL))
+    told = {run_id for run_id, name in segments if name.endswith(SUFFIX) and not name.startswith(SAVED)}
+    return documents | told | {spooled.run_id for spooled in archive.spooled()}
+
+
+def _begun(row: Mapping[str, Any]) -> datetime:
+    """When a run began, or is to begin: what Prefect sorts them by."""
+    return moment(row.get("start_time") or row.get("expected_start_time") or row.get("created"))
 
 
 def _window(start: datetime, end: datetime) -> dict[str, Any]:
@@ -128,8 +136,8 @@ def _flow_runs(prefect: Requests, start: datetime, end: datetime) -> Iterator[di
         yield from fresh
         if len(rows) < limit:
             return
-        last = moment(rows[-1]["start_time"])
-        at_edge = {row["id"] for row in rows if moment(row["start_time"]) == last}
+        last = _begun(rows[-1])
+        at_edge = {row["id"] for row in rows if _begun(row) == last}
         if last == start:  # a whole page that started at one moment: only a larger one goes on
             limit *= 2
         seen = (seen if last == start else set()) | at_edge
@@ -138,7 +146,7 @@ def _flow_runs(prefect: Requests, start: datetime, end: datetime) -> Iterator[di
 
 def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:
     """One run: its events as one segment, then its documents. The same row gives the same segment."""
-    begun = moment(row.get("start_time") or row["created"])
+    begun = moment(row.get("start_time") or row["created"])  # one that never began has only that
     tasks = api.read_task_runs(prefect, row["id"], time.monotonic() + SECONDS)
     deployment = row.get("deployment_id")
     fields = {
@@ -151,17 +159,35 @@ def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], nam
         "tags": row.get("tags") or [],
         "parameters": plain(row.get("parameters") or {}, max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
         "run_count": row.get("run_count") or 1,
+        "parent_run_id": _parent(prefect, row.get("parent_task_run_id")),
+        **api.summed(tasks, {}),
     }
     events: list[ev.Event] = [ev.RunStarted(at=begun, run=fields)]
-    files = [_file(task) for task in sorted(tasks, key=lambda t: (t.get("start_time") or "", t["id"]))]
+    own = [task for task in tasks if not _is_subflow(task)]
+    files = [_file(task) for task in sorted(own, key=lambda t: (t.get("start_time") or "", t["id"]))]
     events += files
     ended = _ended(row)
     events.append(ended)
     body = b"".join(ev.encode(event) for event in events)
-    name = f"{SAVED}imported-{hashlib.sha256(body).hexdigest()[:16]}.ndjson"
+    name = f"{IMPORTED}{hashlib.sha256(body).hexdigest()[:16]}.ndjson"
     archive.store.put(f"{layout.journal_prefix(row['id'])}/{name}", body)
     archive.seal(row["id"], now=ended.at)
     return len(files)
+
+
+def _is_subflow(task: Mapping[str, Any]) -> bool:
+    """Whether a task run only stands for a flow run inside of its flow run, which is a run of its own."""
+    return bool(((task.get("state") or {}).get("state_details") or {}).get("child_flow_run_id"))
+
+
+def _parent(prefect: Requests, task_run_id: str | None) -> str | None:
+    """The flow run inside of which another ran, by the task run that stands for it there."""
+    if task_run_id is None:
+        return None
+    answer = prefect.request("GET", f"/task_runs/{task_run_id}", timeout=SECONDS)
+    if answer.status_code != 404:
+        answer.raise_for_status()
+    return answer.json().get("flow_run_id") if answer.is_success else None
 
 
 def _name(prefect: Requests, names: dict[str, str | None], kind: str, identifier: str) -> str | None:

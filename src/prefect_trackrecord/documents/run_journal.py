@@ -24,6 +24,8 @@ from prefect_trackrecord.store.base import Blob, Entry, Store
 
 SAVED = "saved-"
 """How the name of a segment begins that holds a directly saved document: no process keeps on writing to it."""
+IMPORTED = f"{SAVED}imported-"
+"""How the name of one begins that holds what Prefect told of a run: it counts where the run itself told nothing."""
 _SEAL, _MARK = "seal-", "done-"
 _AT_ONCE = 32 << 20
 
@@ -181,7 +183,12 @@ class RunJournal:
         sizes: dict[str, int] = {}
         writers: list[bool | None] = []
         starter: bool | None = None
+        told = any(not name.startswith(SAVED) for name in (*self.spooled, *self.segments))
         for name, source in self._sources(segments):
+            if told and name.startswith(IMPORTED):
+                sizes[name] = (segments or self.segments)[name]
+                writers.append(False)
+                continue
             begun = fold.last_start()
             try:
                 read = fold.read(name, source, (segments or {}).get(name))
@@ -250,7 +257,11 @@ class RunJournal:
         Args:
             run_entry: what a listing shows of the run's document.
         """
-        return run_entry is not None and not self.spooled and self.mark_of(run_entry.etag) in self.marks
+        return not self.spooled and self.is_carried_out(run_entry)
+
+    def is_carried_out(self, run_entry: Entry | None) -> bool:
+        """As `is_done`, whatever waits in the spool."""
+        return run_entry is not None and self.mark_of(run_entry.etag) in self.marks
 
 
 def newest_record(store: Store, run_id: str) -> SealRecord | None:

@@ -99,8 +99,8 @@ def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) ->
     """Which end counts: that of a later attempt, else the first seal's, else the journal's, else the caller's.
 
     A run's own later end in the same attempt (completed, then failed by its timeout) replaces its own earlier one, and
-    one that a recovery guessed by silence or by a process that it could not find; what Prefect told it, and it sealed,
-    stays.
+    one that a recovery guessed by silence or by a process that it could not find. What Prefect told a recovery gives
+    way only to a later word of Prefect's, which a run's own end has where it names a state: it was no zombie after all.
     """
     attempt = fold.attempt()
     own = fold.end()
@@ -110,7 +110,9 @@ def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) ->
     first = _ended_of(before) if before else None
     if first is None or attempt > (first.run_count or 1):
         return ending
-    if own is None or is_recovered(own) or (is_recovered(first) and not is_guessed(first)):
+    if own is None or is_recovered(own):
+        return first
+    if is_recovered(first) and not is_guessed(first) and (own.state is None or own.at < first.at):
         return first
     return ending
 

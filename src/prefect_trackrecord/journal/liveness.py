@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import socket
 from pathlib import Path
@@ -14,13 +15,34 @@ def host_name() -> str:
     return socket.gethostname() or "localhost"
 
 
+_FIRST_NAMESPACE = "pid:[4026531836]"
+"""The host's own, on every Linux: PROC_PID_INIT_INO in the kernel's include/linux/proc_ns.h."""
+
+
 @functools.lru_cache(maxsize=1)
 def boot_id() -> str:
-    """What tells this boot of this host from every other; "" where the system gives none."""
+    """What tells this boot of this host from every other, and behind a slash the machine; "" where nothing tells.
+
+    Machines may have one name (a container's, an image's), so that another boot alone does not mean a restart.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+    machine = _machine()
+    return f"{boot}/{machine}" if machine else boot
+
+
+def _machine() -> str:
+    """What tells this machine from every other across its boots; "" in a container, which has what its image has."""
+    if pid_namespace() != _FIRST_NAMESPACE:
+        return ""
+    try:
+        name = Path("/etc/machine-id").read_text(encoding="ascii").strip()
+    except (OSError, ValueError):
+        return ""
+    # machine-id(5): it is to be kept from others, and hashed where they are to see it
+    return hashlib.sha256(f"prefect-trackrecord {name}".encode()).hexdigest()[:12] if name else ""
 
 
 def pid_namespace() -> str:
@@ -55,7 +77,7 @@ def is_alive(host: str, boot: str, pid: int, ticks: int, namespace: str = "") ->
 
     Args:
         host: the name of the host it ran on.
-        boot: that host's boot id then.
+        boot: its `boot_id` then.
         pid: its process id.
         ticks: its start time as `start_ticks` gave it; 0 where that was unknown.
         namespace: its `pid_namespace`; "" where that was unknown.
@@ -63,7 +85,8 @@ def is_alive(host: str, boot: str, pid: int, ticks: int, namespace: str = "") ->
     if host != host_name():
         return None
     if boot and boot_id() and boot != boot_id():
-        return False
+        machine, ours = boot.partition("/")[2], boot_id().partition("/")[2]
+        return False if machine and machine == ours else None  # it started anew, or is another of this name
     if namespace and (ours := pid_namespace()) and namespace != ours:
         return None  # another container's pids, of which this one sees nothing
     if start_ticks(os.getpid()):  # this system tells when a process started

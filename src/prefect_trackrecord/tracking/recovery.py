@@ -23,6 +23,8 @@ from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
+_PATIENCE = 3600.0
+"""Seconds that one seal may take where no flow waits for it: a slow line may need them for a large document."""
 UPKEEP_ROLE = "upkeep"
 """The role of runs that look after others, as recoveries do."""
 Verdict = ev.RunEnded | Literal["alive", "running"] | None
@@ -85,13 +87,15 @@ def recover(
     archive = resolve_storage(storage).archive
     silence = silence or archive.settings.silence
     judge = _Judge(ask, silence, max(silence, running_silence or archive.settings.running_silence), now)
-    open_runs = _open_runs(archive)
+    open_runs, carried_out = _open_runs(archive)
     if (expect := getattr(ask, "expect", None)) is not None:
         expect([journal.run_id for journal in open_runs])
     done: list[RecoveredRun] = []
     for n, journal in enumerate(open_runs, 1):
         try:
             run = _recover_one(archive, journal, judge, reconcile)
+            if run is not None and journal.run_id in carried_out and run.generation == journal.generation:
+                continue  # its workers live on, and keep their segments; there was nothing new
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
             done.append(RecoveredRun(journal.run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
@@ -108,20 +112,28 @@ def _is_others_upkeep(run: RunMetadata) -> bool:
     return run.role == UPKEEP_ROLE and not (run.reason or "").startswith(RECOVERED)
 
 
-def _open_runs(archive: Archive) -> list[RunJournal]:
-    """The runs of which a listing does not tell that they are done, and those with events in this host's spool."""
+def _open_runs(archive: Archive) -> tuple[list[RunJournal], set[str]]:
+    """The runs of which a listing does not tell that they are done, and those with events in this host's spool.
+
+    Returns:
+        The runs, and which of them are only the latter.
+    """
+    carried_out: set[str] = set()
     store = archive.store
     documents = {entry.key.rsplit("/", 1)[-1].removesuffix(".json"): entry for entry in store.list(layout.RUNS)}
     found: dict[str, RunJournal] = {}
     for run_id, entries in groupby(store.list(layout.JOURNAL), key=lambda entry: entry.key.split("/")[1]):
         journal = RunJournal.read(store, run_id, archive.spool, entries=entries)
         only_saved = not journal.spooled and not journal.generation and _were_saved(journal)
-        if not only_saved and not journal.is_done(documents.get(layout.safe_part(run_id))):
+        entry = documents.get(layout.safe_part(run_id))
+        if not only_saved and not journal.is_done(entry):
             found[run_id] = journal
+            if journal.is_carried_out(entry):
+                carried_out.add(run_id)
     for spooled in archive.spooled():
         if spooled.run_id not in found:
             found[spooled.run_id] = RunJournal.read(store, spooled.run_id, archive.spool, entries=())
-    return [journal for _, journal in sorted(found.items())]
+    return [journal for _, journal in sorted(found.items())], carried_out
 
 
 def _were_saved(journal: RunJournal) -> bool:
@@ -148,7 +160,7 @@ def _recover_one(
                 return None
     if reconcile is not None and _is_prefects(fold):  # also where tasks have told something after the end
         reconcile(archive, run_id, fold)
-    return archive.seal(run_id, now=judge.now(), ended=ended)
+    return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE)
 
 
 def _may_go_on(own: ev.RunEnded) -> bool:
