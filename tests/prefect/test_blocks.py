@@ -282,6 +282,38 @@ def test_a_configuration_that_is_wrong_is_refused(fields, message):
         TrackRecordDelivery(**fields)
 
 
+@pytest.mark.parametrize(
+    ("config", "where"),
+    [
+        ({"storage": "s3://AKIAKEY:hunter2@b/x"}, "storage holds a secret"),
+        ({"storage": "s3://hunter2@b/x"}, "credentials don't belong in the URL"),
+        ({"storage": "sftp://ada:hunter2@host/x"}, "storage holds a secret"),
+        ({"channels": ["slack-webhook/ops", "https://hooks.slack.com/services/T0/B0/hunter2"]}, r"channels\[1\] holds"),
+        ({"flows": {"nightly": {"runbook_url": "https://wiki/x?token=hunter2"}}}, r"flows\.nightly\.runbook_url holds"),
+        ({"base_url": "https://ada:hunter2@host/"}, "base_url holds"),
+        ({"flows": {"https://ada:hunter2@host": {}}}, "key 1 of flows holds"),
+        ({"alerts": {"note": [{"url": "https://ada:hunter2@host"}]}}, r"alerts\.note\[0\]\.url holds"),
+    ],
+)
+def test_what_the_api_would_show_in_clear_holds_no_secret(config, where):
+    with pytest.raises(ValidationError, match=where) as refused:
+        TrackRecordDelivery(config={"title": "x", **config})
+    if where != "credentials don't belong in the URL":  # that one's message shows the place, which may be a user's name
+        assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("storage", ["s3://b/x", "sftp://ada@host/x", "trackrecord-storage/prod", "history"])
+def test_a_place_without_a_secret_is_taken(storage):
+    assert TrackRecordDelivery(config={"title": "x", "storage": storage}).report_config().storage == storage
+
+
+def test_the_storages_block_takes_no_password_in_its_url():
+    with pytest.raises(ValidationError, match="storage_options") as refused:
+        TrackRecordStorage(url="sftp://ada:hunter2@host/history")
+    assert "hunter2" not in str(refused.value)
+    assert TrackRecordStorage(url="sftp://ada@host/history", storage_options={"password": "hunter2"}).store_config()
+
+
 def test_an_error_does_not_show_a_password_that_is_in_the_wrong_place():
     with pytest.raises(ValidationError) as refused:
         TrackRecordDelivery(config={"title": "x", "smtp": {"host": "h", "password": "hunter2"}})

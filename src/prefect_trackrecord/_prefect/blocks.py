@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, HttpUrl, field_validator, model_validato
 from prefect_trackrecord._prefect.delivery_block import TrackRecordDelivery
 from prefect_trackrecord._prefect.filesystem_blocks import config_of
 from prefect_trackrecord.errors import ConfigurationError
+from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.store import parse_url
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import BLOCK_PREFIX, TrackingStorage
@@ -100,6 +101,8 @@ class TrackRecordStorage(Block):
     @field_validator("url")
     @classmethod
     def _parsed(cls, url: str) -> str:
+        if url and mask_text(url) != url:  # a bucket's is refused by its parser, an sftp server's is a fine one
+            raise ValueError("the URL holds a secret, and Prefect shows it in clear: give it as storage_options")
         if url:
             parse_url(url)
         return url

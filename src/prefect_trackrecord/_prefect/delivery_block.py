@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,16 @@ from prefect.types import SecretDict
 from pydantic import ConfigDict, Field, HttpUrl, SecretStr, model_validator
 
 from prefect_trackrecord.delivery import ReportConfig, load_config, parse_config
-from prefect_trackrecord.errors import ConfigFileError, ConfigurationError
+from prefect_trackrecord.errors import ConfigFileError, ConfigurationError, StorageUrlError
+from prefect_trackrecord.journal.plain import mask_text
+from prefect_trackrecord.store import parse_url
+from prefect_trackrecord.tracking.storage import BLOCK_PREFIX
 
 DELIVERY_PREFIX = "trackrecord-delivery/"
+_IN_CLEAR = (
+    "holds a secret, and Prefect shows config in clear: credentials of the storage belong in storage_options, the mail "
+    "server's password in smtp_password, a webhook's URL in a notification block whose name channels has"
+)
 
 
 class TrackRecordDelivery(Block):
@@ -43,7 +50,8 @@ class TrackRecordDelivery(Block):
 
     config: dict[str, Any] = Field(
         default=...,
-        description="The report's configuration: the keys and values of its YAML file, without passwords.",
+        description="The report's configuration: the keys and values of its YAML file, without passwords, "
+        "also in URLs: it is shown in clear.",
         examples=[{"title": "Delivery report", "recipients": [{"email": "ada@example.com"}]}],
         json_schema_extra={
             "default": {"title": "Delivery report", "recipients": []}
@@ -60,13 +68,17 @@ class TrackRecordDelivery(Block):
 
     @model_validator(mode="after")
     def _works(self) -> TrackRecordDelivery:
-        smtp = self.config.get("smtp")
+        smtp, storage = self.config.get("smtp"), self.config.get("storage")
         wrong = "storage_options" in self.config or (isinstance(smtp, Mapping) and "password" in smtp)
         if wrong:
             raise ValueError("passwords and storage_options belong in the block's own fields, where they are masked")
+        if (where := next(_secrets(self.config), None)) is not None:  # first: other errors show what they are about
+            raise ValueError(f"{where} {_IN_CLEAR}")
         try:
+            if isinstance(storage, str) and not storage.startswith(BLOCK_PREFIX):
+                parse_url(storage)
             self.report_config()
-        except ConfigFileError as exc:
+        except (ConfigFileError, StorageUrlError) as exc:
             raise ValueError(str(exc)) from None
         return self
 
@@ -83,6 +95,23 @@ class TrackRecordDelivery(Block):
         if self.storage_options is not None and (options := self.storage_options.get_secret_value()):
             data["storage_options"] = dict(options)
         return parse_config(data, "the block's config")
+
+
+def _secrets(value: Any, where: str = "") -> Iterator[str]:
+    """The keys of a configuration whose texts hold what is masked elsewhere: URLs with a login, a token, a webhook."""
+    if isinstance(value, str):
+        if mask_text(value) != value:
+            yield where
+    elif isinstance(value, Mapping):
+        for n, (key, one) in enumerate(value.items()):
+            name = str(key)
+            if mask_text(name) != name:
+                yield f"key {n + 1} of {where or 'config'}"
+            else:
+                yield from _secrets(one, f"{where}.{name}" if where else name)
+    elif isinstance(value, list | tuple):
+        for n, one in enumerate(value):
+            yield from _secrets(one, f"{where}[{n}]")
 
 
 def report_config_of(config: Path | str | Mapping[str, Any]) -> ReportConfig:
