@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from prefect_trackrecord.tracking import FileProcessingLog, RunMetadata
-from prefect_trackrecord.tracking.failed import still_failed
+from prefect_trackrecord.tracking.failed import mended as standing
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +65,8 @@ def test_what_a_retry_only_skipped_or_failed_again_is_not_fixed(tracked, history
     for files in ([("a", "success"), ("b", "skipped")], [("a", "failed"), ("c", "success")]):
         run = history.archive.run(tracked(files=files))
         history.save_run_metadata(run.model_copy(update={"retry_of": first}))
-    assert [row.file_path for row in still_failed(history.archive.run(first), history)] == ["a", "b"]
+    found = standing(history.archive.run(first), history.archive)
+    assert [row.file_path for row in found.still] == ["a", "b"]
 
 
 def test_failed_files_are_counted_beyond_the_limit(trackrecord, tracked):

@@ -18,6 +18,7 @@ from prefect_trackrecord.documents.rollup import roll_up
 from prefect_trackrecord.documents.task_counts import in_words
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store import open_store
+from prefect_trackrecord.tracking.failed import Mended
 
 NOW = datetime(2026, 1, 2, tzinfo=timezone.utc)
 
@@ -160,11 +161,12 @@ def test_the_runs_before_are_told():
 
 
 def test_a_retry_says_what_it_tries_again():
-    again = run(retry_of="first", total_files=2, failed_count=1, success_count=1)
+    again = run(retry_of="first", total_files=7, failed_count=1, success_count=6)
     (first,) = filter(None, [artifact_story.told(row_of("first", total_files=9, failed_count=2))])
-    text = artifact.markdown(again, [], "/h", Links(ui="http://ui"), first=first)
+    mended = Mended([row("a"), row("b"), row("c")], {"a": "r", "c": "another"})
+    text = artifact.markdown(again, [], "/h", Links(ui="http://ui"), first=first, mended=mended)
     assert "Retry of [fox-first](http://ui/runs/flow-run/first): 1 of 2 files came through now." in text
-    assert "Retry of first: 1 of 2 files" in artifact.markdown(again, [], "/h")
+    assert "Retry of first.\n" in artifact.markdown(again, [], "/h")
 
 
 def test_a_run_that_was_tried_again_says_so():
@@ -172,19 +174,21 @@ def test_a_run_that_was_tried_again_says_so():
     one = run(run_id="one", flow_run_name="owl", retry_of="first", total_files=2, success_count=1, skipped_count=1)
     two = run(run_id="two", flow_run_name="elk", retry_of="first", total_files=1, success_count=1)
     links = Links(ui="http://ui")
-    text, known = artifact_story.with_retry(first, one, links)
+    failed = [row("a"), row("b")]
+    half = Mended(failed, {"a": "one"})
+    text, known = artifact_story.with_retry(first, one, links, half)
     head = f"{first['data'].split(chr(10))[0]}\n\n**fox-first**: 9 files (0 succeeded, 2 failed, 0 skipped)\n\n"
     assert text.startswith(
-        f"{head}**Tried again**: 1 of its 2 failed files came through\n- [owl](http://ui/runs/flow-run/one): 1 of 2\n\n"
+        f"{head}**Tried again**: 1 of its 2 files came through\n- [owl](http://ui/runs/flow-run/one): 1\n\n"
     )
     changed = {**first, "data": text, "metadata_": known}
-    assert artifact_story.with_retry(changed, one, links) == (text, known)  # told twice
-    text, known = artifact_story.with_retry(changed, two, links)
+    assert artifact_story.with_retry(changed, one, links, half) == (text, known)  # told twice
+    text, known = artifact_story.with_retry(changed, two, links, Mended(failed, {"a": "one", "b": "two"}))
     assert text.count("**Tried again**") == 0
-    assert "✅ **Fixed since**: its 2 failed files came through when tried again\n- [owl]" in text
-    assert "- [elk](http://ui/runs/flow-run/two): 1 of 1\n\n" in text
+    assert "✅ **Fixed since**: its 2 files came through when tried again\n- [owl]" in text
+    assert "- [elk](http://ui/runs/flow-run/two): 1\n\n" in text
     assert text.endswith(first["data"][len(head) :])
-    assert artifact_story.with_retry({**first, "metadata_": None}, one, links) is None
+    assert artifact_story.with_retry({**first, "metadata_": None}, one, links, half) is None
 
 
 def test_names_stay_as_they_are():

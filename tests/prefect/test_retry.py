@@ -15,12 +15,14 @@ from prefect_trackrecord.cli.app import run as main
 from prefect_trackrecord.errors import ParameterNameError
 
 pytestmark = pytest.mark.prefect
+MENDED = set()
+"""Files that are good meanwhile."""
 
 
 @track(file="path")
 @task
 def work(path):
-    if path.startswith("bad"):
+    if path.startswith("bad") and path not in MENDED:
         raise ValueError("no good")
 
 
@@ -100,26 +102,104 @@ def summary_of(run_id):
     return found
 
 
-def test_the_summaries_of_both_runs_tell_of_the_retry(history):
-    def again(first, paths):
-        with tags(f"retry-of:{first}"):
-            return str(nightly(paths=paths, return_state=True).state_details.flow_run_id)
+@pytest.fixture(autouse=True)
+def nothing_mended():
+    yield
+    MENDED.clear()
 
+
+def again(first, *args, of=nightly):
+    """The run that tries another one's files again, as `trackrecord retry` would have it."""
+    with tags(f"retry-of:{first}"):
+        return str(of(*args, return_state=True).state_details.flow_run_id)
+
+
+def test_the_summaries_of_both_runs_tell_of_the_retry(history):
     first = str(nightly(return_state=True).state_details.flow_run_id)
-    one = again(first, ["was-bad-1", "bad-2"])
-    two = again(one, ["was-bad-2"])  # a retry of the retry
+    MENDED.add("bad-1")
+    one = again(first, "in", ["bad-1", "bad-2", "another"])
+    assert "**Tried again**: 1 of its 2 files came through" in summary_of(first)["data"]
+    MENDED.add("bad-2")
+    two = again(one, "in", ["bad-2"])  # a retry of the retry
     names = {run.run_id: run.flow_run_name for run in history.list_runs()}
     assert f"Retry of [{names[first]}](" in summary_of(one)["data"]
-    assert ": 1 of 2 files came through now" in summary_of(one)["data"]
+    assert ": 1 of 2 files came through now." in summary_of(one)["data"]
+    assert ": 1 of 1 file came through now." in summary_of(two)["data"]
     told, ui = summary_of(first), current().ui_url
-    assert "✅ **Fixed since**: its 2 failed files came through" in told["data"]
+    assert "✅ **Fixed since**: its 2 files came through" in told["data"]
     assert [line for line in told["data"].splitlines() if line.startswith("- [") and "/runs/flow-run/" in line] == [
-        f"- [{names[one]}]({ui}/runs/flow-run/{one}): 1 of 2",
-        f"- [{names[two]}]({ui}/runs/flow-run/{two}): 1 of 1",
+        f"- [{names[one]}]({ui}/runs/flow-run/{one}): 1",
+        f"- [{names[two]}]({ui}/runs/flow-run/{two}): 1",
     ]
     assert told["metadata_"]["status"] == "partial_success"
     before = summary_of(two)["data"].split("## The runs before")[1]
     assert before.index(names[one]) < before.index(names[first])
+
+
+@track(file="path")
+@task
+def read(path): ...
+
+
+@track(items="paths")
+@flow(name="retried")
+def two_steps(paths):
+    read.map(paths).wait()
+    work.map(paths).wait()
+
+
+def test_a_file_that_came_through_one_step_alone_is_not_fixed(history, capsys):
+    """Nor are other files that the retry tracked: what failed first must have come through, as `files failed` says."""
+    first = str(two_steps(["bad-1", "bad-2"], return_state=True).state_details.flow_run_id)
+    one = again(first, ["bad-1", "bad-2"], of=two_steps)
+    again(first, "in", ["other-1", "other-2"])
+    assert "Fixed since" not in summary_of(first)["data"]
+    assert "**Tried again**: 0 of its 2 files came through" in summary_of(first)["data"]
+    assert ": 0 of 2 files came through now." in summary_of(one)["data"]
+    assert main(["files", "failed", "--still", "--json"]) == 0
+    assert {row["file_path"] for row in said(capsys) if row["run_id"] == first} == {"bad-1", "bad-2"}
+
+
+SIGNED = [f"https://bad/{name}?sig=s3cr3t{name}" for name in "ab"]
+
+
+@track(file="path")
+@task
+def fetch(path):
+    raise ValueError("no good")
+
+
+@track(items="paths")
+@flow(name="signed")
+def signed(paths: list[str] | None = None):
+    fetch.map(paths or SIGNED).wait()
+
+
+def test_what_is_masked_in_the_history_is_handed_over_as_it_was_given(history, capsys):
+    deployment = deployment_of(signed)
+    run_id = str(signed(SIGNED, return_state=True).state_details.flow_run_id)
+    masked = [row.file_path for row in failed_files(run_id, history)]
+    assert all("s3cr3t" not in path for path in masked)
+    assert main(["retry", run_id, "--deployment", deployment, "--json"]) == 0
+    made = said(capsys)
+    assert made["items"] == masked  # the secrets are not shown
+    assert flow_run(made["flow_run_id"])["parameters"] == {"paths": SIGNED}
+
+
+def test_a_masked_file_that_prefect_was_not_given_is_refused(history, capsys):
+    deployment = deployment_of(signed, "never-started")
+    by_itself = str(signed(return_state=True).state_details.flow_run_id)
+    same = [f"https://bad/c?sig={n}s3cr3t" for n in range(2)]
+    one_name = str(signed(same, return_state=True).state_details.flow_run_id)
+    for run_id, why in ((by_itself, "https://bad/a?sig=********"), (one_name, "https://bad/c?sig=********")):
+        for more in (["--dry-run"], []):
+            assert main(["retry", run_id, "--deployment", deployment, *more]) == 2
+            told = capsys.readouterr().err
+            assert why in told
+            assert f"prefect deployment run signed/never-started --tag retry-of:{run_id} --param paths=" in told
+    with get_client(sync_client=True) as client:
+        body = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
+        assert client.request("POST", "/flow_runs/filter", json=body).json() == []
 
 
 def test_a_summary_does_without_other_runs_where_they_can_t_be_asked(history, monkeypatch):

@@ -24,6 +24,7 @@ from prefect_trackrecord._prefect.artifact_markdown import (
 from prefect_trackrecord.documents.models import ErrorGroup, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.documents.task_counts import task_sums
 from prefect_trackrecord.pages.words import plural
+from prefect_trackrecord.tracking.failed import Mended
 
 MAX_FAILED = 25
 MAX_GROUPS = 5
@@ -137,6 +138,7 @@ def markdown(
     *,
     before: Sequence[story.Told] = (),
     first: story.Told | None = None,
+    mended: Mended | None = None,
 ) -> str:
     """The summary's text.
 
@@ -147,11 +149,12 @@ def markdown(
         links: what it may link to.
         before: the flow's runs before it.
         first: the run that it tried again.
+        mended: what came of that one's failed files.
     """
     links = links or Links()
     # its first two blocks stay where they are: `story.with_retry` puts what comes later below them
     out = [f"# {story.VERDICTS[run.status]}", "", f"**{escape(run.flow_run_name or run.command)}**: {counts(run)}", ""]
-    out += story.retry_line(run, first, links)
+    out += story.retry_line(run, first, links, mended)
     out += _why(run)
     if run.total_files:
         which = "the files that it came to" if run.status is RunStatus.ABORTED else "the files"

@@ -1,7 +1,7 @@
 """What a run's summary says of other runs: those before it, the one it tries again, and those that tried it again.
 
 Each summary carries the few facts that others need of it in its artifact's metadata, so that a list of artifacts tells
-all of it and no history is read. Pure.
+which runs there were. What came of files that were tried again the history alone knows (`tracking.failed`). Pure.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from prefect_trackrecord._prefect.artifact_links import Links
 from prefect_trackrecord._prefect.artifact_markdown import link, table
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus, moment_of
 from prefect_trackrecord.pages.words import plural
+from prefect_trackrecord.tracking.failed import Mended
 
 MAX_RUNS = 10
 MAX_RETRIES = 10
@@ -114,53 +115,65 @@ def before(runs: Sequence[Told], links: Links) -> list[str]:
     return ["", "## The runs before", "", *table(("run", "verdict", "failed files", "started (UTC)"), rows)]
 
 
-def retry_line(run: RunMetadata, first: Told | None, links: Links) -> list[str]:
-    """What a run says that tries another one's failed files again."""
+def retry_line(run: RunMetadata, first: Told | None, links: Links, mended: Mended | None = None) -> list[str]:
+    """What a run says that tries another one's failed files again.
+
+    Args:
+        run: the run.
+        first: the one that it tries again.
+        links: what may be linked to.
+        mended: what came of that one's files; None where that can't be told.
+    """
     if run.retry_of is None:
         return []
     of = link(first.name if first else run.retry_of, links.flow_run(run.retry_of))
-    came = run.success_count  # what was skipped may never have begun
-    good = (
-        f"{came:,} of {plural(run.total_files, 'file')} came through now" if run.total_files else "it came to no file"
-    )
-    return [f"Retry of {of}: {good}.", ""]
+    if mended is None:
+        return [f"Retry of {of}.", ""]
+    came = mended.came(run.run_id)
+    return [f"Retry of {of}: {came:,} of {plural(came + len(mended.still), 'file')} came through now.", ""]
 
 
-def with_retry(row: Mapping[str, Any], run: RunMetadata, links: Links) -> tuple[str, dict[str, str]] | None:
+def with_retry(
+    row: Mapping[str, Any], run: RunMetadata, links: Links, mended: Mended
+) -> tuple[str, dict[str, str]] | None:
     """The text and metadata of a run's summary, with what a run came to that tried its failed files again.
 
     Args:
         row: the summary of the first run as the API gives it.
         run: the run that tried again.
         links: what may be linked to.
+        mended: what came of the first run's failed files.
 
     Returns:
         None for an artifact that is no such summary.
     """
     first, text = told(row), row.get("data")
-    if first is None or not isinstance(text, str) or not first.failed:
+    if first is None or not isinstance(text, str) or not mended.failed:
         return None
     known: dict[str, str] = dict(row["metadata_"])
-    retries: dict[str, dict[str, Any]] = json.loads(known.get(RETRIES) or "{}")
+    retries: dict[str, str] = _names(known.get(RETRIES))
     had = bool(retries)
-    retries[run.run_id] = {"name": _name(run), "files": run.total_files, "came": run.success_count}
+    retries[run.run_id] = _name(run)
     retries = dict(list(retries.items())[-MAX_RETRIES:])
     parts = text.split("\n\n")
-    parts[2 : 3 if had else 2] = [_retries(first, retries, links)]  # below the verdict, and the run with its counts
+    parts[2 : 3 if had else 2] = [_retries(mended, retries, links)]  # below the verdict, and the run with its counts
     return "\n\n".join(parts), {**known, RETRIES: json.dumps(retries)}
 
 
-def _retries(first: Told, retries: Mapping[str, Mapping[str, Any]], links: Links) -> str:
-    came = min(first.failed, sum(one["came"] for one in retries.values()))
-    of = plural(first.failed, "failed file")
-    if came == first.failed:
+def _names(text: str | None) -> dict[str, str]:
+    """The runs that tried one again so far, each with its name."""
+    found = json.loads(text or "{}")
+    return {run_id: one if isinstance(one, str) else str(one["name"]) for run_id, one in found.items()}
+
+
+def _retries(mended: Mended, retries: Mapping[str, str], links: Links) -> str:
+    came = len(mended.failed) - len(mended.still)
+    of = plural(len(mended.failed), "file")
+    if not mended.still:
         verdict = f"✅ **Fixed since**: its {of} came through when tried again"
     else:
         verdict = f"**Tried again**: {came:,} of its {of} came through"
-    lines = [
-        f"- {link(one['name'], links.flow_run(run_id))}: {one['came']:,} of {one['files']:,}"
-        for run_id, one in retries.items()
-    ]
+    lines = [f"- {link(name, links.flow_run(run_id))}: {mended.came(run_id):,}" for run_id, name in retries.items()]
     return "\n".join([verdict, *lines])
 
 

@@ -11,8 +11,11 @@ from prefect.settings import get_current_settings
 
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.bounded import Requests
+from prefect_trackrecord._prefect.items import listed, name_of
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
+from prefect_trackrecord.journal.masking import MASK
+from prefect_trackrecord.pages.words import plural
 
 RETRY_TAG = "retry-of:"
 """How the tag of a flow run begins that was started again for the failed files of another."""
@@ -28,7 +31,7 @@ class Retried:
         flow_run_id, name: the new flow run; None where nothing was started.
         deployment: the deployment's id.
         parameter: the parameter that takes the items.
-        items: what it was given.
+        items: what it was given, as the history names it: with secrets masked.
         url: the new flow run in Prefect's UI.
     """
 
@@ -57,7 +60,8 @@ def retry(
         dry_run: only say what would be started.
 
     Raises:
-        UsageError: the flow does not say which parameter takes its files, or the run has no deployment.
+        UsageError: the flow does not say which parameter takes its files, the run has no deployment, or the history
+            has a file's name only with its secrets masked, and Prefect does not know it either.
         RunGoesOnError: it is being retried already.
         ConfigurationError: Prefect's API can't be reached, or refuses.
     """
@@ -73,7 +77,9 @@ def retry(
         with api.client() as prefect:
             found = _deployment(prefect, deployment or str(run.deployment_id))
             paths = tuple(dict.fromkeys(row.file_path for row in failed))
-            given = {**_parameters(prefect, run, found), parameter: _value(found, parameter, paths)}
+            parameters = _parameters(prefect, run, found)
+            items = _as_given(paths, parameters.get(parameter), run, found, parameter)
+            given = {**parameters, parameter: _value(found, parameter, items)}
             if not dry_run:
                 _refuse_second(prefect, run)
                 return _start(prefect, run, found, parameter, paths, given)
@@ -107,7 +113,37 @@ def _properties(deployment: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _value(deployment: dict[str, Any], parameter: str, paths: tuple[str, ...]) -> Any:
+def _as_given(
+    paths: tuple[str, ...], first: Any, run: RunMetadata, deployment: dict[str, Any], parameter: str
+) -> tuple[Any, ...]:
+    """The items of these paths as the first run was given them: the history has them with their secrets masked.
+
+    Args:
+        paths: as the history names them.
+        first: what the first run's parameter was given.
+        run, deployment, parameter: for the message.
+
+    Raises:
+        UsageError: an item is masked that Prefect does not know, or two items have one name by their masks.
+    """
+    known: dict[str | None, list[Any]] = {}
+    for item in listed(first):
+        same = known.setdefault(name_of(item), [])
+        if item not in same:
+            same.append(item)
+    unknown = [path for path in paths if MASK in path and len(known.get(path, ())) != 1]
+    if unknown:
+        some = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
+        name = f"{run.flow_name or 'FLOW'}/{deployment.get('name')}"
+        raise UsageError(
+            f"the history masks secrets, and Prefect's parameters of run {run.run_id} don't tell how "
+            f"{plural(len(unknown), 'file')} of it were given: {some}. Start it yourself with what is meant: "
+            f"prefect deployment run {name} --tag {RETRY_TAG}{run.run_id} --param {parameter}='[\"...\"]'"
+        )
+    return tuple(known[path][0] if len(known.get(path, ())) == 1 else path for path in paths)
+
+
+def _value(deployment: dict[str, Any], parameter: str, paths: tuple[Any, ...]) -> Any:
     """The items in the form that the parameter takes: a list; the one item for a parameter that takes text.
 
     Raises:

@@ -115,10 +115,9 @@ def tell(
     """
     failed = [row for row in place.archive.files(run) if row.status is FileStatus.FAILED] if run.failed_count else []
     own = _has_records(place.archive, run)
-    links, others = _links(place, run, own), artifact_others.ask(prefect, run)
-    text = artifact.markdown(
-        run, failed[: artifact.MAX_FAILED], place.url, links, before=others.before, first=others.first
-    )
+    links, others = _links(place, run, own), artifact_others.ask(prefect, run, place.archive)
+    about_others: Any = {"before": others.before, "first": others.first, "mended": others.mended}
+    text = artifact.markdown(run, failed[: artifact.MAX_FAILED], place.url, links, **about_others)
     about = artifact.description(run)
     deadline = time.monotonic() + SECONDS
     key = artifact_keys.key(run)
@@ -131,7 +130,7 @@ def tell(
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
-    artifact_others.tell_first(prefect, run, others, links, deadline)
+    artifact_others.tell_first(prefect, run, others, links, place.archive, deadline)
     if own:
         _show_pictures(prefect, place, run, shown)
 

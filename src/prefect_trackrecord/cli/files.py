@@ -42,7 +42,7 @@ def failed_files(
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)
     with waiting("looking for runs that did them again"):
-        fixed = fixed_by(runs, place)
+        fixed = fixed_by(runs, place.archive)
     wanted = [run for run in reversed(runs) if run.failed_count]
     shown = list(_rows(place.archive, wanted, fixed if still else {}, limit, damaged))
     by = [fixed[run.run_id].get(row.file_path) for run, row in shown]

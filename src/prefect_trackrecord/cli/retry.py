@@ -11,7 +11,7 @@ from prefect_trackrecord.cli.runs import find_run
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.errors import RunGoesOnError
 from prefect_trackrecord.pages.words import plural
-from prefect_trackrecord.tracking.failed import still_failed
+from prefect_trackrecord.tracking.failed import mended
 
 
 def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: bool, as_json: bool) -> int:
@@ -20,7 +20,7 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
     run = find_run(place.archive, run_id)
     if run.status is RunStatus.RUNNING:
         raise RunGoesOnError(f"run {run.run_id} goes on still; retry it when it has ended")
-    failed = still_failed(run, place)
+    failed = mended(run, place.archive).still
     if not failed:
         if as_json:
             dump({"retry_of": run.run_id, "flow_run_id": None, "items": []})

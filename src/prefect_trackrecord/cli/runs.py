@@ -82,7 +82,7 @@ def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> i
     with waiting("reading its files and emails"):
         files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
         emails: list[EmailResult] = _rows(archive.emails, run, damaged)
-        fixed = fixed_by([run], place)[run.run_id]
+        fixed = fixed_by([run], archive)[run.run_id]
     bad = [row for row in files if row.status is FileStatus.FAILED]
     if as_json:
         shown = bad if failed else files

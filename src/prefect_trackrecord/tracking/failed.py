@@ -1,10 +1,15 @@
-"""Which files of a run failed, which of them still are, to do them again, and which run brought the others through."""
+"""Which files of a run failed, which of them still are, to do them again, and which run brought the others through.
+
+Whoever says that a file is fixed asks here: commands, what is tried again, and the summaries in Prefect.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
@@ -32,14 +37,35 @@ def failed_files(run_id: str, storage: TrackingStorage | str | Path | None = Non
     return _failed(archive.files(archive.run(run_id)))
 
 
-def still_failed(run: RunMetadata, storage: TrackingStorage) -> list[FileProcessingLog]:
-    """The failed files of a run that no run since has brought through that was started again for them."""
-    failed = _failed(storage.archive.files(run))
-    mended = fixed_by([run], storage)[run.run_id] if failed else {}
-    return [row for row in failed if row.file_path not in mended]
+@dataclass(frozen=True)
+class Mended:
+    """What came of a run's failed files.
+
+    Attributes:
+        failed: the rows of those files.
+        by: the paths of those that came through since, each with the run in which.
+    """
+
+    failed: Sequence[FileProcessingLog]
+    by: Mapping[str, str]
+
+    @property
+    def still(self) -> list[FileProcessingLog]:
+        """Those that no run since has brought through."""
+        return [row for row in self.failed if row.file_path not in self.by]
+
+    def came(self, run_id: str) -> int:
+        """How many of them came through in a run."""
+        return sum(self.by.get(row.file_path) == run_id for row in self.failed)
 
 
-def fixed_by(runs: Sequence[RunMetadata], storage: TrackingStorage) -> dict[str, dict[str, str]]:
+def mended(run: RunMetadata, archive: Archive) -> Mended:
+    """What came of a run's failed files in the runs that were started again for them."""
+    failed = _failed(archive.files(run))
+    return Mended(failed, fixed_by([run], archive)[run.run_id] if failed else {})
+
+
+def fixed_by(runs: Sequence[RunMetadata], archive: Archive) -> dict[str, dict[str, str]]:
     """Of each run's failed files those that came through in a run that was started again for them: path to that run.
 
     Rows are read of runs that were started again alone. A file that fails in a later one of them is not fixed.
@@ -48,7 +74,7 @@ def fixed_by(runs: Sequence[RunMetadata], storage: TrackingStorage) -> dict[str,
     first = min((run.started_at for run in runs if run.failed_count), default=None)
     if first is None:
         return found
-    since = storage.archive.facts(first.date()).runs
+    since = archive.facts(first.date()).runs
     parents = {run.run_id: run.retry_of for run in (*since, *runs) if run.retry_of}
     families: dict[str, list[RunMetadata]] = {}
     for run in runs:
@@ -57,7 +83,7 @@ def fixed_by(runs: Sequence[RunMetadata], storage: TrackingStorage) -> dict[str,
     for again in sorted((run for run in since if run.retry_of), key=lambda run: run.started_at):
         family = families.get(_root(again.run_id, parents), [])
         tried = [found[run.run_id] for run in family if run.started_at < again.started_at]
-        for path, through in _came_through(storage, again).items() if tried else ():
+        for path, through in _came_through(archive, again).items() if tried else ():
             for of in tried:
                 if through:
                     of[path] = again.run_id
@@ -75,11 +101,11 @@ def _root(run_id: str, parents: Mapping[str, str]) -> str:
     return run_id
 
 
-def _came_through(storage: TrackingStorage, run: RunMetadata) -> dict[str, bool]:
+def _came_through(archive: Archive, run: RunMetadata) -> dict[str, bool]:
     """The files that a run tried, each with whether it came through in every task; skipped is not tried, but cached."""
     found: dict[str, bool] = {}
     try:
-        rows = storage.archive.files(run)
+        rows = archive.files(run)
     except DamagedDocumentError:
         return found
     for row in rows:
