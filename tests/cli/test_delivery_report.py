@@ -1,11 +1,19 @@
 """`trackrecord delivery-report`: the report from a shell, and what it says of bad input."""
 
 import json
+import socket
+import sys
 from datetime import datetime, timezone
+from pathlib import Path
 
 import pytest
 
+from prefect_trackrecord.delivery.patience import Patience
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "delivery"))
+
+from servers import Handler, smtp_server  # noqa: E402
 
 
 @pytest.fixture
@@ -175,3 +183,38 @@ def test_a_bad_address_is_told(trackrecord, history, config, week):
     done = trackrecord("delivery-report", "--config", config(), *DATES, "--to", "nobody")
     assert (done.code, "nobody" in done.err) == (2, True)
     assert not list(history.archive.store.local_root.glob("deliveries/**/*.eml"))
+
+
+UNKNOWN = "sender: r@x.y\nsmtp: {host: smtp.example.invalid, security: none%s}\nrecipients: [a@b.com]\n"
+
+
+def nobody_knows(monkeypatch, code):
+    def asked(*_, **__):
+        raise socket.gaierror(code, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", asked)
+
+
+def test_a_mail_server_that_nobody_knows_is_told_of_at_once(trackrecord, history, config, week, monkeypatch):
+    """Five minutes were waited for a slip of the pen. Once it is mended, the same command sends the mail."""
+    with monkeypatch.context() as patch:
+        nobody_knows(patch, socket.EAI_NONAME)
+        patch.setattr(Patience, "wait", lambda self, needed: pytest.fail("waited") if needed else None)
+        done = trackrecord("delivery-report", "--config", config(UNKNOWN % ""), *DATES)
+    assert (done.code, "emails  1 failed" in done.out) == (1, True)
+    assert "a@b.com: failed (smtp.example.invalid:25: no host has this name)" in done.err
+    assert "mend the mail server's name" in done.err
+    handler = Handler()
+    with smtp_server(handler) as port:
+        text = (UNKNOWN % f", port: {port}").replace("smtp.example.invalid", "127.0.0.1")
+        done = trackrecord("delivery-report", "--config", config(text), *DATES)
+    assert (done.code, "emails  1 sent" in done.out, len(handler.mails)) == (0, True, 1)
+
+
+@pytest.mark.parametrize("more", [(), ("--to", "me@b.com")])
+def test_what_is_waited_for_is_told(trackrecord, config, week, monkeypatch, more):
+    nobody_knows(monkeypatch, socket.EAI_AGAIN)  # a resolver that does not answer may in a minute
+    given = config(UNKNOWN % ", retry_for: 1, retry_first: 0.6")
+    done = trackrecord("delivery-report", "--config", given, *DATES, *more)
+    assert "the mail server is asked again in 1 s for 1 mail: smtp.example.invalid:25: " in done.err
+    assert (done.code, "mend" in done.err) == (1, False)

@@ -66,7 +66,8 @@ def test_without_a_ledger_nothing_is_noted() -> None:
     [
         (SENT, "sent", None),
         (Handed("failed", "rejected", "550", final=True), "rejected", None),
-        (Handed("failed", "deferred", "451"), "deferred", NOW + timedelta(seconds=60)),
+        (Handed("failed", "deferred", "451", again=True), "deferred", NOW + timedelta(seconds=60)),
+        (Handed("failed", "deferred", "no such host"), "deferred", NOW),  # nobody waits: the next call sends
         (Handed("failed", "unknown", "cut off"), "unknown", None),
         (Handed("skipped", None, "nobody was asked"), "unknown", None),  # its data may have left
     ],
@@ -101,7 +102,7 @@ def test_what_was_refused_before(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("reason", ["451 later", None])
 def test_what_waits_for_its_time(ledger: Ledger, reason: str | None) -> None:
-    once(ledger, WHO, handing(Handed("failed", "deferred", reason)), wait=60)
+    once(ledger, WHO, handing(Handed("failed", "deferred", reason, again=True)), wait=60)
     told = f"{reason or 'deferred'}; not before 2025-01-27 07:01:00 UTC"
     assert once(ledger, WHO, forbidden) == Handed("failed", "deferred", told, again=True)
 

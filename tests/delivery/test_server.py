@@ -111,12 +111,12 @@ def test_deferred_mails_are_tried_again_for_a_bounded_time(refusals: int, outcom
         config = parse_config({"sender": "r@x.y", "recipients": ["a@b.c", "grey@b.c", "nobody@b.c"], "smtp": smtp})
         results = deliver(
             LETTER, config, now=NOW, outbox=Path("unused"), sleep=slept.append,
-            on_result=lambda r: told.append((r.email, r.outcome)), on_wait=lambda n, s: waited.append(n),
+            on_result=lambda r: told.append((r.email, r.outcome)), on_wait=lambda n, s, why: waited.append((n, why)),
         )  # fmt: skip
     assert [r.outcome for r in results] == ["sent", outcome, "rejected"]
     assert [round(s) for s in slept] == waits
     assert told == [("a@b.c", "sent"), ("nobody@b.c", "rejected"), ("grey@b.c", outcome)]
-    assert waited == [1] * len(waits)
+    assert waited == [(1, "451 4.7.1 greylisted, try later")] * len(waits)
     assert handler.tries["nobody@b.c"] == handler.tries["a@b.c"] == 1
     assert len(handler.mails) == (2 if outcome == "sent" else 1)
 

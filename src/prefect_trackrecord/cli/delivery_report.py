@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,14 @@ from prefect_trackrecord.delivery import (
     DeliveryOutcome,
     Expect,
     ReportConfig,
+    SmtpServer,
     check_address,
     load_config,
+    mail_server,
     run_delivery_report,
 )
 from prefect_trackrecord.delivery.sender import IN_OUTBOX
+from prefect_trackrecord.delivery.smtp import NO_SUCH_HOST
 from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.report.build import REPORT_ROLE
 from prefect_trackrecord.store import StoreConfig
@@ -74,6 +77,7 @@ def delivery_report(
             now=now,
             archive=place.archive,
             tracker=run.tracker if run else None,
+            server=_server(config),
             progress=note,
             dry_run=sending.dry_run,
             preview=sending.preview,
@@ -85,6 +89,12 @@ def delivery_report(
         return _dry(outcome, as_json)
     code = _print(outcome, as_json)
     return 1 if sending.preview and outcome.problems else code  # a look at a template that can't be used has failed
+
+
+def _server(config: ReportConfig) -> SmtpServer | None:
+    """The mail server, as one who types a command wants it: a host name that nobody knows is told of at once."""
+    server = mail_server(config)
+    return None if server is None else replace(server, retry_names=False)
 
 
 def _expect(config: ReportConfig) -> Expect | None:
@@ -140,6 +150,8 @@ def _print(outcome: DeliveryOutcome, as_json: bool) -> int:
         say(f"emails  {_counts(outcome)}")
     if any(e.status == "skipped" and e.outcome == "sent" for e in outcome.emails):
         note("who has this period's report is left out; --resend all sends it again")
+    if any(NO_SUCH_HOST in (e.reason or "") for e in outcome.emails if e.outcome == "deferred"):
+        note("mend the mail server's name (smtp: host); the same command then sends these mails")
     for problem in outcome.problems:
         complain(problem)
     failed = any(e.status == "failed" for e in outcome.emails)

@@ -14,12 +14,13 @@ from prefect_trackrecord.delivery.ledger import Ledger
 from prefect_trackrecord.delivery.ledger_entry import Resend
 from prefect_trackrecord.delivery.message import Letter
 from prefect_trackrecord.delivery.rendering import Rendered, page_url, report_keys
-from prefect_trackrecord.delivery.sender import deliver
+from prefect_trackrecord.delivery.sender import OnWait, deliver
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.layout import DELIVERIES
 from prefect_trackrecord.documents.models import EmailResult
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.report import Report
 
 Progress = Callable[[str], None]
@@ -111,10 +112,6 @@ def send(
             who = result.email or result.agent_name or result.agent_id or "somebody without an address"
             progress(f"{who}: {result.status}{f' ({result.reason})' if result.reason else ''}")
 
-    def tell_wait(mails: int, seconds: float) -> None:
-        if progress is not None:
-            progress(f"{mails} of the mails can't be handed over now; they are tried again in {seconds:.0f} s")
-
     return deliver(
         letter(config, report, rendered, name),
         config,
@@ -125,5 +122,14 @@ def send(
         ledger=ledger,
         resend=resend,
         people=people,
-        on_wait=tell_wait,
+        on_wait=None if progress is None else waits_told(progress),
     )
+
+
+def waits_told(progress: Progress) -> OnWait:
+    """Tells in a line what is waited for: it may take minutes."""
+
+    def tell(mails: int, seconds: float, why: str) -> None:
+        progress(f"the mail server is asked again in {seconds:.0f} s for {plural(mails, 'mail')}: {why}")
+
+    return tell

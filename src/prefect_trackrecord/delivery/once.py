@@ -80,7 +80,8 @@ def once(
 
 def _settle(ledger: Ledger, claim: Claim, handed: Handed, message_id: str | None, wait: float) -> Handed:
     states: dict[str | None, State] = {"sent": "sent", "rejected": "rejected", "deferred": "deferred"}
-    next_at = ledger.clock() + timedelta(seconds=wait) if handed.outcome == "deferred" else None
+    delay = timedelta(seconds=wait if handed.again else 0)  # who does not try again leaves it to the next call
+    next_at = ledger.clock() + delay if handed.outcome == "deferred" else None
     try:
         claim.settle(
             states.get(handed.outcome, "unknown"),

@@ -184,7 +184,15 @@ class Delivery:
         period = f"{real.period} test {self.now.isoformat()}"
         copy = replace(real, subject=f"[test] {real.subject}", period=period)
         only = self.config.model_copy(update={"recipients": people, "cc": ()})
-        return deliver(copy, only, now=self.now, outbox=self.outbox, server=self.server, on_result=self.note)
+        return deliver(
+            copy,
+            only,
+            now=self.now,
+            outbox=self.outbox,
+            server=self.server,
+            on_result=self.note,
+            on_wait=job.waits_told(self.tell),
+        )
 
     def note(self, result: EmailResult) -> None:
         """Record a result at once: what was sent before a crash is in the log too."""

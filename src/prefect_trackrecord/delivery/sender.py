@@ -28,6 +28,7 @@ NOBODY = Person(email="trackrecord@localhost", name="prefect-trackrecord")
 IN_OUTBOX = "kept in the outbox"
 """How the reason of a mail begins that was written to a file instead of being sent."""
 
+OnWait = Callable[[int, float, str], None]
 HandOver = Callable[[bytes, "Post", Callable[[], None] | None], Handed]
 
 
@@ -68,7 +69,7 @@ def deliver(
     ledger: Ledger | None = None,
     resend: Resend = False,
     people: Sequence[Person] | None = None,
-    on_wait: Callable[[int, float], None] | None = None,
+    on_wait: OnWait | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[EmailResult]:
     """Mail the letter to everybody in the configuration, one mail each.
@@ -86,7 +87,7 @@ def deliver(
         ledger: notes who got it, so that nobody gets it twice.
         resend: what is sent although the ledger says that it was.
         people: only these.
-        on_wait: called with how many mails will be tried again, and in how many seconds.
+        on_wait: called with how many mails will be tried again, in how many seconds, and why one of them was deferred.
         sleep: waits.
 
     Raises:
@@ -119,7 +120,7 @@ def post_all(
     outbox: Path,
     on_result: Callable[[EmailResult], None] | None = None,
     resend: Resend = False,
-    on_wait: Callable[[int, float], None] | None = None,
+    on_wait: OnWait | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[EmailResult]:
     """Hand the mails over in one SMTP session; without a mail server keep them in the outbox.
@@ -144,7 +145,7 @@ def post_all(
                 elif on_result is not None:
                     on_result(results[place])
         if deferred and on_wait is not None:
-            on_wait(len(deferred), patience.next_wait)
+            on_wait(len(deferred), patience.next_wait, results[deferred[-1]].reason or "")
         waiting = deferred
         patience.wait(bool(waiting))
     return [results[place] for place in range(len(posts))]
@@ -187,15 +188,17 @@ def _way_out(server: SmtpServer | None, outbox: Path) -> Iterator[HandOver]:
         return
     with Mailer(server) as mailer:
         yield lambda message, post, before: handed_over(
-            mailer.send(message, post.sender.email or "", post.person.email or "", before)
+            mailer.send(message, post.sender.email or "", post.person.email or "", before),
+            retry_names=server.retry_names,
         )
 
 
-def handed_over(outcome: Outcome) -> Handed:
-    """The server's word as a result."""
+def handed_over(outcome: Outcome, *, retry_names: bool = True) -> Handed:
+    """The server's word as a result; `retry_names` as in `SmtpServer`."""
     if outcome.outcome == "sent":
         return Handed("sent", "sent")
-    return Handed("failed", outcome.outcome, outcome.reason, again=outcome.outcome == "deferred", final=outcome.final)
+    again = outcome.outcome == "deferred" and (retry_names or not outcome.nameless)
+    return Handed("failed", outcome.outcome, outcome.reason, again=again, final=outcome.final)
 
 
 def _keep(outbox: Path, message: bytes, post: Post) -> Handed:

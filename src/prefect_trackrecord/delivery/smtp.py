@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import re
 import smtplib
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -23,6 +24,9 @@ from typing import Literal
 from prefect_trackrecord.pages.words import clip
 
 Security = Literal["starttls", "ssl", "none"]
+NO_SUCH_HOST = "no host has this name"
+"""What a deferred mail's reason says of a mail server whose name nobody knows."""
+
 MAX_LOST = 3
 """After so many lost sessions the rest is not tried: a server that hangs must not take a timeout per recipient."""
 
@@ -34,6 +38,8 @@ class SmtpServer:
     Attributes:
         retry_for: seconds for which deferred mails are tried again; 0 for one try.
         retry_first: seconds until the second try; every later wait is twice as long, at most five minutes.
+        retry_names: whether a host name that nobody knows is asked for again, too: it is a slip of the pen most of the
+            time, but a resolver may be out of order, for which a schedule has the patience and a person has not.
     """
 
     host: str
@@ -46,6 +52,7 @@ class SmtpServer:
     verify: bool = True
     retry_for: float = 0.0
     retry_first: float = 15.0
+    retry_names: bool = True
 
 
 @dataclass(frozen=True)
@@ -57,12 +64,14 @@ class Outcome:
         code: the server's code.
         final: rejected because of this recipient or this mail: the same will be rejected again. A refused login,
             certificate or sender is not: it is mended for all at once.
+        nameless: deferred because nobody knows the mail server's name.
     """
 
     outcome: Literal["sent", "deferred", "rejected", "unknown"]
     text: str
     code: int | None = None
     final: bool = False
+    nameless: bool = False
 
     @property
     def reason(self) -> str:
@@ -131,7 +140,7 @@ class Mailer:
         except (smtplib.SMTPNotSupportedError, ssl.SSLError) as exc:
             return Outcome("rejected", f"{_where(self._server)}: {_words(exc)}")
         except (smtplib.SMTPServerDisconnected, OSError) as exc:
-            return Outcome("deferred", f"{_where(self._server)}: {_words(exc)}")
+            return Outcome("deferred", f"{_where(self._server)}: {_words(exc)}", nameless=_nameless(exc))
         except smtplib.SMTPException as exc:
             return Outcome("rejected", f"{_where(self._server)}: {_words(exc)}")
 
@@ -250,8 +259,16 @@ def _where(server: SmtpServer) -> str:
     return f"{server.host}:{server.port}"
 
 
+def _nameless(exc: BaseException) -> bool:
+    """Whether a resolver answered, and knows no such host; one that did not answer says `EAI_AGAIN`."""
+    unknown = {socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)}
+    return isinstance(exc, socket.gaierror) and exc.errno in unknown
+
+
 def _words(exc: BaseException) -> str:
     """An error for people. Certificates first: their class says nothing."""
+    if _nameless(exc):
+        return NO_SUCH_HOST
     if isinstance(exc, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {exc.verify_message}"
     if isinstance(exc, ssl.SSLError):
