@@ -7,7 +7,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
@@ -79,6 +79,12 @@ class Settings:
     def default_path(self) -> Path:
         """The folder that holds the history where nothing names another."""
         return self.prefect_home / "trackrecord" / "history"
+
+    def at_home(self, home: Path) -> Settings:
+        """These where Prefect's home is elsewhere than the environment says."""
+        moved = self.spool == self.prefect_home / "trackrecord" / "spool"
+        spool = home / "trackrecord" / "spool" if moved else self.spool
+        return replace(self, prefect_home=home, spool=spool)
 
     @classmethod
     def from_env(cls, env: Mapping[str, str]) -> Settings:
@@ -164,6 +170,11 @@ def read() -> Settings:
 def current() -> Settings:
     """The settings of this process. Tests that change the environment call `current.cache_clear()`."""
     return read()
+
+
+def is_empty(name: str) -> bool:
+    """Whether an environment variable is set, and to nothing: of Prefect's settings that says that there is none."""
+    return os.environ.get(name) == ""
 
 
 def variable(name: str) -> str | None:

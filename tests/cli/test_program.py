@@ -114,7 +114,32 @@ def test_it_looks_where_a_prefect_profile_says(program, tracked, history, tmp_pa
 
 def test_without_any_setting_it_looks_under_the_prefect_home(program, tmp_path):
     done = program("runs", "list")
-    assert done.stderr == f"no such runs in {tmp_path / 'prefect_home' / 'trackrecord' / 'history'}\n"
+    assert done.stderr == (
+        "nothing has been tracked yet; the first tracked run makes the history\n"
+        f"no such runs in {tmp_path / 'prefect_home' / 'trackrecord' / 'history'}\n"
+    )
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="without tomllib Prefect is asked")
+def test_in_the_folder_of_a_project_prefect_is_not_loaded(program, tracked, history, tmp_path):
+    """`trackrecord init` writes a prefect.toml, and every command there took more than a second."""
+    run_id = tracked()
+    (tmp_path / "prefect.toml").write_text(f'[integrations.trackrecord]\nstorage = "{history.url}"\n')
+    done = program("runs", "list", python=("-X", "importtime"))
+    assert run_id in done.stdout
+    assert "| prefect_trackrecord" in done.stderr
+    assert "| prefect\n" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", [("runs", "list"), ("files", "failed"), ("prune", "--older-than", "1y"), ("silence",)]
+)
+def test_a_history_that_is_not_there_yet(program, tmp_path, command):
+    """A misspelt --storage would pass for an empty history; a place that the settings name is made by the first run."""
+    done = program(*command, TRACKING_PATH=tmp_path / "later")
+    assert (done.returncode, done.stderr.startswith("nothing has been tracked yet")) == (0, True)
+    done = program(*command, "--storage", tmp_path / "misspelt")
+    assert (done.returncode, "is it spelled right?" in done.stderr) == (1, True)
 
 
 def test_a_reader_that_stops_reading(history, tracked):

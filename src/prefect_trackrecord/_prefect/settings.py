@@ -59,7 +59,6 @@ def current() -> core.Settings:
     """The settings of this process as Prefect sees them at this moment: a flow's script may set them before it runs."""
     base = core.read()
     prefect = get_current_settings()
-    home = Path(prefect.home)
     told = _told(base)
     found = dataclasses.replace(
         base,
@@ -69,11 +68,7 @@ def current() -> core.Settings:
         base_url=base.base_url or told.base_url,
         ui_url=base.ui_url or prefect.ui_url,
     )
-    if home != base.prefect_home:  # set by a profile: the environment does not say it
-        spool_is_default = base.spool == base.prefect_home / "trackrecord" / "spool"
-        spool = home / "trackrecord" / "spool" if spool_is_default else base.spool
-        found = dataclasses.replace(found, prefect_home=home, spool=spool)
-    return found
+    return found.at_home(Path(prefect.home))  # a profile may set it: the environment does not say so
 
 
 def has_api() -> bool:

@@ -14,7 +14,7 @@ from prefect_trackrecord.history import analytics
 def sql(storage: str | None, query: str, first: str | None, last: str | None, as_json: bool) -> int:
     """Print what a query gives."""
     place = storage_of(storage)
-    must_be_there(place)
+    must_be_there(place, storage)
     with waiting("asking the history"):
         columns, rows = analytics.query(place.archive, query, first, last)
     if as_json:
@@ -29,7 +29,7 @@ def export(storage: str | None, folder: Path, form: str, first: str | None, last
     if form != "parquet":
         raise UsageError(f"{form} is no format that is written; parquet is")
     place = storage_of(storage)
-    must_be_there(place)
+    must_be_there(place, storage)
     with waiting(f"writing to {folder}"):
         counts = analytics.export(place.archive, folder, first, last)
     if as_json:

@@ -38,7 +38,7 @@ def failed_files(
     with waiting(f"reading {place.url}"):
         runs = place.list_runs(first, last, command)
     if not runs:
-        must_be_there(place)
+        must_be_there(place, storage)
     damaged = list(place.damaged)
     total = sum(run.failed_count for run in runs)
     with waiting("looking for runs that did them again"):

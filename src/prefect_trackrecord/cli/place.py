@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from prefect_trackrecord import settings
+from prefect_trackrecord.cli import prefect_files
+from prefect_trackrecord.cli.output import note
 from prefect_trackrecord.errors import StoreUnavailableError
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.tracking import TrackingStorage, resolve_storage
@@ -24,18 +25,25 @@ def storage_of(given: str | None) -> TrackingStorage:
     Raises:
         ConfigurationError: what is named can't be used.
     """
-    return resolve_storage(given, _settings(given))
+    return resolve_storage(given, settings.current() if given else settings_in(Path()))
 
 
-def must_be_there(place: TrackingStorage) -> None:
+def must_be_there(place: TrackingStorage, given: str | None) -> None:
     """Where nothing was found: is there a history at all? A folder that is misspelt would pass for an empty one.
 
+    Args:
+        place: the history.
+        given: what `--storage` says. Without it the settings name the place, where nothing may have been tracked yet.
+
     Raises:
-        StoreUnavailableError: there is no such folder, and it is not the one that is made by itself.
+        StoreUnavailableError: there is no such folder.
     """
     root = place.archive.store.local_root
-    if root is not None and root != place.archive.settings.default_path.absolute() and not _is_folder(root):
+    if root is None or _is_folder(root):
+        return
+    if given:
         raise StoreUnavailableError(f"there is no folder {root}; is it spelled right? (The first tracked run makes it)")
+    note("nothing has been tracked yet; the first tracked run makes the history")
 
 
 def _is_folder(path: Path) -> bool:
@@ -61,33 +69,24 @@ def tracked(command: str, storage: TrackingStorage, **more: str | None) -> Comma
     return CommandRun(command, storage=storage if track else None, **more)  # type: ignore[arg-type]
 
 
-def _settings(given: str | None) -> Settings:
+def settings_in(folder: Path) -> Settings:
+    """The settings of flows and commands that are started in a folder.
+
+    Where only Prefect can tell it is asked, of the folder that this process is in.
+    """
     found = settings.current()
-    if given or found.tracking_path or found.prefect_storage or not _prefect_may_know(found):
+    if found.tracking_path or found.prefect_storage:
         return found
-    from prefect_trackrecord._prefect.settings import current
+    try:
+        told = prefect_files.told(found, folder)
+    except prefect_files.OddError:
+        from prefect_trackrecord._prefect.settings import current
 
-    return current()
-
-
-def _prefect_may_know(found: Settings) -> bool:
-    """Whether a file from which Prefect takes settings names ours; reading them is Prefect's job, and takes seconds."""
-    for path, text in _prefect_files(found):
-        moves_home = path.name == "profiles.toml" and "prefect_home" in text
-        if moves_home or ("integrations" in text and "trackrecord" in text):
-            return True
-    return False
+        return current()
+    found = found if told.home is None else found.at_home(told.home)
+    return replace(found, prefect_storage=told.storage)
 
 
 def may_have_api() -> bool:
     """Whether the environment, or a file from which Prefect takes settings, names an API."""
-    if settings.variable("PREFECT_API_URL"):
-        return True
-    return any("api" in text and "url" in text for _, text in _prefect_files(settings.current()))
-
-
-def _prefect_files(found: Settings) -> Iterator[tuple[Path, str]]:
-    profiles = settings.variable("PREFECT_PROFILES_PATH") or found.prefect_home / "profiles.toml"
-    for path in (Path(profiles), Path("prefect.toml"), Path("pyproject.toml"), Path(".env")):
-        with contextlib.suppress(OSError):
-            yield path, path.read_text(encoding="utf-8", errors="replace").lower()
+    return bool(settings.variable("PREFECT_API_URL")) or prefect_files.names_api(settings.current())

@@ -25,7 +25,7 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
         old = old_runs(place.archive, before)
     found = old.runs
     if not found:
-        must_be_there(place)
+        must_be_there(place, storage)
     size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
     if as_json:
         rows = [

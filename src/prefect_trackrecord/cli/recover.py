@@ -20,7 +20,7 @@ def recover(storage: str | None, as_json: bool) -> int:
     """Recover, say what was done, and return 1 where a run could not be closed."""
     place = storage_of(storage)
     if not any(place.archive.spooled()):
-        must_be_there(place)
+        must_be_there(place, storage)
     with progress("runs") as bar:
         prefect = _Prefect()
         found = recover_runs(place, ask=prefect, reconcile=prefect.reconcile, progress=bar)

@@ -47,7 +47,7 @@ def list_runs(
     with waiting(f"reading {place.url}"):
         found = place.list_runs(first, last, command, status)
     if not found:
-        must_be_there(place)
+        must_be_there(place, storage)
     found.reverse()
     shown = found[:limit] if limit else found
     if as_json:

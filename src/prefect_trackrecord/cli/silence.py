@@ -39,7 +39,7 @@ def _list(storage: str | None, now: datetime, as_json: bool) -> int:
     place = storage_of(storage)
     found = silences(place.archive, now)
     if not found:
-        must_be_there(place)
+        must_be_there(place, storage)
     if as_json:
         dump([{"flow": one.flow, "until": one.until.isoformat()} for one in found])
     elif found:
