@@ -9,7 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text, may_hold_secret
+from prefect_trackrecord.journal.masking import MASK, mask_text, may_hold_secret
+from prefect_trackrecord.journal.plain import plain
+from prefect_trackrecord.journal.secret_names import is_secret_name
+from prefect_trackrecord.record.masking import settle
 
 S = "hunter2XY"
 
@@ -52,7 +55,51 @@ def test_names_that_are_not(name):
     assert not is_secret_name(name)
 
 
+SHAPES = [
+    *("ghp_" + "a1B2" * 9, "glpat-" + "a1B2" * 5, "xoxb-" + "1234-" * 4, "sk_live_" + "a1" * 12),
+    *("pnu_" + "a1B2" * 9, "pnb_" + "a1B2" * 9, "sk-proj-" + "a1B2" * 9, "eyJhbGciOi.eyJzdWIiOi.c2lnbmF0dXJl"),
+    *("hf_" + "a1B2" * 9, "npm_" + "a1B2" * 9, "AIza" + "a1B2c" * 7, "SG." + "a1B2" * 5 + "." + "a1B2" * 5),
+    "pypi-" + "AgEI" * 9,
+]
+
+
+@pytest.mark.parametrize("text", SHAPES)
+def test_a_text_that_is_nothing_but_a_token(text):
+    assert may_hold_secret(text)
+    assert mask_text(text) == MASK
+    assert mask_text(f"see {text} there") == f"see {MASK} there"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ghost.txt", "sk-2024.csv", "eyJ", "xoxo/letter.pdf", "pnu_list", "npm_modules/a", "pypi-mirror/index.html"],
+)
+def test_a_path_that_begins_like_one(name):
+    assert mask_text(name) == name
+
+
+@pytest.mark.parametrize(
+    ("given", "hidden"),
+    [
+        ({"name": "API_TOKEN", "value": S}, True),
+        ({"key": "db_password", "value": S}, True),
+        ({"Name": "PGPASSWORD", "Value": S}, True),
+        ({"name": "color", "value": S}, False),
+        ({"name": 5, "value": S}, False),
+        ({"name": "token", "amount": S}, False),
+    ],
+)
+def test_a_value_whose_name_stands_beside_it(given, hidden):
+    """As the environment of a container is written."""
+    last = list(given)[1]
+    assert plain([given])[0][last] == (MASK if hidden else S)
+    values = {"env": [dict(given)]}
+    settle(values)
+    assert values["env"][0][last] == (MASK if hidden else S)
+
+
 MASKED = [
+    (f"SharedAccessSignature sig={S * 3}&se=1", "SharedAccessSignature sig=***&se=1"),
     # pairs
     (f"password={S}", "password=***"),
     ("password=ab", "password=***"),

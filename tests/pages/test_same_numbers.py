@@ -6,19 +6,23 @@ import csv
 import html
 import io
 import json
+import math
 import re
 from datetime import date, datetime, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 from report_samples import FakeArchive, failed, ok, skipped
 from rich_report import rich_report
 
 from prefect_trackrecord.documents.models import EmailResult, RunStatus
 from prefect_trackrecord.pages import MAX_EMAIL_BYTES, render_report, words
-from prefect_trackrecord.pages.report_data import cell
+from prefect_trackrecord.pages.report_data import as_json, cell
+from prefect_trackrecord.pages.words import moment, short_moment
 from prefect_trackrecord.report import FlowNote, Period, Report, build_report
 
 UTC = timezone.utc
@@ -230,3 +234,22 @@ def test_tables_of_the_artifact_hold_no_sentences() -> None:
     assert max(map(len, rows)) < 90
     assert not [row for row in rows if "no space left" in row or "did not" in row]
     assert "  no space left on device" in text.splitlines()
+
+
+class Odd(BaseModel):
+    value: float
+    text: str = "ü"
+
+
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_number_that_is_none_is_null_in_json(value):
+    """As the sum of two large ones may be."""
+    assert json.loads(as_json(Odd(value=value)), parse_constant=pytest.fail) == {"value": None, "text": "ü"}
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_at_the_end_of_the_calendar(text):
+    at = datetime.fromisoformat(text)
+    for tz in (timezone.utc, ZoneInfo("Europe/Berlin")):
+        assert str(at.year) in moment(at, tz)
+        assert short_moment(at, tz).endswith(f"{at:%H:%M}")

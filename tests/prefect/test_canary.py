@@ -36,7 +36,9 @@ SECRETS = {place: f"canary-{place}-9f8e7d6c5b" for place in (
     "trace", "emailreason", "smtp", "block", "output", "glued", "plural", "environment", "repr", "json", "escaped",
     "validation", "field", "headers", "tuples", "apikey", "cookie", "option", "argv", "assigned", "slash", "at", "user",
     "key", "webhook", "reason", "recordfield", "recorddict", "recordtext", "skipped", "traceback",
+    "listed",
 )}  # fmt: skip
+SECRETS["alone"] = "ghp_" + "k7Q2" * 9  # nothing but its shape tells that it is one
 
 
 class Login(BaseModel):
@@ -133,6 +135,7 @@ def messages():
     yield "at", f"no route to postgresql://u:ab@{s['at']}@db/x"
     yield "user", f"git clone https://{s['user']}@github.com/x.git failed"
     yield "key", f"403 for https://maps.example.com/api?key={s['key']}&q=1"
+    yield "alone", SECRETS["alone"]
     yield "webhook", f"404 for https://hooks.slack.com/services/T0/B0/{s['webhook']}"
 
 
@@ -190,7 +193,8 @@ def test_no_secret_is_in_anything_that_a_run_makes(tmp_path, monkeypatch, caplog
     state = careless(
         Login(user="u", password=SECRETS["model"]), SecretStr(SECRETS["typed"]), SECRETS["parameter"],
         {"db": {"passwd": SECRETS["nested"]}, "env": {"PGPASSWORD": SECRETS["environment"]},
-         "api_keys": [SECRETS["plural"]], "max_tokens": 4096},
+         "api_keys": [SECRETS["plural"]], "max_tokens": 4096, "args": ["push", SECRETS["alone"]],
+         "container": [{"name": "DB_PASSWORD", "value": SECRETS["listed"]}]},
         f"https://u:{SECRETS['url']}@example.com/", SECRETS["glued"], return_state=True,
     )  # fmt: skip
     assert state.is_failed()

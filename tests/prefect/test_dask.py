@@ -103,7 +103,7 @@ def test_a_cluster_of_worker_processes(place, s3_server, tmp_path):
     assert (rows["fails"].status.value, rows["fails"].error_message) == ("failed", "no good")
     row = rows["dies"]  # its process told no end
     assert (row.status.value, row.error_type) == ("failed", "Crashed")
-    assert "told no end" in row.error_message
+    assert "told no outcome" in row.error_message
     assert [a.status for a in row.attempts][-1] == "crashed"
     (unnamed,) = [r for path, r in rows.items() if path.startswith("one-")]
     for never in (unnamed, rows["never"]):

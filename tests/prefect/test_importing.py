@@ -9,7 +9,7 @@ import pytest
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.futures import wait
-from prefect.states import Scheduled
+from prefect.states import Completed, Scheduled
 
 from prefect_trackrecord._prefect import api, importing
 from prefect_trackrecord.tracking import RunTracker
@@ -96,6 +96,21 @@ def test_pages_that_end_with_runs_which_have_not_begun(history, monkeypatch):
         old_days([name])
     done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
     assert (done.found, done.added, done.unfinished) == (3, 3, 3)
+
+
+def test_a_run_whose_deployment_and_parent_are_gone(history, prefect_api):
+    start = datetime.now(timezone.utc)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(old_days)
+        deployment = client.create_deployment(flow_id, "short-lived", job_variables={})
+        for _ in range(2):
+            run = client.create_flow_run_from_deployment(deployment, parameters={"paths": ["a"]})
+            client.set_flow_run_state(run.id, Completed(), force=True)
+        client.delete_deployment(deployment)
+    end = datetime.now(timezone.utc) + timedelta(seconds=1)
+    done = importing.import_runs(history.archive, start, end)
+    assert (done.found, done.added) == (2, 2)
+    assert {found.deployment_name for found in history.list_runs()} == {None}
 
 
 def test_a_run_whose_events_are_in_the_store_is_left_to_recover(history):

@@ -7,6 +7,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -199,6 +202,35 @@ def test_a_worker_that_keeps_its_segment_gives_nothing_new(tmp_path):
         file.write(ev.encode(outcome("b", 20)))
     assert [one.run.total_files for one in recover(storage)] == [2]
     assert recover(storage) == []
+
+
+def test_many_recoveries_at_once_close_a_run_once(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    for n in range(5):
+        write_ours(storage, f"gone-{n}")
+    start = threading.Barrier(4)
+
+    def one(_):
+        start.wait()
+        return [done.run_id for done in recover(TrackingStorage(base_path=tmp_path / "s"))]
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [run_id for ids in pool.map(one, range(4)) for run_id in ids]
+    assert sorted(found) == [f"gone-{n}" for n in range(5)]
+
+
+def test_a_spool_that_outlives_its_container_is_tidied_after_the_silence(tmp_path):
+    storage = TrackingStorage(base_path=f"memory://{tmp_path.name}/outlived")
+    folder = storage.archive.spool / "r"
+    folder.mkdir(parents=True)
+    segment = folder / "worker-1-0.ndjson"
+    opened = ev.WriterOpened(T0, "a-pod-of-before", boot_id(), 7, 1)
+    ended = ev.RunEnded(at=T0 + timedelta(seconds=9))
+    segment.write_bytes(b"".join(map(ev.encode, (opened, ev.RunStarted(at=T0, run={"command": "c"}), ended))))
+    assert [one.run_id for one in recover(storage)] == ["r"]
+    assert (recover(storage), segment.exists()) == ([], True), "its process may write on"
+    os.utime(segment, (0, time.time() - 25 * 3600))
+    assert (recover(storage), segment.exists(), folder.exists()) == ([], False, False)
 
 
 def write_ours(storage, run_id, namespace="", **run):

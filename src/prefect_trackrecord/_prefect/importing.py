@@ -184,19 +184,22 @@ def _parent(prefect: Requests, task_run_id: str | None) -> str | None:
     """The flow run inside of which another ran, by the task run that stands for it there."""
     if task_run_id is None:
         return None
-    answer = prefect.request("GET", f"/task_runs/{task_run_id}", timeout=SECONDS)
-    if answer.status_code != 404:
-        answer.raise_for_status()
-    return answer.json().get("flow_run_id") if answer.is_success else None
+    return _found(prefect, f"/task_runs/{task_run_id}").get("flow_run_id")
+
+
+def _found(prefect: Requests, path: str) -> dict[str, Any]:
+    """What the API has at a path; nothing where that was deleted."""
+    answer = api.answer(prefect, "GET", path, timeout=SECONDS)
+    if answer.status_code == 404:
+        return {}
+    answer.raise_for_status()
+    return dict(answer.json())
 
 
 def _name(prefect: Requests, names: dict[str, str | None], kind: str, identifier: str) -> str | None:
     """The name of a flow or deployment; None for one that was deleted."""
     if identifier not in names:
-        answer = prefect.request("GET", f"/{kind}/{identifier}", timeout=SECONDS)
-        if answer.status_code != 404:
-            answer.raise_for_status()
-        names[identifier] = answer.json().get("name") if answer.is_success else None
+        names[identifier] = _found(prefect, f"/{kind}/{identifier}").get("name")
     return names[identifier]
 
 

@@ -9,7 +9,7 @@ Over 300 lines: it holds what writers and readers share, and leaves the work to 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -198,12 +198,13 @@ class Archive(Troubles, Reading):
         now: datetime | None = None,
         ended: ev.RunEnded | None = None,
         seconds: float | None = None,
+        made: Callable[[int], None] | None = None,
     ) -> RunMetadata | None:
         """Bring this host's events of a run into the store and make its documents. Idempotent.
 
         Args:
             run_id: the run.
-            now, ended: see `seal.seal`.
+            now, ended, made: see `seal.seal`.
             seconds: how long the store may take in all; `TRACKRECORD_END_DEADLINE` where left out.
 
         Returns:
@@ -229,7 +230,7 @@ class Archive(Troubles, Reading):
                     self._send_unspooled(run_id, writer)
                 segments = {**left, **self._collect(run_id, sent)}
                 known = Known(segments, {} if note is None else note.settle())
-                return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known)
+                return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known, made=made)
         except StoreError as exc:
             if writer is not None:
                 writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
@@ -264,7 +265,8 @@ class Archive(Troubles, Reading):
     def _collect(self, run_id: str, sent: dict[Path, tuple[int, str]]) -> dict[str, Blob]:
         from prefect_trackrecord.documents import collecting
 
-        return collecting.collect(self.store, run_id, self.spool / layout.safe_part(run_id), sent)
+        folder, silence = self.spool / layout.safe_part(run_id), self.settings.silence.total_seconds()
+        return collecting.collect(self.store, run_id, folder, sent, silence)
 
     def spooled(self) -> Iterator[SpooledRun]:
         """The runs of which this host keeps events for this store."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -62,7 +64,11 @@ def send(store: Store, run_id: str, unspooled: Unspooled) -> None:
 
 
 def collect(
-    store: Store, run_id: str, folder: Path, sent: Mapping[Path, tuple[int, str]] | None = None
+    store: Store,
+    run_id: str,
+    folder: Path,
+    sent: Mapping[Path, tuple[int, str]] | None = None,
+    silence: float = math.inf,
 ) -> dict[str, Blob]:
     """Bring this host's spooled segments of a run into the store; what it holds of them then, so far as that is known.
 
@@ -73,6 +79,8 @@ def collect(
         run_id: the run.
         folder: its folder in the spool.
         sent: of which segments the store has how many bytes, under which etag, as this process has sent them.
+        silence: seconds after which one that has not grown is nobody's, where this host can't tell whether its process
+            runs (it was a container's, or the host had another name).
 
     Raises:
         StoreError: the store can't be written now; what it does not hold is still in the spool.
@@ -90,7 +98,8 @@ def collect(
     for path in paths:
         with contextlib.suppress(FileNotFoundError):  # another collector was faster
             data = path.read_bytes()
-            finished = path in closed or writer_alive(data) is False
+            lives = writer_alive(data)
+            finished = path in closed or lives is False or (lives is None and _age(path) > silence)
             body, (size, etag) = whole(data), stored.get(path, (0, None))
             if len(body) > size:
                 there = bring(store, f"{prefix}/{path.name}", body, etag)
@@ -104,3 +113,8 @@ def collect(
     with contextlib.suppress(OSError):  # somebody still writes there
         folder.rmdir()
     return found
+
+
+def _age(path: Path) -> float:
+    """Seconds since a file was last written to."""
+    return time.time() - path.stat().st_mtime

@@ -12,7 +12,7 @@ documents before; who carries out another's looks at them, and then whether the 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -33,7 +33,13 @@ MAX_ROUNDS = 50
 
 
 def seal(
-    store: Store, run_id: str, *, now: datetime, ended: ev.RunEnded | None = None, known: Known | None = None
+    store: Store,
+    run_id: str,
+    *,
+    now: datetime,
+    ended: ev.RunEnded | None = None,
+    known: Known | None = None,
+    made: Callable[[int], None] | None = None,
 ) -> RunMetadata | None:
     """Make the documents of a run from its journal in the store.
 
@@ -43,6 +49,7 @@ def seal(
         now: the moment of an end that the journal does not hold.
         ended: how the run ended, for a journal that has no end itself (recovery); the journal's own goes first.
         known: what this process knows of the run's objects without asking.
+        made: told a generation that this call, and nobody else, has made.
 
     Returns:
         The metadata as written; None for a run that has no journal.
@@ -60,6 +67,8 @@ def seal(
             writes = _writes(journal, record, docs, known.documents)
             if ours:
                 store.create(layout.seal_key(run_id, record.generation), record.dump())
+                if made is not None:
+                    made(record.generation)
             elif not is_newest(store, run_id, record.generation):
                 continue
             etags = [write() for write in writes]

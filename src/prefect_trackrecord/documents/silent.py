@@ -10,7 +10,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.documents.rows import item_of
 
-NO_END = "it began, and its process told no end"
+NO_END = "it began and told no outcome"
 WENT_ON = "it went on in a process of its own as the run ended"
 """Why a file is skipped that was not over, and whose process lived: its own outcome is still to come."""
 
@@ -83,7 +83,7 @@ def _outcome(begun: ev.FileStarted | None, inferred: ev.FileInferred | None) -> 
         return ev.FileTracked(begun.at, row, begun.item, begun.turn)
     message = NO_END
     if inferred is not None and (why := inferred.row.get("error_message")):
-        message = f"{NO_END}: {why}"
+        message = f"{NO_END}; {why}"
     error = {"error_type": "Crashed", "error_message": message}
     attempt = {"started_at": begun.row.get("started_at"), "ended_at": None, "status": "crashed", **error}
     row = {**begun.row, "status": FileStatus.FAILED.value, **error, "attempts": [attempt]}

@@ -1,71 +1,16 @@
-"""What is secret: a value by the name that it goes by, a part of a text by what is around it.
+"""What is secret in a text: by the name before it (`secret_names`), by what is around it, by its shape.
 
 A text costs little where nothing hints at a secret (`may_hold_secret`): that is asked of every path of every file.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
 import re
 from collections.abc import Callable
 
-MASK = "********"
+from prefect_trackrecord.journal.secret_names import WORD, is_secret_name
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_NAMES = frozenset(
-    (
-        *("password", "passphrase", "passcode", "pwd", "secret", "token", "apikey", "sas", "dsn", "jwt", "otp", "totp"),
-        *("credential", "cred", "authorization", "auth", "cookie", "bearer", "csrf", "xsrf", "cvv", "cvc"),
-    )
-)
-_INSIDE = ("password", "passwd", "passwort", "kennwort", "passphrase")
-_ENDINGS = (
-    *("pwd", "passcode", "secret", "token", "credential", "cookie", "jwt", "sessionid", "sessid"),
-    *("apikey", "accesskey", "secretkey", "privatekey", "accountkey", "sharedkey", "signingkey", "encryptionkey"),
-    *("sessionkey", "masterkey", "licensekey", "sshkey", "authkey", "servicekey", "subscriptionkey"),
-    *("connectionstring", "connstring", "connstr"),
-    *("userpass", "dbpass", "pgpass", "sshpass", "mypass", "smtppass", "mailpass", "ftppass", "rootpass", "adminpass"),
-    *("keypass", "storepass"),
-)
-_PAIRS = frozenset(
-    (
-        *("api_key", "access_key", "secret_key", "private_key", "account_key", "session_key", "signing_key"),
-        *("encryption_key", "decryption_key", "shared_key", "ssh_key", "license_key", "auth_key", "master_key"),
-        *("service_key", "subscription_key", "client_key", "app_key", "server_key", "deploy_key", "function_key"),
-        *("hmac_key", "aes_key", "rsa_key", "pgp_key", "gpg_key", "tls_key", "ssl_key", "consumer_key", "admin_key"),
-        *("openai_key", "anthropic_key", "stripe_key", "sendgrid_key", "mailgun_key", "twilio_key", "github_key"),
-        *("connection_string", "connection_str", "conn_string", "conn_str", "session_id", "pass_phrase", "pass_word"),
-    )
-)
-_AT_THE_END = frozenset(("pass", "pw", "pin"))
-_NOT_A_PASSWORD = frozenset(
-    (
-        *("first", "second", "third", "last", "next", "previous", "prev", "single", "each", "all", "one", "two", "n"),
-        *("num", "low", "high", "band", "max", "min", "by", "full", "final", "multi", "forward", "backward"),
-    )
-)
-"""Before `pass`: a pass over data, not a password."""
-_COUNTED = frozenset(
-    (
-        *("max", "min", "n", "num", "total", "count", "number", "prompt", "completion", "input", "output", "cached"),
-        *("new", "used", "remaining", "left", "per", "avg", "mean", "sum", "reasoning", "generated", "consumed"),
-        *("context", "chunk", "audio", "special", "stop"),
-    )
-)
-"""Beside `tokens`: those of a language model."""
-_OF_A_MODEL = frozenset(("pad", "eos", "bos", "unk", "sep", "cls", "mask"))
-_ABOUT = frozenset(
-    (
-        *("mode", "type", "method", "kind", "scheme", "provider", "version", "algorithm", "alg", "policy", "strength"),
-        *("count", "counts", "limit", "size", "length", "len", "rate", "budget", "price", "cost", "usage", "used"),
-        *("remaining", "url", "uri", "endpoint", "domain", "host", "port", "server", "service", "issuer", "audience"),
-        *("enabled", "disabled", "required", "valid", "status", "scope", "scopes", "user", "username", "field"),
-        *("expiry", "expires", "expiration", "ttl", "age", "timeout", "interval", "at", "error", "errors"),
-        *("exception", "exceptions", "warning", "failed", "failure", "py", "js", "ts", "go", "java", "rs", "rb"),
-    )
-)
-"""At the end of a name: it says something about a secret, and is none."""
+MASK = "********"
 _QUERY_NAMES = frozenset(("key", "keys", "auth", "code", "sig", "signature", "sid", "hmac", "ticket", "assertion"))
 _WEAK = frozenset(
     (
@@ -75,56 +20,26 @@ _WEAK = frozenset(
 )
 """Words of prose, too: `unexpected token: foo`; what follows them must look like a secret."""
 
-
-def is_secret_name(name: str) -> bool:
-    """Whether a parameter or field of this name is masked: `db_password`, `PGPASSWORD`, `apiKeys`, `X-Auth-Token`..."""
-    return _known(name) if len(name) <= 64 else _is_secret_name(name)
-
-
-def _is_secret_name(name: str) -> bool:
-    words = [word.lower() for word in _WORD.findall(name)]
-    if not words:
-        return False
-    if "webhook" in words and words[-1] in {"url", "urls", "uri"}:  # whoever knows it may post there
-        return True
-    if len(words) > 1 and words[-1] in _ABOUT:
-        return False
-    ones = [_singular(word) for word in words]
-    for word, one in zip(words, ones, strict=True):
-        if one in {"token", "authtoken"} and (
-            not _OF_A_MODEL.isdisjoint(words) or (word != one and not _COUNTED.isdisjoint(words))
-        ):
-            continue
-        if one in _NAMES or one.endswith(_ENDINGS):
-            return True
-        if word != "passwordless" and any(part in word for part in _INSIDE):
-            return True
-    if words[-1] in _AT_THE_END and (len(words) == 1 or words[-2] not in _NOT_A_PASSWORD):
-        return True
-    return any(f"{a}_{b}" in _PAIRS for a, b in itertools.pairwise(ones))
-
-
-_known = functools.lru_cache(4_096)(_is_secret_name)
-
-
-def _singular(word: str) -> str:
-    return word[:-1] if word.endswith("s") and not word.endswith("ss") and word != "sas" else word
-
-
 _HINTS = (
     *("pass", "pwd", "pw", "secret", "token", "key", "auth", "cookie", "cred", "bearer", "jwt", "dsn", "sas", "pin"),
     *("session", "conn", "otp", "kennwort", "csrf", "xsrf", "cvv", "cvc", "webhook", "-u", "sid=", "sig", "code="),
-    *("hmac=", "ticket=", "assertion=", "eyj", "gh", "xox", "glpat-", "k_live_", "sk-"),
+    *("hmac=", "ticket=", "assertion=", "eyj", "gh", "xox", "glpat-", "k_live_", "sk-", "pnu_", "pnb_"),
+    *("hf_", "npm_", "pypi-", "aiza", "sg."),
 )
 
-_SIGNS = (" -", "'-", '"-', "('", '("', "(b", "earer", "EARER", "eyJ", "gh", "xox", "glpat-", "k_live_", "sk-")
+_STARTS = (
+    *("eyJ", "gh", "xox", "glpat-", "sk_live_", "rk_live_", "sk-", "pnu_", "pnb_", "hf_", "npm_", "pypi-", "AIza"),
+    "SG.",
+)
+"""Of a secret that is a text by itself."""
+_SIGNS = (*(" -", "'-", '"-', "('", '("', "(b", "earer", "EARER"), *_STARTS)
 """Of a secret in a text that has neither pairs nor URLs nor elements."""
 
 
 def may_hold_secret(text: str) -> bool:
     """Whether a text has any of the signs that `mask_text` goes by; False costs next to nothing."""
     if "=" not in text and ":" not in text and "<" not in text:
-        return " " in text and (text[0] == "-" or _any_in(text, _SIGNS))
+        return text.startswith(_STARTS) or (" " in text and (text[0] == "-" or _any_in(text, _SIGNS)))
     return "://" in text or _hinted(text)
 
 
@@ -167,7 +82,8 @@ _PRIVATE_KEY = re.compile(r"(?P<head>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----)[^-
 _BEARER = re.compile(r"(?P<head>\bBearer\s{1,8})(?=[\w.~+/=-]*\d)[\w.~+/=-]{6,}", re.IGNORECASE)
 _SHAPES = re.compile(
     r"\b(?:gh[pousr]_[A-Za-z0-9]{16,}|github_pat_\w{16,}|xox[abeoprs]-[\w-]{8,}|glpat-[\w-]{12,}|[sr]k_live_\w{12,}"
-    r"|sk-(?:ant-|proj-)?[A-Za-z0-9_]{20,}[\w-]*|eyJ[\w-]{6,1024}\.[\w-]{6,4096}\.[\w-]+)"
+    r"|pn[ub]_[A-Za-z0-9]{20,}|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{30,}|pypi-[\w-]{30,}|AIza[\w-]{35}"
+    r"|SG\.[\w-]{16,}\.[\w-]{16,}|sk-(?:ant-|proj-)?[A-Za-z0-9_]{20,}[\w-]*|eyJ[\w-]{6,1024}\.[\w-]{6,4096}\.[\w-]+)"
 )
 _VALUE = re.compile(
     r"(?P<open>[bru]{0,2}(?P<q>\\{0,3}['\"]))(?P<quoted>(?:(?!(?P=q))(?:\\.|[^\\\r\n])){1,4096})(?P=q)?"
@@ -235,7 +151,7 @@ def _quoted_password(found: re.Match[str]) -> str:
 
 
 def _query(found: re.Match[str]) -> str:
-    words = _WORD.findall(found["name"])
+    words = WORD.findall(found["name"])
     secret = words and (words[-1].lower() in _QUERY_NAMES or is_secret_name(found["name"]))
     return found["head"] + MASK if secret else found[0]
 
@@ -257,7 +173,7 @@ def _mask_values(
     parts: list[str] = []
     done = 0
     for name in names.finditer(text):
-        if name.start() < done or not (is_secret_name(name["name"]) or name["name"] in _AFTER_A_WORD):
+        if name.start() < done or not (is_secret_name(name["name"]) or name["name"] in _ONLY_SO):
             continue
         value = _VALUE.match(text, name.end())
         if value is None or value["bare"] in _NO_VALUE or not (wanted is None or wanted(name, value)):
@@ -272,6 +188,8 @@ def _mask_values(
 
 
 _AFTER_A_WORD = frozenset(("key", "keys", "string", "Key", "Keys", "String"))
+_ONLY_SO = _AFTER_A_WORD | {"sig"}
+"""What is no secret by its name alone."""
 
 
 def _is_pair(name: re.Match[str], value: re.Match[str]) -> bool:
@@ -280,6 +198,8 @@ def _is_pair(name: re.Match[str], value: re.Match[str]) -> bool:
     if word in _AFTER_A_WORD:  # API key: ...
         before = name.string[max(0, name.start() - 16) : name.start()].split()
         return bool(before) and is_secret_name(f"{before[-1]}_{word}")
+    if word == "sig":  # Azure's, where it is in no URL
+        return name["sep"] == "=" and len(bare) >= 16
     if name["sep"] == ":" and not name["close"]:
         word = word.rpartition(".")[2]
         if word.lower() in _WEAK:

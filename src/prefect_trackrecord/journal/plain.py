@@ -20,7 +20,8 @@ from uuid import UUID
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.types import Secret
 
-from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text
+from prefect_trackrecord.journal.masking import MASK, mask_text
+from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 
 __all__ = ["MASK", "MAX_DEPTH", "MAX_REPR", "clean", "is_secret_name", "mask_text", "plain", "text_of"]
 
@@ -147,11 +148,12 @@ class _Plain:
 
     def mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         out: dict[str, Any] = {}
+        named = named_secret(value) if self.mask else None
         for n, (key, item) in enumerate(value.items()):
             if self.max_items is not None and n >= self.max_items:
                 out["__cut__"] = f"{len(value):,} items"
                 break
             name = self.text(key) if isinstance(key, str) else self.text(str(self(key, depth)))
-            hidden = self.mask and is_secret_name(name) and item not in (None, "", False)
+            hidden = self.mask and (name == named or is_secret_name(name)) and item not in (None, "", False)
             out[name] = MASK if hidden else self(item, depth)
         return out

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
@@ -34,7 +33,7 @@ Row = dict[str, Any]
 
 def as_json(report: Any) -> str:
     """The report's model as JSON, with the verdict first as a person would read it."""
-    return json.dumps(report.model_dump(mode="json"), ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    return str(report.model_dump_json(indent=1)) + "\n"  # a number that is none, as sums may be, is null there
 
 
 def as_csv(report: Any) -> str:

@@ -126,14 +126,22 @@ def plural(number: int, one: str, many: str | None = None) -> str:
 
 def moment(value: datetime, zone: tzinfo) -> str:
     """`26 Jan 2025 01:34` in the time zone."""
-    local = value.astimezone(zone)
+    local = in_zone(value, zone)
     return f"{local.day} {_MONTHS[local.month - 1]} {local.year} {local:%H:%M}"
 
 
 def short_moment(value: datetime, zone: tzinfo) -> str:
     """`26 Jan 01:34` in the time zone."""
-    local = value.astimezone(zone)
+    local = in_zone(value, zone)
     return f"{local.day} {_MONTHS[local.month - 1]} {local:%H:%M}"
+
+
+def in_zone(value: datetime, zone: tzinfo) -> datetime:
+    """A moment in a time zone; as it is where the calendar ends there, in a document that somebody made up."""
+    try:
+        return value.astimezone(zone)
+    except OverflowError:
+        return value
 
 
 def weekday(value: date) -> str:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prefect_trackrecord.journal.masking import MASK, is_secret_name, mask_text, may_hold_secret
+from prefect_trackrecord.journal.masking import MASK, mask_text, may_hold_secret
+from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 from prefect_trackrecord.record.paths import joined, under
 
 PYDANTIC_MASK = "**********"
@@ -50,6 +51,7 @@ def settle(
     found: dict[str, Secret] | None = None
     sorted_any = False
     parts: Any = own if type(own) is dict else getattr(own, "__dict__", None)
+    named = named_secret(values)
     for key, value in values.items():
         old = None
         if before is not None:
@@ -60,7 +62,7 @@ def settle(
             secret = _secret[key]
         except KeyError:
             secret = _learn(key)
-        if secret and value not in (None, "", False):
+        if (secret or key == named) and value not in (None, "", False):
             if type(value) is list and type(parts) is dict and isinstance(parts.get(key), set | frozenset):
                 value.sort(key=orjson.dumps)  # or its number would change with the set's order
             values[key] = MASK

@@ -159,8 +159,9 @@ def _sentence(incident: Incident, run: RunMetadata | None, now: datetime) -> str
     if count > 1:
         return f"{count:,} runs in a row failed or were aborted."
     reason = run.reason if run is not None else None
-    what = "was aborted" if run is not None and run.status is RunStatus.ABORTED else "failed"
-    return f"The run {what}{f': {reason}' if reason else ''}."
+    what = {RunStatus.ABORTED: "was aborted", RunStatus.PARTIAL_SUCCESS: "came through in part"}
+    said = what.get(run.status, "failed") if run is not None else "failed"
+    return f"The run {said}{f': {reason}' if reason else ''}."
 
 
 def _end(incident: Incident) -> str:

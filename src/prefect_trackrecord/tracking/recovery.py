@@ -93,9 +93,13 @@ def recover(
     done: list[RecoveredRun] = []
     for n, journal in enumerate(open_runs, 1):
         try:
-            run = _recover_one(archive, journal, judge, reconcile)
-            if run is not None and journal.run_id in carried_out and run.generation == journal.generation:
-                continue  # its workers live on, and keep their segments; there was nothing new
+            made: list[int] = []
+            run = _recover_one(archive, journal, judge, reconcile, made.append)
+            if run is not None and run.generation not in made:
+                if run.generation != journal.generation:
+                    continue  # another recovery has closed it meanwhile, and says so
+                if journal.run_id in carried_out:
+                    continue  # its workers live on, and keep their segments; there was nothing new
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
             done.append(RecoveredRun(journal.run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
@@ -142,7 +146,11 @@ def _were_saved(journal: RunJournal) -> bool:
 
 
 def _recover_one(
-    archive: Archive, journal: RunJournal, judge: _Judge, reconcile: Reconcile | None
+    archive: Archive,
+    journal: RunJournal,
+    judge: _Judge,
+    reconcile: Reconcile | None,
+    made: Callable[[int], None],
 ) -> RunMetadata | None:
     run_id = journal.run_id
     found = journal.fold()
@@ -160,7 +168,7 @@ def _recover_one(
                 return None
     if reconcile is not None and _is_prefects(fold):  # also where tasks have told something after the end
         reconcile(archive, run_id, fold)
-    return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE)
+    return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE, made=made)
 
 
 def _may_go_on(own: ev.RunEnded) -> bool:
@@ -216,12 +224,13 @@ class _Judge:
         running = verdict == "running"
         if fold.last_at is None or self.now() - fold.last_at < (self.running_silence if running else self.silence):
             return None
-        hours = (self.now() - fold.last_at).total_seconds() / 3600
+        silent = (self.now() - fold.last_at).total_seconds()
+        span = f"{silent / 3600:.0f} hours" if silent >= 7200 else f"{silent / 60:.0f} minutes"
         where = fold.documents(None).run.host
         though = ", though Prefect says that it is running" if running else ""
         return ev.RunEnded(
             at=self.now(),
             status=RunStatus.ABORTED.value,
             error_message="the run stopped without an end",
-            reason=f"{GUESSED} for {hours:.0f} hours" + (f" from {where}" if where else "") + though,
+            reason=f"{GUESSED} for {span}" + (f" from {where}" if where else "") + though,
         )
