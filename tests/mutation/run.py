@@ -37,6 +37,8 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
         ("journal/writer.py", "journal/reader.py", "journal/spool.py", "journal/spool_writer.py"),
         (
             "tests/journal/test_writer.py",
+            "tests/journal/test_reader.py",
+            "tests/journal/test_spool.py",
             "tests/documents/test_uploading.py",
             "tests/documents/test_seal.py",
             QUICK_RUNS,
