@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import signal
+import threading
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
+from typing import Any
 
 from prefect_trackrecord.cli.output import dump, note, table, when
 from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.pruning import old_runs, remove, remove_indexes
+from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.pruning import Old, old_runs, remove, remove_indexes, remove_rest
 from prefect_trackrecord.errors import DateRangeError
 from prefect_trackrecord.pages.words import plural
 
@@ -26,14 +32,9 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
     found = old.runs
     if not found:
         must_be_there(place, storage)
-    size, objects = sum(old.size for old in found), sum(len(old.keys) for old in found)
-    if as_json:
-        rows = [
-            {"run_id": o.run.run_id, "started_at": o.run.started_at, "keys": o.keys, "bytes": o.size} for o in found
-        ]
-        left = [{"key": error.key, "cause": error.cause} for error in old.left]
-        dump({"before": before, "deleted": delete, "runs": rows, "left": left})
-    elif found:
+    size = sum(one.size for one in found) + sum(entry.size for entry in old.rest)
+    objects = sum(len(one.keys) for one in found) + len(old.rest)
+    if not as_json and found:
         shown = found[:SHOWN]
         table(
             ("run", "command", "started", "objects", "bytes"),
@@ -42,23 +43,75 @@ def prune(storage: str | None, older_than: str, delete: bool, as_json: bool) -> 
         if len(found) > len(shown):
             note(f"... and {len(found) - len(shown):,} more")
     if delete:
-        days: set[str] = set()
-        with progress("runs") as bar:
-            for n, one in enumerate(found):
-                if bar is not None:
-                    bar(n, len(found))
-                remove(place.archive, one)
-                days.add(layout.day_of(one.run.started_at))
-        remove_indexes(place.archive, days)
+        _remove(place.archive, old)
+    if as_json:  # what it says of a removal has happened
+        dump({"before": before, "deleted": delete, **_json(old)})
     for error in old.left:
         note(f"not removed: {error}")
     runs, much = plural(len(found), "run"), f"{plural(objects, 'object')}, {size / 1e6:,.1f} MB"
-    what = f"{runs} before {before} ({much}) in {place.url}"
+    rest = f" and {plural(len(old.rest), 'list')} of rows whose run is gone" if old.rest else ""
+    what = f"{runs}{rest} before {before} ({much}) in {place.url}"
     if delete:
         note(f"removed: {what}")
     else:
-        note(f"would be removed: {what}" + ("; nothing was, add --delete" if found else ""))
+        note(f"would be removed: {what}" + ("; nothing was, add --delete" if objects else ""))
     return 1 if old.left else 0
+
+
+def _json(old: Old) -> dict[str, Any]:
+    return {
+        "runs": [
+            {"run_id": o.run.run_id, "started_at": o.run.started_at, "keys": o.keys, "bytes": o.size} for o in old.runs
+        ],
+        "rest": [{"key": entry.key, "bytes": entry.size} for entry in old.rest],
+        "left": [{"key": error.key, "cause": error.cause} for error in old.left],
+    }
+
+
+def _remove(archive: Archive, old: Old) -> None:
+    """Remove it all; Ctrl+C ends it after the run at hand, a second one at once.
+
+    Raises:
+        KeyboardInterrupt: it was ended so.
+    """
+    days: set[str] = set()
+    done = 0
+    with progress("runs") as bar, _held() as stopped:
+        for one in old.runs:
+            if stopped:
+                break
+            if bar is not None:
+                bar(done, len(old.runs))
+            remove(archive, one)
+            days.add(layout.day_of(one.run.started_at))
+            done += 1
+        else:
+            remove_rest(archive, old)
+        remove_indexes(archive, days)
+    if stopped:
+        note(f"removed: {done:,} of {plural(len(old.runs), 'run')}, each as a whole")
+        raise KeyboardInterrupt
+
+
+@contextlib.contextmanager
+def _held() -> Iterator[list[int]]:
+    """Gives what Ctrl+C fills instead of interrupting; a second one interrupts."""
+    got: list[int] = []
+
+    def hold(number: int, _: object) -> None:
+        if got:
+            raise KeyboardInterrupt
+        got.append(number)
+
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    if ignored or threading.current_thread() is not threading.main_thread():  # signals are the main thread's
+        yield got
+        return
+    before = signal.signal(signal.SIGINT, hold)
+    try:
+        yield got
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def age(text: str) -> timedelta:
