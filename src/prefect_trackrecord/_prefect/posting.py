@@ -1,8 +1,8 @@
-"""Artifacts on the API: make, find, change. Works from any hook, in any process, unlike Prefect's own helpers."""
+"""Artifacts on the API: make, find, change, remove. From any hook, in any process, unlike Prefect's own helpers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
@@ -12,6 +12,8 @@ from prefect_trackrecord._prefect.bounded import Requests
 
 SECONDS = 4.0
 """What one of them may take; the flow waits for it."""
+MOST = 200
+"""More of them the API gives by no request."""
 
 
 def create(
@@ -71,6 +73,17 @@ def update(
     return True
 
 
+def delete(prefect: Requests, artifact_id: str) -> None:
+    """Remove an artifact; one that is not there is fine.
+
+    Raises:
+        Exception: the API did not take it.
+    """
+    found = answer(prefect, "DELETE", f"/artifacts/{artifact_id}", timeout=SECONDS)
+    if found.status_code != 404:
+        found.raise_for_status()
+
+
 def timeline(prefect: Requests, key: str, most: int, seconds: float = SECONDS) -> list[dict[str, Any]]:
     """The newest artifacts under a key, newest first; the server has an index for that.
 
@@ -88,6 +101,15 @@ def of_run(prefect: Requests, flow_run_id: Any, most: int, seconds: float = SECO
     """
     asked = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"any_": ["markdown"]}}
     return _filtered(prefect, asked, most, seconds)
+
+
+def under(prefect: Requests, flow_run_id: Any, keys: Sequence[str]) -> list[dict[str, Any]]:
+    """The artifacts of a flow run under some keys, newest first; at most as many as the API gives at once.
+
+    Raises:
+        Exception: the API did not answer.
+    """
+    return _filtered(prefect, {"flow_run_id": {"any_": [str(flow_run_id)]}, "key": {"any_": list(keys)}}, MOST, SECONDS)
 
 
 def find(prefect: Requests, flow_run_id: Any, key: str) -> dict[str, Any] | None:

@@ -25,6 +25,7 @@ from prefect_trackrecord._prefect import (
     events_out,
     live,
     posting,
+    shown_before,
 )
 from prefect_trackrecord._prefect import artifact_story as story
 from prefect_trackrecord._prefect.artifact_links import Links
@@ -106,7 +107,8 @@ def tell(
         prefect: makes the requests.
         place: where the run is kept.
         run: the sealed run.
-        shown: the artifacts that were made of its end before, by key, which are changed; new ones are added.
+        shown: the artifacts that were made of its end before, by key, which are changed; those of earlier attempts
+            and new ones are added, and those removed that no longer hold.
         was_live: whether its progress may have been shown.
         progress: what this host knows of the artifact that shows it (see `live.settled`).
 
@@ -119,6 +121,8 @@ def tell(
     about_others: Any = {"before": others.before, "first": others.first, "mended": others.mended}
     text = artifact.markdown(run, failed[: artifact.MAX_FAILED], place.url, links, **about_others)
     about = artifact.description(run)
+    shown_before.find(prefect, run, shown)
+    was_live = was_live or artifact_keys.run_key(run.run_id) in shown
     deadline = time.monotonic() + SECONDS
     key = artifact_keys.key(run)
     shown[key] = _put(prefect, run, key, text, about, shown.get(key), metadata=story.metadata(run))
@@ -130,6 +134,7 @@ def tell(
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
+    shown_before.remove_outdated(prefect, run, failed, shown, deadline)
     artifact_others.tell_first(prefect, run, others, links, place.archive, deadline)
     if own:
         _show_pictures(prefect, place, run, shown)
@@ -179,7 +184,7 @@ def _show_files(
     """The first failed files, each on its own task run, where somebody looks for why it failed."""
     key = artifact_keys.kind_key("file", run)
     for row in failed[:MAX_FILES]:
-        name = f"{key}/{row.task_run_id}"
+        name = shown_before.file_name(run, row.task_run_id)
         if row.task_run_id is None or name in shown or time.monotonic() > deadline:
             continue
         about = f"{row.error_type or 'Failed'}: {row.file_path}"[:200]
