@@ -6,6 +6,7 @@ from typing import Any
 
 from prefect import flow, task
 from prefect.client.schemas.objects import State
+from typing_extensions import assert_type
 
 from prefect_trackrecord import RunTracker, TrackingStorage, current_tracker, hooks, param, track
 
@@ -28,8 +29,8 @@ def nightly(day: str) -> State[Any]:
     words: str = transcribe("a.wav")
     transcribe.map([words]).wait()
     current_tracker().metric("rows", 12)
-    state: State[Any] = current_tracker().final_state(data=words)
-    return state
+    assert_type(current_tracker().final_state(), State[Any])
+    return current_tracker().final_state(data=words)
 
 
 @flow(**hooks(storage="history"))

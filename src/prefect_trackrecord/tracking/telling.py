@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.models import FileStatus
@@ -25,6 +25,9 @@ from prefect_trackrecord.tracking.describing import (
     traceback_tail,
 )
 from prefect_trackrecord.tracking.emails import email_rows
+
+if TYPE_CHECKING:  # the type of what a flow's tracker gives; without Prefect there is none
+    from prefect.client.schemas.objects import State
 
 _WORDS = {status.value: status.value for status in FileStatus}
 
@@ -144,7 +147,7 @@ class Telling:
                 kept[as_text(name)] = found
         return kept
 
-    def final_state(self, data: Any = None, *, fail_over: float | None = None) -> Any:
+    def final_state(self, data: Any = None, *, fail_over: float | None = None) -> State[Any]:
         """The Prefect state that tells how the run's items came out, for a flow to return.
 
         Args:
