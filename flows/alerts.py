@@ -1,6 +1,6 @@
 """The flows that alert, for deployments from this repository; the same as in the installed package."""
 
-from prefect_trackrecord._prefect.watching import alert_on_run, watch_flows
+from prefect_trackrecord.flows import alert_on_run, watch_flows
 
 __all__ = ["alert_on_run", "watch_flows"]
 

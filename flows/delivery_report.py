@@ -1,6 +1,6 @@
 """The delivery report, for deployments from this repository; the same flow as in the installed package."""
 
-from prefect_trackrecord._prefect.flows import delivery_report
+from prefect_trackrecord.flows import delivery_report
 
 __all__ = ["delivery_report"]
 

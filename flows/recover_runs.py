@@ -1,6 +1,6 @@
 """Recovery, for deployments from this repository; the same flow as in the installed package."""
 
-from prefect_trackrecord._prefect.recover_flow import recover_runs
+from prefect_trackrecord.flows import recover_runs
 
 __all__ = ["recover_runs"]
 

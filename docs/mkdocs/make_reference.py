@@ -25,6 +25,7 @@ API = {
     "callbacks": ("Callbacks", "Batches of files: who processes them tells handlers; commands that track themselves."),
     "record": ("Records", "Business records that keep their own story."),
     "delivery": ("Delivery", "Reports and mails, from a configuration to what became of each mail."),
+    "flows": ("Flows", "The delivery report, recovery and alerts, to be deployed."),
     "store": ("Stores", "What a history is kept in, for those who write a store of their own."),
     "testing": ("Testing", "For your own tests, and for stores of your own."),
 }

@@ -12,7 +12,7 @@ def report_once(home: str, api_url: str, root: str, config: dict[str, Any], begu
 
     from prefect_trackrecord import settings
     from prefect_trackrecord._prefect import report_tasks
-    from prefect_trackrecord._prefect.flows import delivery_report
+    from prefect_trackrecord.flows import delivery_report
 
     os.environ["TRACKING_PATH"] = root
     os.environ["TRACKRECORD_SPOOL"] = f"{home}/spool"

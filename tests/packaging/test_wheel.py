@@ -18,7 +18,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 NAMES = ROOT / "tests" / "packaging" / "names.txt"
 slow = pytest.mark.skipif(not os.environ.get("TRACKRECORD_PACKAGING"), reason="TRACKRECORD_PACKAGING is not set")
-MODULES = ("", ".record", ".tracking", ".callbacks", ".delivery", ".testing", ".store")
+MODULES = ("", ".record", ".tracking", ".callbacks", ".delivery", ".testing", ".store", ".flows")
 
 
 def exported() -> str:
@@ -114,7 +114,7 @@ def test_wheel_and_sdist_alone(tmp_path):
 
 BROUGHT = {"pydantic_core": "pydantic", "typing_extensions": "pydantic", "markupsafe": "jinja2", "yaml": "pyyaml"}
 BY_EXTRAS = {"azure": "adlfs", "botocore": "s3fs", "prefect_email": "prefect-email"}
-BY_PREFECT = {"httpx", "pydantic_settings", "sqlalchemy", "anyio"}
+BY_PREFECT = {"dotenv", "httpx", "pydantic_settings", "sqlalchemy", "anyio"}
 
 
 def test_what_is_imported_is_asked_for():

@@ -21,10 +21,10 @@ from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.alerting import HOOKS
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.schedules import expected, expecting
-from prefect_trackrecord._prefect.watching import alert_on_run, watch_flows
 from prefect_trackrecord.delivery import parse_config, run_delivery_report, watch
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.errors import ConfigFileError
+from prefect_trackrecord.flows import alert_on_run, watch_flows
 from prefect_trackrecord.history import Grace
 from prefect_trackrecord.report import Filters
 

@@ -14,8 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-from prefect_trackrecord._prefect.flows import delivery_report
 from prefect_trackrecord.errors import ConfigFileError, UsageError
+from prefect_trackrecord.flows import delivery_report
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "delivery"))

@@ -17,7 +17,7 @@ from prefect_trackrecord import recover
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.reconciling import reconciler
-from prefect_trackrecord._prefect.recover_flow import recover_runs
+from prefect_trackrecord.flows import recover_runs
 from prefect_trackrecord.journal.liveness import boot_id, host_name
 
 pytestmark = [pytest.mark.prefect, pytest.mark.timeout(180)]
