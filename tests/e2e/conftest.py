@@ -140,7 +140,7 @@ class Place:
 
     def scheduled_run(self):
         """The first run that the example's schedule has begun; None before."""
-        asked = {"flows": {"name": {"any_": ["nightly"]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 200}
+        asked = {"flows": {"name": {"any_": ["word-count"]}}, "sort": "EXPECTED_START_TIME_ASC", "limit": 200}
         rows = self.request("/flow_runs/filter", asked)
         return next((r for r in rows if r["auto_scheduled"] and r["state_type"] in BEGUN), None)
 
@@ -187,9 +187,9 @@ def project(place):
     (folder / "prefect.yaml").write_text(written + WAITING)
     source = Path(__file__).with_name("flows_here.py")
     (folder / source.name).write_text(source.read_text())
-    flow = (folder / "flows" / "nightly.py").read_text()
+    flow = (folder / "flows" / "word_count.py").read_text()
     flow = flow.replace("    count.map(", RECORDS % PNG + "\n    count.map(", 1).replace("retries=1", "retries=0")
-    (folder / "flows" / "nightly.py").write_text(flow)
+    (folder / "flows" / "word_count.py").write_text(flow)
     place.run(*PREFECT, "--no-prompt", "deploy", "--all", cwd=folder)
     return folder
 
@@ -228,7 +228,7 @@ def begun(place, project):
             **{name: Waiting(place, name) for name in ("cancelled", "killed")},
             **{name: Waiting(place, name, script=script) for name in ("SIGINT", "SIGTERM", "SIGKILL")},
         },
-        place.start_run("nightly/nightly", folder=str(project / "inbox")),
+        place.start_run("word-count/every-night", folder=str(project / "inbox")),
     )
     until(lambda: place.scheduled_run(), LONG, "scheduled run")
     place.request(f"/deployments/{place.scheduled_run()['deployment_id']}/pause_deployment", {})

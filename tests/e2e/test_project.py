@@ -13,7 +13,7 @@ from .browser import CHROMIUM, UIS, opened
 from .conftest import LONG, OURS, PREFECT, long, until
 
 pytestmark = [pytest.mark.server, pytest.mark.timeout(900), pytest.mark.xdist_group("e2e")]
-KEYS = {f"trackrecord-{kind}nightly" for kind in ("", "failures-", "file-", "pictures-")}
+KEYS = {f"trackrecord-{kind}word-count" for kind in ("", "failures-", "file-", "pictures-")}
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 
 
@@ -37,10 +37,10 @@ def partial(place, begun):
 
 def test_the_deployments_are_as_the_file_says(place, project):
     found = {d["name"]: d for d in place.request("/deployments/filter", {})}
-    assert {"nightly", "daily", "hourly", "here"} <= set(found)
-    assert found["hourly"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
+    assert {"every-night", "daily", "every-15-minutes", "here"} <= set(found)
+    assert found["every-15-minutes"]["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     assert found["daily"]["schedules"][0]["schedule"]["timezone"] == "Europe/Berlin"
-    for name in ("nightly", "daily", "hourly"):
+    for name in ("every-night", "daily", "every-15-minutes"):
         assert found[name]["job_variables"]["env"]["TRACKING_PATH"] == str(place.folder / "history")
         assert found[name]["enforce_parameter_schema"] is True
 
@@ -52,17 +52,17 @@ def test_the_scheduled_run_is_tracked(place, begun, storage):
         return [r for r in storage.list_runs() if r.run_id == scheduled["id"] and r.completed_at]
 
     (run,) = until(ended, LONG, "document")
-    assert (run.status.value, run.deployment_name, run.items_parameter) == ("success", "nightly", "paths")
+    assert (run.status.value, run.deployment_name, run.items_parameter) == ("success", "every-night", "paths")
 
 
 def test_its_artifacts_and_events(place, partial):
     by_key = {a["key"]: a for a in artifacts_of(place, partial)}
     assert set(by_key) - {f"trackrecord-run-{partial}"} == KEYS  # a slow one has shown its progress, too
-    assert "# ⚠️ partial success" in by_key["trackrecord-nightly"]["data"]
-    assert f"trackrecord retry {partial}" in by_key["trackrecord-nightly"]["data"]
-    (row,) = json.loads(by_key["trackrecord-failures-nightly"]["data"])
+    assert "# ⚠️ partial success" in by_key["trackrecord-word-count"]["data"]
+    assert f"trackrecord retry {partial}" in by_key["trackrecord-word-count"]["data"]
+    (row,) = json.loads(by_key["trackrecord-failures-word-count"]["data"])
     assert (row["file"].endswith("bad.txt"), row["error"]) == (True, "UnicodeDecodeError")
-    task_run = place.request(f"/task_runs/{by_key['trackrecord-file-nightly']['task_run_id']}")
+    task_run = place.request(f"/task_runs/{by_key['trackrecord-file-word-count']['task_run_id']}")
     assert task_run["name"].endswith("bad.txt")
     events = until(lambda: len(e := events_of(place, partial)) >= 3 and e, LONG, "events")
     assert {"trackrecord.run.partial", "trackrecord.file.failed", "trackrecord.record.status-changed"} == set(events)
@@ -77,24 +77,24 @@ def test_both_uis_show_it(place, partial):
     with opened(f"http://127.0.0.1:{place.port}") as see:
         for ui in UIS:
             see(ui, f"/runs/flow-run/{partial}", "PartialSuccess", picture="run")
-            text = see(ui, f"/artifacts/artifact/{by_key['trackrecord-nightly']}", "partial success", "bad.txt")
+            text = see(ui, f"/artifacts/artifact/{by_key['trackrecord-word-count']}", "partial success", "bad.txt")
             assert "80 % of the files came through" in text
             see(
                 ui,
-                f"/artifacts/artifact/{by_key['trackrecord-failures-nightly']}",
+                f"/artifacts/artifact/{by_key['trackrecord-failures-word-count']}",
                 "UnicodeDecodeError",
                 picture="table",
             )
-            see(ui, f"/artifacts/artifact/{by_key['trackrecord-file-nightly']}", "Traceback", picture="file")
+            see(ui, f"/artifacts/artifact/{by_key['trackrecord-file-word-count']}", "Traceback", picture="file")
             see(
                 ui,
-                f"/artifacts/artifact/{by_key['trackrecord-pictures-nightly']}",
+                f"/artifacts/artifact/{by_key['trackrecord-pictures-word-count']}",
                 "Pictures of the records",
                 picture="image",
             )
             loaded = "[...document.images].some(i => i.src.startsWith('data:image/png') && i.naturalWidth === 10)"
             until(lambda loaded=loaded: see.page.evaluate(loaded), 10, f"picture in {ui}")
-            see(ui, "/artifacts/key/trackrecord-nightly", "trackrecord-nightly", picture="time-line")
+            see(ui, "/artifacts/key/trackrecord-word-count", "trackrecord-word-count", picture="time-line")
             for name, document in zip(("storage", "delivery"), block, strict=True):
                 text = see(ui, f"/blocks/block/{document}", f"e2e-{name}", picture=f"block-{name}")
                 assert "hunter2" not in text
@@ -116,7 +116,7 @@ for name, block in (("e2e-storage", a), ("e2e-delivery", b)):
 @long
 def test_an_automation_mails_what_the_event_tells(place, project, partial):
     """As in docs/how-to/act-on-events.md: a partial run starts the deployment that alerts people."""
-    (project / "flows" / "alerts.py").write_text("from prefect_trackrecord._prefect.watching import alert_on_run\n")
+    (project / "flows" / "alerts.py").write_text("from prefect_trackrecord.flows import alert_on_run\n")
     config = {"title": "Alerts", "recipients": [{"email": "ada@example.com"}], "outbox": str(place.folder / "outbox")}
     config |= {"storage": str(place.folder / "history"), "alerts": {"partial_is_bad": True}}
     params = [f"--param=config={json.dumps(config)}"]
@@ -128,7 +128,7 @@ def test_an_automation_mails_what_the_event_tells(place, project, partial):
     file.write_text(example.replace("DEPLOYMENT_ID", deployment["id"]))
     place.run(*PREFECT, "automation", "create", "--from-file", str(file))
     parameters = json.dumps({"folder": str(project / "inbox")})
-    place.run(*PREFECT, "deployment", "run", "nightly/nightly", "--params", parameters)
+    place.run(*PREFECT, "deployment", "run", "word-count/every-night", "--params", parameters)
     mails = until(lambda: list((place.folder / "outbox").rglob("*.eml")), 240, "mail")
     assert "ada@example.com" in mails[0].read_text()
 

@@ -75,10 +75,10 @@ def _dotenv(path: Path) -> Mapping[str, str | None]:
     if "prefect" not in _text(path).lower():
         return {}
     try:
-        values: Mapping[str, str | None] = importlib.import_module("dotenv").dotenv_values(path, encoding="utf-8")
-    except ImportError:
+        from dotenv import dotenv_values
+    except ImportError:  # Prefect brings it
         raise OddError from None
-    return {name.lower(): value for name, value in values.items()}
+    return {name.lower(): value for name, value in dotenv_values(path, encoding="utf-8").items()}
 
 
 def _toml(path: Path) -> Mapping[str, Any]:
