@@ -58,5 +58,5 @@ for version in 3.10 3.11 3.12 3.13; do try "python-$version" "$version" -c const
 for version in 3.10 3.12; do
   try "oldest-prefect-$version" "$version" "prefect==$FLOOR" 'fastapi<0.116' 'sqlalchemy<2.1'
 done
-try newest-prefect 3.13 'prefect>=3.8,<4' 'fastapi<0.151' 'sqlalchemy<2.1'
+try newest-prefect 3.13 'prefect<4'  # as pip gives it to a stranger, without pins
 [ -z "$failed" ] || { echo "failed:$failed (logs in .matrix)"; exit 1; }
