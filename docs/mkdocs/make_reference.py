@@ -37,10 +37,45 @@ EXIT_CODES = """\
 | code | what it means |
 |---|---|
 | 0 | done; nothing failed |
-| 1 | something failed, was not found, or could not be read; the output says what |
+| 1 | something failed, was not found, or could not be read; standard error says what |
 | 2 | called wrongly: an unknown command or option, a value or configuration that can't work; nothing was done |
 | 141 | whoever read the output went away (`head`), as of any program; what was still to be done is not done |
-| 130 | stopped by Ctrl+C; nothing is half done, the same command may be called again |
+| 130 | stopped by Ctrl+C; the same command may be called again, and goes on with what is left |
+
+What 1 also means, beside an error that standard error tells, and what a command has done that Ctrl+C stopped:
+
+| command | 1 where | stopped by Ctrl+C |
+|---|---|---|
+| `delivery-report` | the report could not be stored, a mail or message was not sent; with `--preview`, a template can't \
+be used | what was stored and sent stands; called again, it sends to the others. A mail whose data was on its way is \
+[unknown](delivery-report.md#what-became-of-each-mail), and not sent again by itself |
+| `demo` | | its folder is half full; called again, it is made anew |
+| `doctor` | something does not work | what it tried the storage with is removed again |
+| `export` | | each day is whole, the old one or the new one; one that was being replaced may be missing |
+| `files failed` | a document could not be read; the rest is listed | it only reads |
+| `import-runs` | | each run is imported as a whole, or not yet |
+| `init` | the deployments could not be written | the files that were written stay; the others come the next time |
+| `prune` | documents that can't be trusted were left | each run is gone as a whole, or is there: the run at hand is \
+brought to its end first; a second Ctrl+C stops at once, and what it leaves goes the next time |
+| `records pack` | | the file is the old one, or not there |
+| `records report` | | the file is the old one, or not there |
+| `records show` | no run knows the record | it only reads |
+| `recover` | a run could not be closed; the others are | each run is closed, or as it was |
+| `retry` | | nothing was started; or the flow run was, and a second call is refused until that has ended |
+| `runs list` | a document could not be read; the rest is listed | it only reads |
+| `runs open` | there is no browser | it only reads, and may keep a copy of the page under the Prefect home |
+| `runs show` | the run's files or emails could not be read; the rest is shown | it only reads |
+| `silence` | | it is as before, or as typed |
+| `sql` | | it only reads |
+"""
+JSON = """\
+With `--json` standard output holds one JSON document with every field, and nothing else. It is strict JSON: a number
+that is none (NaN, infinite) is `null`.
+
+An error leaves standard output empty. It is told on standard error as without `--json`, in words and with its
+[code](errors.md) (`error TR301: ...`), and the exit code says that there was one. Where only a part failed (see below)
+the exit code is 1 and the document is there, with what could be done; standard error names the rest, and so does the
+document where it has a field for that.
 """
 
 
@@ -123,8 +158,12 @@ def _command_line() -> str:
         "`trackrecord` reads and keeps a history. Tables on a terminal, tab-separated rows elsewhere, colours on a",
         "terminal only; `--json` prints every field. Complaints go to standard error.",
         "",
-        "`trackrecord --install-completion` teaches your shell (bash, zsh, fish) to complete commands and options.",
+        "`trackrecord --install-completion` teaches your shell (bash, zsh, fish) to complete commands and options;",
+        "`--shell` names another one than that in use. Where SHELL names one that is not known, nothing is written.",
         "",
+        "## JSON",
+        "",
+        JSON,
         "## Exit codes",
         "",
         EXIT_CODES,

@@ -1,4 +1,4 @@
-"""`files failed`, `demo`, shell completion, and what every command has: help with an example, JSON, documentation."""
+"""`files failed` and `demo`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pytest
 
 from prefect_trackrecord.tracking import FileProcessingLog, RunMetadata
 from prefect_trackrecord.tracking.failed import mended as standing
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_failed_files_of_the_newest_run_first(trackrecord, tracked):
@@ -114,44 +112,6 @@ def test_the_demo_touches_nobodys_files(trackrecord, tmp_path):
     (tmp_path / "mine" / "thesis.txt").write_text("3 years")
     done = trackrecord("demo", "--output", tmp_path / "mine", storage=False)
     assert (done.code, [p.name for p in (tmp_path / "mine").iterdir()]) == (2, ["thesis.txt"])
-
-
-def commands():
-    from prefect_trackrecord.cli import app
-    from prefect_trackrecord.cli.root import app as root
-
-    assert app
-
-    def below(names, group):
-        for name in sorted(n for n in group if not n.startswith("-")):
-            inner = group[name]
-            if [n for n in inner if not n.startswith("-")]:
-                yield from below((*names, name), inner)
-            else:
-                yield (*names, name), inner
-
-    return list(below((), root))
-
-
-@pytest.mark.parametrize(("words", "command"), commands(), ids=lambda x: " ".join(x) if isinstance(x, tuple) else "")
-def test_every_command_has_an_example_json_and_a_place_in_the_docs(words, command, trackrecord):
-    text = trackrecord(*words, "--help", storage=False).out
-    name = f"trackrecord {' '.join(words)}"
-    assert f"Example:\n  {name} " in text, "an example of its own, first of all"
-    assert "--json" in text
-    page = (ROOT / "docs" / "reference" / "command-line.md").read_text()
-    assert f"\n## {name}\n" in page, "docs/reference/command-line.md: run `make reference`"
-
-
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_shells_can_be_taught(shell):
-    from prefect_trackrecord.cli import app
-    from prefect_trackrecord.cli.root import app as root
-
-    assert app
-    script = root.generate_completion(prog_name="trackrecord", shell=shell)
-    for word in ("runs", "files", "delivery-report", "dry-run"):
-        assert word in script
 
 
 def test_help_and_version_load_neither_models_nor_stores(program):

@@ -77,7 +77,7 @@ def test_damaged_documents_are_reported_by_key_and_the_rest_is_read(trackrecord,
     key = layout.run_key("broken", "2026/01/31")
     history.archive.store.put(key, b"{not json")
     done = trackrecord("runs", "list")
-    assert done.code == 0
+    assert done.code == 1
     assert [row[0] for row in table(done.out)[1:]] == [good]
     assert f"not read: {key}: " in done.err
 

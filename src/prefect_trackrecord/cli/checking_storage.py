@@ -41,22 +41,26 @@ def check_storage(store: Store) -> Iterator[Finding]:
         ("compare-and-swap", lambda: _swap(store, key)),
         ("clock", lambda: _clock(store, key)),
     ]
-    for name, check in checks:
-        try:
-            yield Finding(f"storage: {name}", "ok", check())
-        except _BrokenPromiseError as exc:
-            if name == "clock":
-                way_out = "set the clocks (chronyd, ntpd): times of different hosts are compared"
-                yield Finding("storage: clock", "warning", str(exc), way_out)
-            else:
+    made = [key, once]
+    try:
+        for name, check in checks:
+            try:
+                yield Finding(f"storage: {name}", "ok", check())
+            except _BrokenPromiseError as exc:
+                if name == "clock":
+                    way_out = "set the clocks (chronyd, ntpd): times of different hosts are compared"
+                    yield Finding("storage: clock", "warning", str(exc), way_out)
+                else:
+                    yield Finding(f"storage: {name}", "wrong", str(exc), _way_out(name))
+            except (TrackRecordError, OSError) as exc:
                 yield Finding(f"storage: {name}", "wrong", str(exc), _way_out(name))
-        except (TrackRecordError, OSError) as exc:
-            yield Finding(f"storage: {name}", "wrong", str(exc), _way_out(name))
-            if name == "write":
-                return
-    for name in (key, once):
-        with contextlib.suppress(TrackRecordError):
-            store.delete(name)
+                if name == "write":
+                    made.clear()
+                    return
+    finally:  # also after Ctrl+C
+        for name in made:
+            with contextlib.suppress(TrackRecordError):
+                store.delete(name)
 
 
 def _way_out(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -49,8 +50,24 @@ def is_terminal() -> bool:
 
 
 def dump(value: Any) -> None:
-    """JSON on standard output."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    """JSON on standard output, as strict as readers of it are: a number that is none (NaN, infinite) is null.
+
+    What the output's encoding has no letter for is escaped as JSON does it.
+    """
+    escaped = not (sys.stdout.encoding or "").lower().startswith("utf")
+    try:
+        text = json.dumps(value, indent=2, ensure_ascii=escaped, default=str, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=2, ensure_ascii=escaped, default=str, allow_nan=False)
+    sys.stdout.write(text + "\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 DURATIONS = {"took"}

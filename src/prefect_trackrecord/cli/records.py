@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from prefect_trackrecord.cli.output import dump, how_long, note, say
+from prefect_trackrecord.cli.output import complain, dump, how_long, say
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents.layout import RECORDS
@@ -32,6 +32,9 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
 
     with waiting(f"looking through {place}"):
         found = histories(record_id, runs, record_type)
+    if not found:
+        complain(f"no record {record_id!r} in {place}")
+        return 1
     if as_json:
         dump([_as_json(one) for one in found])
     else:
@@ -39,9 +42,6 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
             if n:
                 say()
             _print(one)
-    if not found:
-        note(f"no record {record_id!r} in {place}")
-        return 1
     return 0
 
 

@@ -40,7 +40,7 @@ def list_runs(
     limit: int,
     as_json: bool,
 ) -> int:
-    """Print the runs of a window, newest first."""
+    """Print the runs of a window, newest first; 1 where a document could not be read."""
     if limit < 0:
         raise UsageError(f"--limit {limit}: a number of runs, or 0 for all")
     place = storage_of(storage)
@@ -60,7 +60,7 @@ def list_runs(
         note(f"{len(shown):,} of {plural(len(found), 'run')} shown; --limit 0 shows all")
     if not found:
         note(f"no such runs in {place.url}")
-    return 0
+    return 1 if place.damaged else 0
 
 
 def _cells(run: RunMetadata, short: bool) -> tuple[Any, ...]:
