@@ -39,6 +39,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
             "tests/journal/test_writer.py",
             "tests/journal/test_reader.py",
             "tests/journal/test_spool.py",
+            "tests/journal/test_spool_writer.py",
             "tests/documents/test_uploading.py",
             "tests/documents/test_seal.py",
             QUICK_RUNS,
