@@ -46,9 +46,9 @@ What 1 also means, beside an error that standard error tells, and what a command
 
 | command | 1 where | stopped by Ctrl+C |
 |---|---|---|
-| `delivery-report` | the report could not be stored, a mail or message was not sent; with `--preview`, a template can't \
-be used | what was stored and sent stands; called again, it sends to the others. A mail whose data was on its way is \
-[unknown](delivery-report.md#what-became-of-each-mail), and not sent again by itself |
+| `delivery-report` | the report could not be stored, a mail or message was not sent; with `--preview`, a template \
+can't be used | what was stored and sent stands; called again, it sends to the others. A mail whose data was on its \
+way is [unknown](delivery-report.md#what-became-of-each-mail), and not sent again by itself |
 | `demo` | | its folder is half full; called again, it is made anew |
 | `doctor` | something does not work | what it tried the storage with is removed again |
 | `export` | | each day is whole, the old one or the new one; one that was being replaced may be missing |
