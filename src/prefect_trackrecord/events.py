@@ -118,6 +118,19 @@ class FileInferred:
 
 
 @dataclass(frozen=True)
+class ItemsGiven:
+    """What the parameter that takes a run's files was given, as its rows name them (`paths`).
+
+    Told of a run that did not complete, in its attempt `turn`: those that it did not come to are files too.
+    """
+
+    kind: ClassVar[str] = "run.items"
+    at: datetime
+    paths: list[str]
+    turn: int = 1
+
+
+@dataclass(frozen=True)
 class EmailTracked:
     """One email's result. `row` holds fields of `EmailResult`."""
 
@@ -186,6 +199,7 @@ Event = (
     | FileTracked
     | FileStarted
     | FileInferred
+    | ItemsGiven
     | EmailTracked
     | MetricTracked
     | TrackingFailed
@@ -203,6 +217,7 @@ _TYPES: dict[str, type[Any]] = {
         FileTracked,
         FileStarted,
         FileInferred,
+        ItemsGiven,
         EmailTracked,
         MetricTracked,
         TrackingFailed,
@@ -223,6 +238,7 @@ _SHAPES: dict[str, dict[str, tuple[type, ...]]] = {
     },
     FileStarted.kind: {"row": (dict,), "item": _NO_TEXT, "turn": _COUNT},
     FileInferred.kind: {"row": (dict,), "item": _NO_TEXT, "turn": _COUNT},
+    ItemsGiven.kind: {"paths": (list,), "turn": _COUNT},
     EmailTracked.kind: {"row": (dict,)},
     MetricTracked.kind: {"name": _TEXT, "value": _NUMBER, "file": _NO_TEXT},
     TrackingFailed.kind: {"cause": _TEXT, "count": _COUNT, "lost": _COUNT},
@@ -328,6 +344,8 @@ def _is_whole(event: Event) -> bool:
         return _is_file({**event.row, "status": "failed"})
     if isinstance(event, FileInferred):
         return _is_file(event.row)
+    if isinstance(event, ItemsGiven):
+        return all(type(path) is str for path in event.paths)
     if not isinstance(event, DocumentSaved) or event.document not in ("run", "files", "emails"):
         return True
     value, good = event.value, _is_file if event.document == "files" else _is_object

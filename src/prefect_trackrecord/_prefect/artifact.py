@@ -48,7 +48,7 @@ def counts(run: RunMetadata) -> str:
     if run.total_files:
         parts.append(
             f"{plural(run.total_files, 'file')} ({run.success_count:,} succeeded, {run.failed_count:,} failed, "
-            f"{run.skipped_count:,} skipped)"
+            f"{run.skipped_count:,} skipped{f', {run.never_began:,} of which never began' if run.never_began else ''})"
         )
     if sent := run.emails_sent + run.emails_failed + run.emails_skipped:
         parts.append(f"{plural(sent, 'email')} ({run.emails_sent:,} sent, {run.emails_failed:,} failed)")
@@ -157,8 +157,12 @@ def markdown(
     out += story.retry_line(run, first, links, mended)
     out += _why(run)
     if run.total_files:
-        which = "the files that it came to" if run.status is RunStatus.ABORTED else "the files"
-        out += [f"{bar(run.success_count + run.skipped_count, run.total_files)} of {which} came through", ""]
+        aborted = run.status is RunStatus.ABORTED and not run.never_began
+        which = "the files that it came to" if aborted else "the files"
+        came = run.success_count + run.skipped_count - run.never_began
+        out += [f"{bar(came, run.total_files)} of {which} came through", ""]
+    if run.never_began:
+        out += [f"**{plural(run.never_began, 'file')} never began**: the run ended before.", ""]
     out += _sums(run)
     out += _groups(run, failed)
     if failed:

@@ -40,6 +40,6 @@ class Links:
         """The commands that go on from here, as they work in any folder."""
         where = f" --storage {shlex.quote(self.storage)}" if self.storage else ""
         found = [f"trackrecord runs show {run.run_id}{where}"]
-        if run.failed_count and run.items_parameter and run.deployment_id:
+        if (run.failed_count or run.never_began) and run.items_parameter and run.deployment_id:
             found.append(f"trackrecord retry {run.run_id}{where}")
         return found

@@ -22,7 +22,7 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, clients, events_out, homes, reconciling, showing, untold
+from prefect_trackrecord._prefect import api, artifact, clients, events_out, homes, items, reconciling, showing, untold
 from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
@@ -105,6 +105,8 @@ class Finish:
             self.run.trouble("files that told nothing could not be added", exc)
         if fields := {**found.fields, **api.summed(found.rows, seen)}:
             self.run.emit(ev.RunUpdated(at=now(), run=fields))
+        if paths := items.of_end(self.run, self.flow_run):
+            self.run.emit(ev.ItemsGiven(at=now(), paths=paths, turn=self.run.turn or self.flow_run.run_count or 1))
 
     def _seal(self) -> RunMetadata | None:
         try:

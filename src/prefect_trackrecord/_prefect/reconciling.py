@@ -13,15 +13,17 @@ from datetime import datetime
 from typing import Any
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, runs, submitted
+from prefect_trackrecord._prefect import api, items, runs, submitted
 from prefect_trackrecord._prefect.asking import Asker
+from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun, Submitted, TaskEnd
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.fold import Fold
-from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.documents.models import FileStatus, RunStatus
 from prefect_trackrecord.documents.run_journal import RunJournal
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.documents.silent import WENT_ON
+from prefect_trackrecord.documents.unbegun import BEFORE, NOT_BEGUN
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import mask_text
@@ -29,7 +31,6 @@ from prefect_trackrecord.journal.reader import lives
 from prefect_trackrecord.tracking.recovery import Reconcile
 
 SECONDS = 10.0
-NOT_BEGUN = "the run ended before it began"
 REFUSED = "Refused"
 PATIENCE = 5.0
 """Seconds for the states of task runs that have ended on a cluster, and that nobody else has told of."""
@@ -142,6 +143,7 @@ def reconciler(asker: Asker) -> Reconcile:
         try:
             with api.client() as prefect:
                 rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
+                given = _given(prefect, run_id, fold)
         except Exception as exc:  # noqa: BLE001 - whatever the client raises, the API could not be asked
             asker.lost(f"for the task runs of recovered runs ({type(exc).__name__}: {exc})")
             return
@@ -150,8 +152,21 @@ def reconciler(asker: Asker) -> Reconcile:
         _tell(emit, known, fold, now(), away=_away(known, fold))
         if fields := _counted_anew(rows, fold):
             emit(ev.RunUpdated(at=now(), run=fields))
+        if given:
+            emit(ev.ItemsGiven(at=now(), paths=given, turn=fold.attempt()))
 
     return reconcile
+
+
+def _given(prefect: Requests, run_id: str, fold: Fold) -> list[str]:
+    """The items of a run that has not told that it completed, as Prefect has them, where the journal has not."""
+    own, parameter = fold.end(), fold.said_of_run("items_parameter")
+    ended = own or ev.RunEnded(at=now(), status=RunStatus.ABORTED.value)
+    unfinished = own is None or own.state is None or own.status == RunStatus.ABORTED.value
+    if not isinstance(parameter, str) or not unfinished or fold.given(ended):
+        return []
+    answer = api.answer(prefect, "GET", f"/flow_runs/{run_id}", timeout=SECONDS)
+    return items.names(answer.json().get("parameters"), parameter) if answer.is_success else []
 
 
 def _counted_anew(rows: Iterable[dict[str, Any]], fold: Fold) -> dict[str, Any]:
@@ -251,7 +266,7 @@ def fields_of_state(row: Mapping[str, Any]) -> dict[str, Any]:
         return _skipped(f"upstream failed: {text}" if text else "upstream failed")
     if state == REFUSED:
         return _skipped(f"{NOT_BEGUN}: {text}")
-    return _skipped(f"{state.lower()} before it began" if kind in ("CANCELLED", "CANCELLING") else NOT_BEGUN)
+    return _skipped(f"{state.lower()} {BEFORE}" if kind in ("CANCELLED", "CANCELLING") else NOT_BEGUN)
 
 
 def _skipped(reason: str) -> dict[str, Any]:

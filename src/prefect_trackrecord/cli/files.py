@@ -1,4 +1,4 @@
-"""`trackrecord files failed`: what failed in the runs of some days, of the newest first."""
+"""`trackrecord files failed`: what failed, or never began, in the runs of some days, of the newest first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
 from prefect_trackrecord.pages.words import plural
-from prefect_trackrecord.tracking.failed import fixed_by
+from prefect_trackrecord.tracking.failed import NEVER_BEGAN, fixed_by, is_undone
 
 DAYS = 7
 SHORT_ID = 8
@@ -40,10 +40,10 @@ def failed_files(
     if not runs:
         must_be_there(place, storage)
     damaged = list(place.damaged)
-    total = sum(run.failed_count for run in runs)
+    total = sum(run.failed_count + run.never_began for run in runs)
     with waiting("looking for runs that did them again"):
         fixed = fixed_by(runs, place.archive)
-    wanted = [run for run in reversed(runs) if run.failed_count]
+    wanted = [run for run in reversed(runs) if run.failed_count or run.never_began]
     shown = list(_rows(place.archive, wanted, fixed if still else {}, limit, damaged))
     by = [fixed[run.run_id].get(row.file_path) for run, row in shown]
     if as_json:
@@ -83,7 +83,7 @@ def _rows(
                 damaged.append(exc)
                 continue
             for row in rows:
-                if row.status is FileStatus.FAILED and row.file_path not in without.get(run.run_id, ()):
+                if is_undone(row) and row.file_path not in without.get(run.run_id, ()):
                     yield run, row
                     left = left - 1 if left is not None else None
                     if left == 0:
@@ -94,4 +94,6 @@ def _cells(run: RunMetadata, row: FileProcessingLog, fixed: str | None) -> tuple
     message = " ".join((row.error_message or "").split())
     name, by = (found and (found[:SHORT_ID] if is_terminal() else found) for found in (run.run_id, fixed))
     cut = message[:MAX_MESSAGE] + ("..." if len(message) > MAX_MESSAGE else "")
+    if row.status is not FileStatus.FAILED:
+        return (name, run.command, row.file_path, NEVER_BEGAN, row.reason, by)
     return (name, run.command, row.file_path, row.error_type, cut, by)

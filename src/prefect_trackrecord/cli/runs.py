@@ -22,7 +22,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, RunNotFoundError, UsageError
 from prefect_trackrecord.pages.words import plural
-from prefect_trackrecord.tracking.failed import fixed_by
+from prefect_trackrecord.tracking.failed import NEVER_BEGAN, fixed_by, is_undone
 
 SHORT_ID = 8
 MAX_FAILED = 20
@@ -83,7 +83,7 @@ def show_run(storage: str | None, run_id: str, failed: bool, as_json: bool) -> i
         files: list[FileProcessingLog] = _rows(archive.files, run, damaged)
         emails: list[EmailResult] = _rows(archive.emails, run, damaged)
         fixed = fixed_by([run], archive)[run.run_id]
-    bad = [row for row in files if row.status is FileStatus.FAILED]
+    bad = [row for row in files if is_undone(row)]
     if as_json:
         shown = bad if failed else files
         rows = {"files": [_json(row) | _fixed(row, fixed) for row in shown], "emails": [_json(row) for row in emails]}
@@ -134,7 +134,7 @@ def find_run(archive: Archive, prefix: str) -> RunMetadata:
 
 
 def _fixed(row: FileProcessingLog, fixed: Mapping[str, str]) -> dict[str, str | None]:
-    return {"fixed_by": fixed.get(row.file_path)} if row.status is FileStatus.FAILED else {}
+    return {"fixed_by": fixed.get(row.file_path)} if is_undone(row) else {}
 
 
 def _print_failed(rows: Sequence[FileProcessingLog], fixed: Mapping[str, str]) -> None:
@@ -144,6 +144,8 @@ def _print_failed(rows: Sequence[FileProcessingLog], fixed: Mapping[str, str]) -
 
 
 def _failure(row: FileProcessingLog) -> tuple[Any, ...]:
+    if row.status is not FileStatus.FAILED:
+        return (row.file_path, NEVER_BEGAN, row.reason)
     message = " ".join((row.error_message or "").split())
     return (row.file_path, row.error_type, message[:MAX_ERROR] + ("..." if len(message) > MAX_ERROR else ""))
 
@@ -171,7 +173,8 @@ def _print(
             say(f"{'document':<12} {name}: {archive.store.url}/{key}")
     if bad:
         done = sum(row.file_path in fixed for row in bad)
-        say(f"\nfailed files ({len(bad):,}{f', {done:,} fixed since' if done else ''})")
+        what = "files that failed or never began" if run.never_began else "failed files"
+        say(f"\n{what} ({len(bad):,}{f', {done:,} fixed since' if done else ''})")
         _print_failed(bad[:MAX_FAILED], fixed)
         if len(bad) > MAX_FAILED:
             say(f"... and {len(bad) - MAX_FAILED:,} more: trackrecord runs show {run.run_id[:SHORT_ID]} --failed")
@@ -184,6 +187,7 @@ def _print(
 
 def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
     files = f"{run.total_files:,}: {run.success_count:,} success, {run.failed_count:,} failed, "
+    never = f", {run.never_began:,} of which never began" if run.never_began else ""
     emails = (run.emails_sent, run.emails_failed, run.emails_skipped)
     return [
         ("run", run.run_id),
@@ -200,7 +204,7 @@ def _lines(run: RunMetadata) -> list[tuple[str, str | None]]:
         ("inside run", run.parent_run_id),
         ("retry of", run.retry_of),
         ("attempts", str(run.run_count) if run.run_count > 1 else None),
-        ("files", f"{files}{run.skipped_count:,} skipped" if run.total_files else None),
+        ("files", f"{files}{run.skipped_count:,} skipped{never}" if run.total_files else None),
         ("emails", "{:,} sent, {:,} failed, {:,} skipped".format(*emails) if any(emails) else None),
         ("tasks", task_counts.in_words(run)),
         ("host", run.host and f"{run.host}, process {run.pid}"),

@@ -17,7 +17,8 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import rows
 from prefect_trackrecord.documents.attempts import Attempts, ending
 from prefect_trackrecord.documents.batches import Batch
-from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, moment_of
+from prefect_trackrecord.documents.given import told, with_unbegun
+from prefect_trackrecord.documents.models import SCHEMA_VERSION, RunMetadata, RunStatus, moment_of
 from prefect_trackrecord.documents.outcomes import Besides, Outcomes
 from prefect_trackrecord.documents.quick import Quick, quick
 from prefect_trackrecord.documents.sheet import Sheet
@@ -91,6 +92,7 @@ class Fold:
         self._writer: ev.WriterOpened | None = None
         self._attempts = Attempts()
         self._updates: list[ev.RunUpdated] = []
+        self._given: list[ev.ItemsGiven] = []
         self._emails: list[ev.EmailTracked] = []
         self._metrics: dict[tuple[str | None, str], ev.MetricTracked] = {}
         self._failures: Counter[str] = Counter()
@@ -105,6 +107,7 @@ class Fold:
             ev.RunEnded: self._attempts.ends.append,
             ev.TrackingFailed: self._add_failure,
             ev.FileInferred: self._silent.inferred,
+            ev.ItemsGiven: self._given.append,
         }
 
     def read(self, name: str, source: Source, limit: int | None = None) -> Segment:
@@ -211,14 +214,14 @@ class Fold:
 
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
-        sheet, sums = self._files.document(self._besides(ended=ended is not None))
+        sheet, sums = self._files.document(self._besides(ended))
         emails, odd_emails = rows.email_rows(self.run_id, self._emails, self._saved.get("emails", ()))
         run = self._run_fields(None if ended is None else ended.at)
         rollup = sums.result()
         if rollup.files:
             run["total_files"] = sum(rollup.files.values())
             run.update({name: rollup.files.get(status, 0) for status, name in _COUNTED.items()})
-            run["rollup"] = rollup
+            run.update(rollup=rollup, never_began=sums.never_began)
         if emails:
             counts = Counter(row["status"] for row in emails)
             run.update({f"emails_{s}": counts[s] for s in ("sent", "failed", "skipped")})
@@ -233,14 +236,29 @@ class Fold:
         made = made.model_copy(update={"tracking_errors": dict(errors), "events_lost": lost})
         return Documents(made, sheet, emails)
 
-    def _besides(self, *, ended: bool) -> Besides:
+    def _besides(self, ended: ev.RunEnded | None) -> Besides:
         """What bears on file rows; of a run that has ended also files whose own process told no outcome."""
         numbers: dict[str, dict[str, float]] = {}
         for (file, name), event in self._metrics.items():
             if file is not None:
                 numbers.setdefault(file, {})[name] = event.value
         silent = self._silent.outcomes(self._files.task_runs, self._event) if ended else {}
+        if ended is not None and (given := self.given(ended)):
+            silent = with_unbegun(given, silent, self._files.paths(), ended.at)
         return Besides(silent, numbers, rows.saved_rows(self.run_id, self._saved.get("files", ())))
+
+    def given(self, ended: ev.RunEnded) -> list[str]:
+        """The items that a run was given which did not complete; none where it did, or where they are not known."""
+        attempt = ended.run_count or self.attempt()
+        if ended.status not in (RunStatus.ABORTED.value, RunStatus.FAILED.value):
+            return []
+        for event in self._given:
+            if event.turn >= attempt:
+                return event.paths
+        if ended.status != RunStatus.ABORTED.value:
+            return []  # it may have come to all that it wanted, and failed then
+        run = self._run_fields(ended.at)
+        return told(run.get("parameters"), run.get("items_parameter"))
 
     def without_outcome(self, task_runs: Iterable[str]) -> set[str]:
         """Those of these task runs of which no outcome was tracked."""
@@ -272,6 +290,10 @@ class Fold:
         """What the run was last told of one of its fields; None where nothing."""
         told = [(u.at, u.run[name]) for u in self._updates if u.run.get(name) is not None]
         return max(told, key=lambda one: one[0])[1] if told else None
+
+    def said_of_run(self, name: str) -> Any:
+        """What the run's metadata say of one of its fields so far."""
+        return self._run_fields(None).get(name)
 
     def _run_fields(self, at: datetime | None) -> dict[str, Any]:
         saved = self._saved.get("run")

@@ -190,6 +190,7 @@ class RunMetadata(Model):
         reason: why the run ended as it did, where that needs words ("recovered: its process died").
         items_parameter: the flow's parameter that takes its files, so that it can be run again with some of them.
         retry_of: the run whose failed files this one was started again for.
+        never_began: files among the skipped that never began, as the run ended before.
         scheduled_for: when a schedule wanted it to begin; None for a run that no schedule asked for.
     """
 
@@ -239,5 +240,6 @@ class RunMetadata(Model):
     failed_tasks: list[FailedTask] = Field(default_factory=list)
     tracking_errors: dict[str, int] = Field(default_factory=dict)
     events_lost: int = 0
+    never_began: int = 0
     rollup: Rollup | None = None
     generation: int = 0

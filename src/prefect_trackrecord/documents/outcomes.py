@@ -103,6 +103,11 @@ class Outcomes:
         for _, batch in self._again():
             yield from batch.task_runs()
 
+    def paths(self) -> Iterator[str]:
+        """The paths of the outcomes, read once more."""
+        for _, batch in self._again():
+            yield from (batch.identity(outcome)[0] for outcome in batch.outcomes())
+
     def rows_of(self, task_runs: set[str]) -> dict[str, rows.Row]:
         """The rows that these task runs tracked, as they told them."""
         found: dict[str, rows.Row] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect_trackrecord.documents.fingerprint import normalise_message
 from prefect_trackrecord.documents.models import FileStatus, Rollup, moment_of
+from prefect_trackrecord.documents.unbegun import is_unbegun
 
 MAX_GROUPS = 50
 MAX_EXAMPLE = 500
@@ -18,9 +19,14 @@ _took = attrgetter("processing_time_ms")
 
 
 class Sums:
-    """Takes file rows in, in any order, and sums them up; it grows with what is different among them only."""
+    """Takes file rows in, in any order, and sums them up; it grows with what is different among them only.
+
+    Attributes:
+        never_began: how many of those that came by `add` never began; a file's own process can't tell that.
+    """
 
     def __init__(self) -> None:
+        self.never_began = 0
         self._kinds: Counter[tuple[str | None, str]] = Counter()
         self._took: Counter[Any] = Counter()
         self._errors: dict[str, _Errors] = {}
@@ -38,6 +44,8 @@ class Sums:
             self._took[ms] += 1
         if status == _FAILED:
             self._add_error(row, place)
+        elif is_unbegun(row):
+            self.never_began += 1
 
     def _add_error(self, row: dict[str, Any], place: int) -> None:
         seen = _text(row.get("ended_at")) or _text(row.get("started_at"))

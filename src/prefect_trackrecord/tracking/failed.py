@@ -1,5 +1,6 @@
 """Which files of a run failed, which of them still are, to do them again, and which run brought the others through.
 
+A file that never began, as its run ended before, is to be done again as one that failed.
 Whoever says that a file is fixed asks here: commands, what is tried again, and the summaries in Prefect.
 """
 
@@ -11,12 +12,23 @@ from pathlib import Path
 
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
+from prefect_trackrecord.documents.unbegun import has_name, is_unbegun
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
+
+NEVER_BEGAN = "never began"
+"""What stands in the place of an error's type for a file that never began."""
+
+
+def is_undone(row: FileProcessingLog) -> bool:
+    """Whether a row's file is to be done again: it failed, or it never began and its path is known."""
+    return row.status is FileStatus.FAILED or (is_unbegun(row.__dict__) and has_name(row))
 
 
 def failed_files(run_id: str, storage: TrackingStorage | str | Path | None = None) -> list[FileProcessingLog]:
     """The files of a run that failed, by path, each with its error; of a run that goes on those so far.
+
+    Of a run that ended too soon those that never began are among them: they are `skipped`, with that `reason`.
 
     Args:
         run_id: the run.
@@ -71,14 +83,14 @@ def fixed_by(runs: Sequence[RunMetadata], archive: Archive) -> dict[str, dict[st
     Rows are read of runs that were started again alone. A file that fails in a later one of them is not fixed.
     """
     found: dict[str, dict[str, str]] = {run.run_id: {} for run in runs}
-    first = min((run.started_at for run in runs if run.failed_count), default=None)
+    first = min((run.started_at for run in runs if _has_undone(run)), default=None)
     if first is None:
         return found
     since = archive.facts(first.date()).runs
     parents = {run.run_id: run.retry_of for run in (*since, *runs) if run.retry_of}
     families: dict[str, list[RunMetadata]] = {}
     for run in runs:
-        if run.failed_count:
+        if _has_undone(run):
             families.setdefault(_root(run.run_id, parents), []).append(run)
     for again in sorted((run for run in since if run.retry_of), key=lambda run: run.started_at):
         family = families.get(_root(again.run_id, parents), [])
@@ -115,4 +127,8 @@ def _came_through(archive: Archive, run: RunMetadata) -> dict[str, bool]:
 
 
 def _failed(rows: list[FileProcessingLog]) -> list[FileProcessingLog]:
-    return sorted((row for row in rows if row.status is FileStatus.FAILED), key=lambda row: row.file_path)
+    return sorted(filter(is_undone, rows), key=lambda row: row.file_path)
+
+
+def _has_undone(run: RunMetadata) -> bool:
+    return bool(run.failed_count or run.never_began)

@@ -26,7 +26,7 @@ def retry(
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     json: Json = False,
 ) -> int:
-    """Start the run's deployment again with only the files that failed.
+    """Start the run's deployment again with only the files that failed, or that never began as it ended too soon.
 
     Files that a retry has brought through since are left out.
 
