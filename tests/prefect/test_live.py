@@ -17,8 +17,9 @@ from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord import track
-from prefect_trackrecord._prefect import artifact_keys, live, posting, untold
+from prefect_trackrecord._prefect import artifact, artifact_keys, live, posting, untold
 from prefect_trackrecord._prefect.runs import LiveRun, Submitted, TaskEnd
+from prefect_trackrecord._prefect.tally import Expects, Tally
 
 pytestmark = pytest.mark.prefect
 
@@ -63,12 +64,13 @@ def test_progress_is_shown_and_then_the_summary(history, monkeypatch, runner):
         assert made.count(key) == 1  # made once, then changed
 
 
-def shown_while_running():
-    """The progress of the surrounding run, once it is shown."""
+def shown_while_running(*words):
+    """The progress of the surrounding run, once it is shown and has these words."""
     key, end = artifact_keys.run_key(flow_run.id), time.monotonic() + 30
     with get_client(sync_client=True) as client:
         while time.monotonic() < end:
-            if found := posting.find(client, flow_run.id, key):
+            found = posting.find(client, flow_run.id, key)
+            if found and all(word in found["data"] for word in words):
                 return found["data"]
             time.sleep(0.1)
     raise TimeoutError
@@ -86,25 +88,29 @@ def test_a_run_whose_files_come_to_no_end_for_long_shows_those_that_did(history,
 
     slow(return_state=True)
     assert "| files | 1 | 1 | 0 | 2 |" in seen[0]
+    assert "\n2 files so far\n" in seen[0]
     assert "have ended" not in seen[0]  # nobody knows how many there will be
 
 
 def test_progress_tells_how_many_files_wait(history, monkeypatch):
     monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.3")
-    seen, shown = [], threading.Event()
+    seen, ends = [], {name: threading.Event() for name in "bcd"}
 
     @track(file="path")
     @task
     def waits(path):
-        if path != "a":
-            shown.wait(30)
+        if path in ends:
+            ends[path].wait(30)
 
     @track
     @flow(task_runner=ThreadPoolTaskRunner(max_workers=2))
     def mapped():
         futures = waits.map(["a", "b", "c", "d"])
         seen.append(shown_while_running())
-        shown.set()
+        ends["b"].set()
+        seen.append(shown_while_running("2 of 4"))
+        ends["c"].set()
+        ends["d"].set()
         futures.wait()
 
     @track(items="paths")
@@ -115,8 +121,99 @@ def test_progress_tells_how_many_files_wait(history, monkeypatch):
 
     mapped()
     one_by_one(["a", "b"])
-    assert "25 %: 1 of 4 files have ended" in seen[0]
-    assert "50 %: 1 of 2 files have ended" in seen[1]
+    assert "\n1 file so far, 3 more wait or are worked on\n" in seen[0]  # the flow may hand over more
+    assert "50 %: 2 of 4 files have ended" in seen[1]
+    assert "50 %: 1 of 2 files have ended" in seen[2]
+
+
+def shares_of(monkeypatch, flow_, *arguments):
+    """The texts that a run shows of its progress, without what they say of the time."""
+    monkeypatch.setenv("PREFECT_INTEGRATIONS_TRACKRECORD_LIVE_SECONDS", "0.1")
+    texts = []
+    live_ = artifact.live
+
+    def kept(*given, **more):
+        texts.append(live_(*given, **more))
+        return texts[-1]
+
+    monkeypatch.setattr(artifact, "live", kept)
+    flow_(*arguments, return_state=True)
+    assert texts
+    return [text.split("\n\n")[2] for text in texts]
+
+
+def test_a_loop_of_submits_shows_no_share_of_what_it_has_handed_over_so_far(history, monkeypatch):
+    @track(items="paths")
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
+    def looped(paths):
+        for path in paths:
+            work.submit(path, 0.05).wait()
+
+    @track
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
+    def unknown(paths):
+        before = work.submit("first", 0.0)
+        for path in paths:
+            before, waited = work.submit(path, 0.05), before
+            waited.wait()
+
+    paths = [f"file-{n}" for n in range(12)]
+    shares = shares_of(monkeypatch, looped, paths)
+    assert all(" of 12 files have ended" in text for text in shares)
+    assert all("%" not in text for text in shares_of(monkeypatch, unknown, paths))
+
+
+def test_items_of_which_each_makes_several_files_have_no_share(history, monkeypatch):
+    @track(file="path")
+    @task
+    def convert(path):
+        time.sleep(0.05)
+
+    @track(items="paths")
+    @flow(task_runner=ThreadPoolTaskRunner(max_workers=3))
+    def in_steps(paths):
+        for path in paths:
+            work.submit(path, 0.0)
+            convert.submit(path).wait()
+
+    shares = shares_of(monkeypatch, in_steps, [f"file-{n}" for n in range(10)])
+    assert all("%" not in text and text.endswith(", of 10 items") for text in shares)
+
+
+def test_a_share_is_told_as_long_as_it_can_only_grow():
+    handed_over = Expects()
+    assert [handed_over(1, n, None, 1) for n in (4, 10, 10, 10)] == [None, None, 10, 10]
+    assert [handed_over(n, n, None, 1) for n in (18, 18)] == [None, None]  # and never again
+    assert Expects()(3, 0, None, 1) is None  # nothing waits here
+    items = Expects()
+    assert [items(1, n, 10, 1) for n in (3, 10, 11, 4)] == [10, 10, None, None]
+    assert Expects()(1, 2, 10, 2) is None
+
+
+def test_what_one_process_has_seen_of_an_item_is_kept_for_all(history, monkeypatch):
+    run = LiveRun("7e2ab4a1-7c3c-4f42-8c07-2f4e0f1f7f6b", history, None)
+    run.turn = 1
+    theirs, texts = {"metadata_": {live.SEVERAL: "true", "other": "{}"}, "id": "x"}, []
+    monkeypatch.setattr(posting, "find", lambda *_a: theirs)
+    monkeypatch.setattr(posting, "update", lambda _p, _id, text, *_a: texts.append(text) or True)
+    progress = live.Progress(run)
+    monkeypatch.setattr(progress, "_given", lambda: 9)
+    row = {"file_path": "a", "status": "success", "task_run_id": "one"}
+    run.emit(ev.FileTracked(at=datetime.now(timezone.utc), row=row, item="key\0a"))
+    progress._show()
+    assert "1 file so far, of 9 items" in texts[0]
+    history.archive.seal(run.run_id)
+
+
+def test_a_later_attempt_counts_its_own_files(history):
+    run = LiveRun("run-3", history, None)
+    tally = Tally(run)
+    at = datetime.now(timezone.utc)
+    for turn, path, status in ((1, "a", "failed"), (1, "b", "failed"), (2, "a", "success"), (1, "b", "failed")):
+        row = {"file_path": path, "status": status, "task_run_id": f"{turn}{path}"}
+        run.emit(ev.FileTracked(at=at, row=row, item=f"key\0{path}", turn=turn))
+    assert (tally.counts(), tally.kinds, tally.last_failed) == ({"success": 1}, {"key"}, None)
+    history.archive.seal("run-3")
 
 
 def test_a_worker_shows_no_progress_of_a_run_that_is_over(history):
@@ -148,7 +245,7 @@ def test_processes_of_a_host_take_turns(tmp_path):
 
 def test_a_tally_reads_only_what_is_new(history):
     run = LiveRun("run-1", history, None)
-    tally = live.Tally(run)
+    tally = Tally(run)
     from prefect_trackrecord.tracking import RunTracker
 
     with RunTracker("counted", storage=history, new_id=lambda: "run-1") as tracker:

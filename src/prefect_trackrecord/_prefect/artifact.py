@@ -58,7 +58,14 @@ def counts(run: RunMetadata) -> str:
 
 
 def live(
-    counts_: Mapping[str, int], last_failed: str | None, name: str | None, *, now: datetime, expected: int | None = None
+    counts_: Mapping[str, int],
+    last_failed: str | None,
+    name: str | None,
+    *,
+    now: datetime,
+    expected: int | None = None,
+    waiting: int = 0,
+    items: int | None = None,
 ) -> str:
     """The text of a run that goes on: its files so far.
 
@@ -67,7 +74,9 @@ def live(
         last_failed: the file that failed last.
         name: the flow run's.
         now: when they were counted.
-        expected: how many files it will have, so far as is known.
+        expected: how many files it will have; None where nobody knows.
+        waiting: how many more wait or are worked on, so far as is known.
+        items: how many items the flow was given, where it says so.
     """
     good, bad, skipped = (counts_.get(status, 0) for status in ("success", "failed", "skipped"))
     ended = good + bad + skipped
@@ -81,6 +90,11 @@ def live(
     ]
     if expected and expected >= ended:
         out += [f"{bar(ended, expected)}: {ended:,} of {plural(expected, 'file')} have ended", ""]
+    else:
+        parts = [f"{plural(ended, 'file')} so far"]
+        parts += [f"{waiting:,} more wait or are worked on"] if waiting else []
+        parts += [f"of {plural(items, 'item')}"] if items else []
+        out += [", ".join(parts), ""]
     out += table(("", "succeeded", "failed", "skipped", "so far"), rows)
     if last_failed:
         out += ["", f"Failed last: {code(short_path(last_failed))}"]

@@ -21,62 +21,20 @@ from typing import Any
 
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 
-from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, artifact, artifact_keys, clients, posting
 from prefect_trackrecord._prefect.bounded import SECONDS, Bounded, Requests
 from prefect_trackrecord._prefect.runs import LiveRun
+from prefect_trackrecord._prefect.tally import Expects, Tally
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.rows import item_of
 from prefect_trackrecord.documents.seal import utc_now as now
-from prefect_trackrecord.events import decode
 from prefect_trackrecord.journal.liveness import host_name
-from prefect_trackrecord.journal.reader import segment_paths, whole
 
 logger = logging.getLogger("prefect_trackrecord")
 STALE = 60.0
 WAIT = 1.0
 FINAL = "ended"
+SEVERAL = "several files of an item"
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
-_FILE = b'{"kind":"file"'
-
-
-class Tally:
-    """The outcomes of one run's files on this host; reads only what has come since the last time."""
-
-    def __init__(self, run: LiveRun) -> None:
-        archive = run.archive
-        self._folders = [archive.spool / layout.safe_part(run.run_id)]
-        if (root := archive.store.local_root) is not None:
-            self._folders.append(root / layout.journal_prefix(run.run_id))
-        self._offsets: dict[str, int] = {}
-        self._items: dict[int, str] = {}
-        self.task_runs: set[int] = set()  # hashes of their ids
-        self.last_failed: str | None = None
-
-    def counts(self) -> Counter[str]:
-        """Files by status so far."""
-        for folder in self._folders:
-            for path in segment_paths(folder):
-                with contextlib.suppress(OSError):
-                    self._read(path)
-        return Counter(self._items.values())
-
-    def _read(self, path: Path) -> None:
-        with path.open("rb") as file:
-            file.seek(self._offsets.get(path.name, 0))
-            data = whole(file.read())
-        self._offsets[path.name] = self._offsets.get(path.name, 0) + len(data)
-        for line in data.split(b"\n"):
-            if not line.startswith(_FILE):
-                continue
-            with contextlib.suppress(ValueError):
-                event = decode(line)
-                if isinstance(event, ev.FileTracked):
-                    status = str(event.row.get("status"))
-                    self._items[hash(item_of(event))] = status
-                    self.task_runs.add(hash(event.row.get("task_run_id")))
-                    if status == "failed":
-                        self.last_failed = str(event.row.get("file_path"))
 
 
 class Progress:
@@ -88,6 +46,7 @@ class Progress:
         self.next = time.monotonic() + self.every
         self.tally = Tally(run)
         self.waiting = False
+        self._expects = Expects()
 
     def tick(self) -> None:
         """A file has come to its end; let it be shown when it is time."""
@@ -110,6 +69,8 @@ class Progress:
             with _turn(note_of(self.run), self.every) as known:
                 if known is not None:
                     known.update(self._show())
+            if known is None:  # another process had its turn, perhaps before what ended here
+                self.tick()
         except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
             logger.debug("the progress of run %s was not shown: %s: %s", self.run.run_id, type(exc).__name__, exc)
 
@@ -124,8 +85,13 @@ class Progress:
                 return {}
             theirs[host_name()] = json.dumps(dict(counts))
             total = _sum(theirs)
-            name, expected = self.run.told.get("flow_run_name"), self._expected(total.total(), waiting)
-            text = artifact.live(total, self.tally.last_failed, name, now=now(), expected=expected)
+            name, items = self.run.told.get("flow_run_name"), self._given()
+            kinds = self.tally.kinds | self.run.handed.keys()
+            expected = self._expects(total.total(), counts.total() + waiting if waiting else 0, items, len(kinds))
+            if items is not None and (expected is None or SEVERAL in theirs):  # as another process may have seen
+                expected, theirs[SEVERAL] = None, "true"
+            more = {"expected": expected, "waiting": waiting, "items": items}
+            text = artifact.live(total, self.tally.last_failed, name, now=now(), **more)
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
                 return {"artifact": found["id"], "metadata": theirs}
@@ -139,14 +105,12 @@ class Progress:
         counts = self.tally.counts()
         return counts, sum(hash(name) not in self.tally.task_runs for name in names)
 
-    def _expected(self, ended: int, waiting: int) -> int | None:
-        """How many files the run will have, so far as this process knows: by what waits, or by its items."""
-        if waiting:
-            return ended + waiting
+    def _given(self) -> int | None:
+        """How many items the flow was given; None where it does not say which parameter takes them."""
         parameter = self.run.options.items if self.run.options else None
         context = FlowRunContext.get()
         items = (context.parameters or {}).get(parameter) if context and parameter else None
-        return len(items) if isinstance(items, list | tuple | set) else None
+        return len(items) if isinstance(items, list | tuple | set | frozenset) else None
 
     def _is_over(self, prefect: Requests) -> bool:
         """Whether the flow run has ended, in a process other than its own, which is not told so."""
