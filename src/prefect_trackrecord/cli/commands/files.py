@@ -32,7 +32,7 @@ def failed_files(
     limit: int = 50,
     json: Json = False,
 ) -> int:
-    """List the files that failed or never began, those of the newest run first; the last seven days where no day is given.
+    """List the files that failed or never began, of the newest run first; of the last seven days where no day is given.
 
     Args:
         from_: First day of the runs' start, YYYY-MM-DD in UTC.
