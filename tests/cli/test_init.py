@@ -64,7 +64,9 @@ def test_it_overwrites_nothing(tmp_path, capsys):
     assert (tmp_path / "prefect.yaml").read_text() == "name: mine\n"
     assert (tmp_path / "serve.py").read_text() == "mine\n"
     assert names(tmp_path) == {*FILES, "prefect.trackrecord.yaml"}
-    assert "--prefect-file prefect.trackrecord.yaml" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "--prefect-file prefect.trackrecord.yaml" in said.out
+    assert "python serve.py" not in said.err
     (tmp_path / "prefect.toml").write_text("[api]\n")
     assert main(["init", str(tmp_path)]) == 0
     assert f"export TRACKING_PATH={tmp_path / 'history'}" in capsys.readouterr().err

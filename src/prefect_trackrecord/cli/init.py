@@ -74,7 +74,7 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
             note(f"{name} is there already; the deployments go into {OTHER}")
             deployments, target = OTHER, place / OTHER
         _write(target, _text(source, words, with_example), place)
-    if not _names_history(place / "prefect.toml"):
+    if not _says(place / "prefect.toml", "integrations.trackrecord"):
         note(f"prefect.toml says nothing of the history; for commands in this folder: export TRACKING_PATH={where}")
     if not (place / deployments).exists():
         complain(f"{deployments} could not be written")
@@ -91,7 +91,8 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     note(f"\nNext, in {place}, with a Prefect server (prefect server start) that PREFECT_API_URL names:")
     for command in commands:
         say(command)
-    note("\nOr, with that server and without a worker: python serve.py")
+    if _says(place / "serve.py", "prefect_trackrecord.flows"):
+        note("\nOr, with that server and without a worker: python serve.py")
     return 0
 
 
@@ -147,10 +148,10 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
-def _names_history(path: Path) -> bool:
-    """Whether a file of Prefect's settings says where the history is."""
+def _says(path: Path, words: str) -> bool:
+    """Whether a file has these words; the user's own of the same name has not."""
     try:
-        return "integrations.trackrecord" in path.read_text(encoding="utf-8", errors="replace")
+        return words in path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return False
 
