@@ -90,7 +90,7 @@ class Progress:
             expected = self._expects(total.total(), counts.total() + waiting if waiting else 0, items, len(kinds))
             if items is not None and (expected is None or SEVERAL in theirs):  # as another process may have seen
                 expected, theirs[SEVERAL] = None, "true"
-            more = {"expected": expected, "waiting": waiting, "items": items}
+            more: dict[str, Any] = {"expected": expected, "waiting": waiting, "items": items}
             text = artifact.live(total, self.tally.last_failed, name, now=now(), **more)
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
