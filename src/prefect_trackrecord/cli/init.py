@@ -49,25 +49,18 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
         "PROJECT_NAME": re.sub(r"[^A-Za-z0-9._-]+", "-", place.name).strip("-.") or "project",
         "DIRECTORY": json.dumps(str(place)),
         "HISTORY": json.dumps(where),
-        "CONFIG": REPORT,
+        "CONFIG": _config_of(place),
     }
     try:
         place.mkdir(exist_ok=True)
     except OSError as exc:
         raise UsageError(f"{place} can't be made: {exc.strerror}") from None
-    skipped = set()
-    if not (place / REPORT).exists() and (report := _report_of(place / USERS_REPORT)) is not None:
-        note(f"the report's deployment uses your {USERS_REPORT}")
-        if report.window == "today":
-            note("  its window is today, at seven in the morning that is the night; `window: yesterday` is a whole day")
-        words["CONFIG"] = USERS_REPORT
-        skipped.add(REPORT)
     with_example = not (place / EXAMPLE).exists() or _has_flow(place / EXAMPLE)
     if not with_example:
         note(f"{EXAMPLE} is there already and has no flow {FLOW}: the example is left out, of the deployments, too")
     deployments = "prefect.yaml"
     for name, source in FILES.items():
-        if name in skipped:
+        if name == REPORT != words["CONFIG"]:
             continue
         target = place / name
         if name == "prefect.yaml" and target.exists() and not _is_ours(target):
@@ -113,6 +106,17 @@ def _history_so_far(place: Path) -> str:
 
 def _has_runs(folder: Path) -> bool:
     return any((folder / part).is_dir() for part in (RUNS, JOURNAL))
+
+
+def _config_of(place: Path) -> str:
+    """The file that says what the report is: one that the user has, else ours."""
+    report = None if (place / REPORT).exists() else _report_of(place / USERS_REPORT)
+    if report is None:
+        return REPORT
+    note(f"the report's deployment uses your {USERS_REPORT}")
+    if report.window == "today":
+        note("  its window is today, at seven in the morning that is the night; `window: yesterday` is a whole day")
+    return USERS_REPORT
 
 
 def _report_of(path: Path) -> ReportConfig | None:
