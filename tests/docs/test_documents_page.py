@@ -28,7 +28,7 @@ class Invoice(ThoughtfulRecord):
 
 def layout() -> list[str]:
     """The patterns of the page's layout, as it says them."""
-    block = re.search(r"^```\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    block = re.search(r"^```text\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
     assert block
     return [line.split("  ")[0] for line in block[1].splitlines()]
 
