@@ -154,7 +154,7 @@ def test_what_the_api_says_counts(program, history, dead_flow, fake_api):
 
 
 def test_a_run_that_waits_is_left_alone(program, history, dead_flow, fake_api):
-    done = program("recover", "--storage", history.url, PREFECT_API_URL=fake_api(dead_flow, "PAUSED", "Paused"))
+    done = program("recover", "--storage", history.url, PREFECT_API_URL=fake_api(dead_flow, "PAUSED", "Suspended"))
     assert f"nothing to recover in {history.url}" in done.stderr
     assert history.archive.run(dead_flow).status is RunStatus.RUNNING
 

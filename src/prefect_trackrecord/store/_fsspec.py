@@ -20,22 +20,17 @@ from fsspec.asyn import reset_lock
 from fsspec.registry import known_implementations, registry
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
-from prefect_trackrecord.store._azure import AzureDriver
 from prefect_trackrecord.store._bulk import BulkReader
 from prefect_trackrecord.store._driver import Driver, Page, Refused
-from prefect_trackrecord.store._gcs import GcsDriver
-from prefect_trackrecord.store._generic import GenericDriver
+from prefect_trackrecord.store._drivers import again, driver_for, tuned
 from prefect_trackrecord.store._identity import identity
 from prefect_trackrecord.store._keys import check_key, check_prefix, is_plain
-from prefect_trackrecord.store._s3 import S3Driver
 from prefect_trackrecord.store._session import Session
-from prefect_trackrecord.store._swift import SwiftDriver
 from prefect_trackrecord.store._url import StoreUrl, missing_driver
 from prefect_trackrecord.store._view import POSSIBLE
 from prefect_trackrecord.store.base import Blob, Entry
 
 T = TypeVar("T")
-_IN_FLIGHT = 64
 _LARGE = 1 << 20
 _SLOWEST = 1 << 20
 """Bytes a second that a connection is expected to bring at least, where it brings many."""
@@ -272,13 +267,13 @@ class FsspecStore:
         if self._given is not None:
             fs = self._given
             if os.getpid() != self._given_pid or getattr(fs, "asynchronous", False):
-                fs = _again(fs)
-            return _driver(fs, self._where.path, owned=False, deadline=self._deadlines[1])
+                fs = again(fs)
+            return driver_for(fs, self._where.path, owned=False, deadline=self._deadlines[1])
         protocol = self._where.protocol
         cls = load_driver(protocol)
         options = {**cls._get_kwargs_from_urls(self._where.connect), **self._options}
-        fs = cls(**_tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
-        return _driver(fs, cls._strip_protocol(self._where.connect), owned=True, deadline=self._deadlines[1])
+        fs = cls(**tuned(protocol, options, *self._deadlines), skip_instance_cache=True)
+        return driver_for(fs, cls._strip_protocol(self._where.connect), owned=True, deadline=self._deadlines[1])
 
 
 def load_driver(protocol: str) -> Any:
@@ -291,43 +286,3 @@ def load_driver(protocol: str) -> Any:
         return fsspec.get_filesystem_class(protocol)
     except (ImportError, AttributeError) as exc:
         raise StoreUnavailableError(missing_driver(protocol, str(exc))) from exc
-
-
-def _tuned(protocol: str, options: dict[str, Any], first: float, later: float) -> dict[str, Any]:
-    """Options under which a driver sees other writers, and gives up within our deadlines. The user's win."""
-    if protocol in ("s3", "abfs", "gs"):
-        options.setdefault("use_listings_cache", False)
-    if protocol == "s3":
-        config = {
-            "max_pool_connections": 2 * _IN_FLIGHT,
-            "retries": {"max_attempts": 1, "mode": "standard"},  # one retry; s3fs makes one more
-            "connect_timeout": first,
-            "read_timeout": later,
-        }
-        options["config_kwargs"] = {**config, **(options.get("config_kwargs") or {})}
-    return options
-
-
-def _again(fs: Any) -> Any:
-    """An instance like `fs` for this process, to be called synchronously."""
-    if not hasattr(fs, "storage_options"):
-        return fs
-    options = {**fs.storage_options, "skip_instance_cache": True}
-    if getattr(fs, "asynchronous", False):
-        options["asynchronous"] = False
-        options.pop("loop", None)
-    return type(fs)(*fs.storage_args, **options)
-
-
-def _driver(fs: Any, root: str, *, owned: bool, deadline: float) -> Driver:
-    named = getattr(fs, "protocol", ())
-    names = {named} if isinstance(named, str) else set(named)
-    root = root.rstrip("/")
-    patience = deadline / 3
-    if names & {"s3", "s3a"} and hasattr(fs, "_call_s3"):
-        return SwiftDriver(S3Driver(fs, root, owned=owned), patience)
-    if names & {"abfs", "abfss", "az"} and hasattr(fs, "service_client"):
-        return SwiftDriver(AzureDriver(fs, root), patience)
-    if names & {"gs", "gcs"} and hasattr(fs, "_location"):
-        return GcsDriver(fs, root)
-    return GenericDriver(fs, root)
