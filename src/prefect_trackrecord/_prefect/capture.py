@@ -17,7 +17,7 @@ from prefect.exceptions import Abort, Pause
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import context as current
-from prefect_trackrecord._prefect import finishing, homes, observed, outcome, runs, submitted
+from prefect_trackrecord._prefect import finishing, homes, live, observed, outcome, runs, submitted
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -165,6 +165,7 @@ def _start(
     errors: list[tuple[str, Exception]] | None,
 ) -> None:
     at = now()
+    is_new_here = not run.turn or run.ended is not None
     run.turn, run.error, run.ended, run.began = turn, None, None, time.monotonic()
     runs.tell_place(run, flow)
     run.told = flow_fields(flow, flow_run, run.options, arguments, errors)
@@ -173,6 +174,9 @@ def _start(
     homes.tell_home(run, flow)
     if turn == 1:
         run.archive.announce(RunMetadata.model_validate({**fields, "run_id": run.run_id, "started_at": at}))
+    elif is_new_here:  # by Prefect's Retry: what was told and shown of an earlier attempt's end holds no longer
+        run.archive.reopen(RunMetadata.model_validate({**fields, "run_id": run.run_id, "started_at": at}))
+        live.again(run)
 
 
 def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: FlowOptions) -> finishing.Finish:

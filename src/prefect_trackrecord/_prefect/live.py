@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ logger = logging.getLogger("prefect_trackrecord")
 STALE = 60.0
 WAIT = 1.0
 FINAL = "ended"
+ATTEMPT = "attempt"
+"""Beside `FINAL`: which attempt of the flow has ended."""
 SEVERAL = "several files of an item"
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -44,8 +46,9 @@ class Progress:
         self.run = run
         self.every = run.archive.settings.live_seconds
         self.next = time.monotonic() + self.every
-        self.tally = Tally(run)
-        self.waiting = False
+        self.turn = run.turn or _turn_by_context()
+        self.tally = Tally(run, self.turn)
+        self.waiting = self._only_again = False
         self._expects = Expects()
 
     def tick(self) -> None:
@@ -55,6 +58,11 @@ class Progress:
         self.waiting = True
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._work,), name="trackrecord-live", daemon=True).start()
+
+    def again(self) -> None:
+        """An attempt begins: where the end of an earlier one is shown, show now that the run goes on."""
+        self._only_again, self.next = True, time.monotonic()
+        self.tick()
 
     def _work(self) -> None:
         # the flow's own client may be closed while this goes on
@@ -81,8 +89,15 @@ class Progress:
             prefect = Bounded(client)
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
-            if FINAL in theirs or self.run.ended is not None or self._is_over(prefect):
+            only_again, self._only_again = self._only_again, False
+            if only_again and FINAL not in theirs:
                 return {}
+            if FINAL in theirs and _attempt(theirs) >= max(self.turn, self.run.turn):
+                return {}
+            if self.run.ended is not None or self._is_over(prefect):
+                return {}
+            if FINAL in theirs:
+                theirs = {}  # counts of an attempt that is over
             theirs[host_name()] = json.dumps(dict(counts))
             total = _sum(theirs)
             name, items = self.run.told.get("flow_run_name"), self._given()
@@ -118,6 +133,37 @@ class Progress:
             return False
         found = api.answer(prefect, "GET", f"/flow_runs/{self.run.run_id}", timeout=SECONDS)
         return found.status_code == 404 or (found.is_success and found.json().get("state_type") in _OVER)
+
+
+def again(run: LiveRun) -> None:
+    """A later attempt of the run begins in this process, which has seen none go before or has told its end.
+
+    Never raises.
+    """
+    try:
+        run.progress = Progress(run)
+        run.progress.again()
+    except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+        logger.debug("run %s is not shown to go on again: %s: %s", run.run_id, type(exc).__name__, exc)
+
+
+def _turn_by_context() -> int:
+    """The flow's attempt, in a process that its tasks were sent to."""
+    context = FlowRunContext.get()
+    return (context.flow_run.run_count if context is not None and context.flow_run is not None else 0) or 1
+
+
+def _attempt(metadata: Mapping[str, str]) -> int:
+    """Which attempt's end an artifact shows."""
+    try:
+        return int(metadata.get(ATTEMPT, 1))
+    except ValueError:
+        return 1
+
+
+def end_of(status: str, attempt: int) -> dict[str, str]:
+    """What the metadata of the artifact say once the run has ended."""
+    return {FINAL: status, ATTEMPT: str(attempt)}
 
 
 def tick(run: LiveRun) -> None:

@@ -12,6 +12,7 @@ from prefect.settings import get_current_settings
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.items import listed, name_of
+from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
 from prefect_trackrecord.journal.masking import MASK
@@ -62,7 +63,7 @@ def retry(
     Raises:
         UsageError: the flow does not say which parameter takes its files, the run has no deployment, or the history
             has a file's name only with its secrets masked, and Prefect does not know it either.
-        RunGoesOnError: it is being retried already.
+        RunGoesOnError: Prefect says that the run goes on, or it is being retried already.
         ConfigurationError: Prefect's API can't be reached, or refuses.
     """
     parameter = run.items_parameter
@@ -77,7 +78,9 @@ def retry(
         with api.client() as prefect:
             found = _deployment(prefect, deployment or str(run.deployment_id))
             paths = tuple(dict.fromkeys(row.file_path for row in failed))
-            parameters = _parameters(prefect, run, found)
+            first = _flow_run(prefect, run)
+            _refuse_unfinished(run, first)
+            parameters = _parameters(first, found)
             items = _as_given(paths, parameters.get(parameter), run, found, parameter)
             given = {**parameters, parameter: _value(found, parameter, items)}
             if not dry_run:
@@ -98,14 +101,37 @@ def _deployment(prefect: Requests, name: str) -> dict[str, Any]:
     return found
 
 
-def _parameters(prefect: Requests, run: RunMetadata, deployment: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
+def _flow_run(prefect: Requests, run: RunMetadata) -> dict[str, Any] | None:
+    """The run as Prefect has it; None where it was deleted."""
     answer = api.answer(prefect, "GET", f"/flow_runs/{run.run_id}", timeout=SECONDS)
-    if answer.status_code == 404:  # it was deleted: the deployment's own must do
-        return dict(deployment.get("parameters") or {})
+    if answer.status_code == 404:
+        return None
     answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _refuse_unfinished(run: RunMetadata, first: dict[str, Any] | None) -> None:
+    """Two runs of the same files at a time undo each other: one that Prefect tries again itself is waited for.
+
+    Of a run that a recovery has found dead Prefect may say for ever that it runs; in a later attempt it does.
+    """
+    kind = (first or {}).get("state_type")
+    if first is None or kind is None or kind in _OVER:
+        return
+    was_dead = kind == "RUNNING" and (run.reason or "").startswith(RECOVERED)
+    if was_dead and (first.get("run_count") or 0) <= run.run_count:
+        return
+    state = first.get("state_name") or kind
+    raise RunGoesOnError(f"run {run.run_id} goes on still: Prefect says {state}; retry it when it has ended")
+
+
+def _parameters(first: dict[str, Any] | None, deployment: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
+    if first is None:  # it was deleted: the deployment's own must do
+        return dict(deployment.get("parameters") or {})
     known = _properties(deployment)
-    return {k: v for k, v in (answer.json().get("parameters") or {}).items() if not known or k in known}
+    return {k: v for k, v in (first.get("parameters") or {}).items() if not known or k in known}
 
 
 def _properties(deployment: dict[str, Any]) -> dict[str, Any]:

@@ -150,7 +150,7 @@ def _replace_progress(
     was_live: bool,
 ) -> None:
     """Put the summary in the place of the run's progress, where that was shown."""
-    end = {live.FINAL: run.status.value}
+    end = live.end_of(run.status.value, run.run_count)
     if progress and posting.update(prefect, progress["artifact"], text, about, {**progress["metadata"], **end}):
         return
     found = posting.find(prefect, run.run_id, artifact_keys.run_key(run.run_id)) if was_live else None

@@ -19,20 +19,24 @@ _FILE = b'{"kind":"file"'
 class Tally:
     """The outcomes of one run's files on this host; reads only what has come since the last time.
 
+    Args:
+        run: the run.
+        turn: its attempt that goes on; what earlier ones told does not count.
+
     Attributes:
         task_runs: hashes of the ids of the task runs that told them.
         kinds: keys of the tracked tasks among these; "" for what was tracked without a task.
         last_failed: the file that failed last.
     """
 
-    def __init__(self, run: LiveRun) -> None:
+    def __init__(self, run: LiveRun, turn: int = 1) -> None:
         archive = run.archive
         self._folders = [archive.spool / layout.safe_part(run.run_id)]
         if (root := archive.store.local_root) is not None:
             self._folders.append(root / layout.journal_prefix(run.run_id))
         self._offsets: dict[str, int] = {}
         self._items: dict[int, str] = {}
-        self._turn = 1
+        self._turn = turn
         self.task_runs: set[int] = set()
         self.kinds: set[str] = set()
         self.last_failed: str | None = None

@@ -189,6 +189,15 @@ class Archive(Troubles, Reading):
         else:
             self.uploader.soon(lambda: note.write(self.store))
 
+    def reopen(self, run: RunMetadata) -> None:
+        """Another attempt of a run begins: its document, should its end be sealed, says so; see `reopening`."""
+        from prefect_trackrecord.documents.reopening import reopen
+
+        if self.store.local_root is not None:
+            reopen(self.store, run)
+        else:
+            self.uploader.soon(lambda: reopen(self.store, run))
+
     # --- sealing -----------------------------------------------------------------------------------------
 
     def seal(
