@@ -151,6 +151,7 @@ def test_a_writer_counts_only_in_the_first_line():
         (b" \n", None, False),
         (b"", None, False),
     ],
+    ids=["ours", "gone", "elsewhere", "torn", "not the first line", "damaged", "empty line", "blank", "empty"],
 )
 def test_whose_it_is(data, writer, alive):
     assert writer_of(data) == writer
