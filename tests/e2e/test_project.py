@@ -62,8 +62,10 @@ def test_its_artifacts_and_events(place, partial):
     assert f"trackrecord retry {partial}" in by_key["trackrecord-word-count"]["data"]
     (row,) = json.loads(by_key["trackrecord-failures-word-count"]["data"])
     assert (row["file"].endswith("bad.txt"), row["error"]) == (True, "UnicodeDecodeError")
+    assert row["path"].endswith("/inbox/bad.txt")
     task_run = place.request(f"/task_runs/{by_key['trackrecord-file-word-count']['task_run_id']}")
     assert task_run["name"].endswith("bad.txt")
+    assert row["task run page"] == f"http://127.0.0.1:{place.port}/runs/task-run/{task_run['id']}"
     events = until(lambda: len(e := events_of(place, partial)) >= 3 and e, LONG, "events")
     assert {"trackrecord.run.partial", "trackrecord.file.failed", "trackrecord.record.status-changed"} == set(events)
     assert events["trackrecord.run.partial"]["payload"]["failed"] == 1

@@ -16,6 +16,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FailedTask, FileProcessingLog, RunMetadata
 from prefect_trackrecord.documents.rollup import roll_up
 from prefect_trackrecord.documents.task_counts import in_words
+from prefect_trackrecord.pages.words import middle
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.store import open_store
 from prefect_trackrecord.tracking.failed import Mended
@@ -64,6 +65,18 @@ def test_the_failures_table_has_room_for_its_messages():
     assert [one["file"] for one in json.loads(artifact_table.table([row("a.wav")]))] == ["a.wav"]
     assert artifact_table.table_description(run(failed_count=2), rows) == "2 failed files of run r, in `/data/in/`."
     assert artifact_table.table_description(run(failed_count=9), [row("a")]) == "1 of 9 failed files of run r."
+
+
+def test_the_failures_table_has_whole_paths_and_the_task_runs_pages():
+    path = "/data/in/" + "long " * 20 + "name.csv"
+    rows = [row(path, task_run_id="t-1"), row("/data/in/b.csv"), row("/x" * 900 + "/end.csv")]
+    cut, plain, longest = json.loads(artifact_table.table(rows, Links(ui="http://ui/")))
+    assert (cut["file"], cut["path"]) == (middle(path, 40), path)
+    assert (cut["task run page"], plain["task run page"]) == ("http://ui/runs/task-run/t-1", "")
+    assert (longest["path"].endswith("/end.csv"), len(longest["path"])) == (True, 1_000)
+    for links in (None, Links(), Links(ui="no address")):
+        assert json.loads(artifact_table.table(rows, links))[0]["task run id"] == "t-1"
+    assert len(json.loads(artifact_table.table([row("a")] * 400))) == 300
 
 
 def test_a_cancelled_run_says_so_once():

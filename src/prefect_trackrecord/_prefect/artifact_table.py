@@ -6,38 +6,51 @@ import json
 import re
 from collections.abc import Sequence
 
+from prefect_trackrecord._prefect.artifact_links import Links
 from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, code, common_folder
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.pages.words import clip, middle, plural
 
-MAX_ROWS = 500
+MAX_ROWS = 300
+"""One page draws them all at once, and looks for markup in each cell: more take it many seconds."""
 MAX_NAME = 40
-"""Characters of a file's name that leave room for error and message in the narrower page."""
+"""Characters of a file's name that leave room for error and message in the narrower page: no cell wraps there."""
+MAX_PATH = 1_000
+"""Characters of a file's whole path, in a column of its own."""
 _MARKUP = re.compile(r"([<&])(?=[A-Za-z/!?#])")
 _JOINER = "\u2060"
 
 
-def table(failed: Sequence[FileProcessingLog]) -> str:
-    """The failures table, as JSON text. Paths begin below `table_folder`."""
+def table(failed: Sequence[FileProcessingLog], links: Links | None = None) -> str:
+    """The failures table, as JSON text. Files are named below `table_folder`, what is long comes last.
+
+    Args:
+        failed: the run's failed files.
+        links: what may be linked to. One page makes a link of a URL, the other shows it to be copied.
+    """
+    links = links or Links()
     folder = table_folder(failed)
+    page = "task run page" if links.task_run("any") else "task run id"
     rows = [
         {
             "file": cell(middle(row.file_path[len(folder) :], MAX_NAME)),
             "error": cell(row.error_type or ""),
             "message": cell(row.error_message or ""),
+            "task run": cell(row.task_run_name or ""),
+            page: links.task_run(row.task_run_id) or row.task_run_id or "",
             "attempts": len(row.attempts) or 1,
             "took (ms)": row.processing_time_ms if row.processing_time_ms is not None else "",
             "ended": row.ended_at.isoformat(timespec="seconds") if row.ended_at else "",
-            "task run": cell(row.task_run_name or ""),
+            "path": cell(middle(row.file_path, MAX_PATH), MAX_PATH),
         }
         for row in failed[:MAX_ROWS]
     ]
     return json.dumps(rows, ensure_ascii=False)
 
 
-def cell(text: str) -> str:
+def cell(text: str, most: int = MAX_CELL) -> str:
     """A text as a cell: one page takes `<b>` for markup, the other shows all as it is, so a joiner parts the sign."""
-    return _MARKUP.sub(rf"\1{_JOINER}", clip(text, MAX_CELL))
+    return _MARKUP.sub(rf"\1{_JOINER}", clip(text, most))
 
 
 def table_folder(failed: Sequence[FileProcessingLog]) -> str:

@@ -130,7 +130,7 @@ def tell(
     events_out.files_failed(run.run_id, failed, place.archive.settings)
     if failed:
         key = artifact_keys.kind_key("failures", run)
-        table = artifact_table.table(failed)
+        table = artifact_table.table(failed, links)
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
