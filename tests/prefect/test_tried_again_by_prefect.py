@@ -15,10 +15,11 @@ from prefect_trackrecord import recover, track
 from prefect_trackrecord._prefect import artifact_keys, posting, runs
 from prefect_trackrecord.cli.app import run as main
 from prefect_trackrecord.documents import layout
-from prefect_trackrecord.documents.models import RunMetadata
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.reopening import reopen
 from prefect_trackrecord.documents.writing import dump_model
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.tracking import TrackingStorage
 
 pytestmark = pytest.mark.prefect
 SEEN: list[object] = []
@@ -117,7 +118,7 @@ def test_a_retry_asks_prefect_whether_the_run_is_over(history, capsys, state):
         count = client.read_flow_run(run_id).run_count
     run = history.archive.run(run_id)
     if state == "dead":
-        dead = {"status": "aborted", "reason": "recovered: the process 7 on h is gone", "run_count": count}
+        dead = {"status": RunStatus.ABORTED, "reason": "recovered: the process 7 on h is gone", "run_count": count}
         history.save_run_metadata(run.model_copy(update=dead))
         path = layout.run_key(run_id, layout.day_of(run.started_at))
         history.archive.store.put(path, dump_model(run.model_copy(update=dead)))
@@ -144,6 +145,17 @@ def test_a_document_is_reopened_for_a_later_attempt_alone(history):
     assert history.list_runs()[0].run_count == 3
     reopen(store, attempt(9).model_copy(update={"run_id": "unknown"}))
     assert len(history.list_runs()) == 1
+
+
+def test_a_bucket_s_document_is_reopened_in_the_background(tmp_path):
+    bucket = TrackingStorage(base_path=f"memory://{tmp_path.name}/reopened")
+    at = datetime(2026, 1, 2, tzinfo=timezone.utc)
+    bucket.save_run_metadata(RunMetadata(run_id="r", command="c", started_at=at, status="failed"))
+    bucket.archive.reopen(RunMetadata(run_id="r", command="c", started_at=datetime.now(timezone.utc), run_count=2))
+    end = time.monotonic() + 30
+    while bucket.list_runs()[0].status.value != "running":
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_a_store_that_is_down_stops_no_attempt(history, monkeypatch):
