@@ -134,7 +134,7 @@ def tell(
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     _show_files(prefect, run, failed, shown, deadline)
-    shown_before.remove_outdated(prefect, run, failed, shown, deadline)
+    shown_before.remove_outdated(prefect, run, failed, shown)
     artifact_others.tell_first(prefect, run, others, links, place.archive, deadline)
     if own:
         _show_pictures(prefect, place, run, shown)

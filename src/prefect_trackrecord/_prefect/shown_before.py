@@ -14,6 +14,8 @@ from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 
 logger = logging.getLogger("prefect_trackrecord")
+SECONDS = 2.0
+"""How long removing may take, at the end of a later attempt; the flow waits for it."""
 
 
 def file_name(run: RunMetadata, task_run_id: str | None) -> str:
@@ -43,7 +45,7 @@ def find(prefect: Requests, run: RunMetadata, shown: dict[str, str]) -> None:
 
 
 def remove_outdated(
-    prefect: Requests, run: RunMetadata, failed: Collection[FileProcessingLog], shown: dict[str, str], deadline: float
+    prefect: Requests, run: RunMetadata, failed: Collection[FileProcessingLog], shown: dict[str, str]
 ) -> None:
     """Remove the failures of earlier attempts that are none now, or that are told on a later task run. Never raises.
 
@@ -52,12 +54,13 @@ def remove_outdated(
         run: the sealed run.
         failed: its failed files.
         shown: what was shown of it; loses what is removed.
-        deadline: when to stop, by the monotonic clock.
     """
     files, table = file_name(run, ""), artifact_keys.kind_key("failures", run)
     holds = {file_name(run, row.task_run_id) for row in failed} | ({table} if failed else set())
+    old = [name for name in shown if (name == table or name.startswith(files)) and name not in holds]
+    deadline = time.monotonic() + SECONDS
     try:
-        for name in [name for name in shown if (name == table or name.startswith(files)) and name not in holds]:
+        for name in sorted(old, key=lambda name: name != table):
             if time.monotonic() > deadline:
                 break
             posting.delete(prefect, shown[name])
