@@ -2,8 +2,6 @@
 
 Every call has a deadline, runs on the driver's event loop or in a thread of its own, and ends in one of our
 errors. After a fork the child makes an instance of its own: a driver's sockets and loop can't be shared.
-
-Over 300 lines: what every call goes through, which the modules beside it (one for each service) count on.
 """
 
 from __future__ import annotations
