@@ -9,7 +9,7 @@ from prefect import flow, tags, task
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import failed_files, track
-from prefect_trackrecord._prefect import posting
+from prefect_trackrecord._prefect import posting, retrying
 from prefect_trackrecord._prefect.settings import current
 from prefect_trackrecord.cli.app import run as main
 from prefect_trackrecord.errors import ParameterNameError
@@ -67,6 +67,49 @@ def test_the_failed_files_are_given_to_the_parameter(history, capsys):
     assert made["deployment_id"] == deployment
     assert main(["retry", run_id, "--deployment", deployment]) == 1  # it is on its way already
     assert "being retried already" in capsys.readouterr().err
+
+
+def test_it_is_started_where_and_how_the_first_run_was(history, monkeypatch, capsys):
+    """Its own job variables may say where its history is."""
+    deployment = deployment_of(nightly)
+    run_id = str(nightly(return_state=True).state_details.flow_run_id)
+    asked = retrying._flow_run
+    variables = {"env": {"TRACKING_PATH": "/elsewhere"}}
+    monkeypatch.setattr(retrying, "_flow_run", lambda *given: {**asked(*given), "job_variables": variables})
+    assert main(["retry", run_id, "--deployment", deployment, "--json"]) == 0
+    assert flow_run(said(capsys)["flow_run_id"])["job_variables"] == variables
+
+
+@track(file="order")
+@task
+def pack(order: dict | int):
+    raise ValueError("no good")
+
+
+@track(items="orders")
+@flow(name="numbered")
+def numbered(orders: list[dict | int]):
+    pack.map(orders).wait()
+
+
+@flow(name="other")
+def other(paths: list[str]): ...
+
+
+def test_a_deployment_of_another_flow_is_refused(history, capsys):
+    theirs = deployment_of(other, "theirs")
+    run_id = str(nightly(return_state=True).state_details.flow_run_id)
+    for name in (theirs, "other/theirs"):
+        assert main(["retry", run_id, "--deployment", name, "--dry-run"]) == 2
+        assert f"deployment {name} is of another flow than retried" in capsys.readouterr().err
+
+
+def test_items_that_are_no_text_are_given_as_they_were(history, capsys):
+    deployment = deployment_of(numbered)
+    orders = [{"id": 7, "lines": ["a", "b"]}, 3]
+    run_id = str(numbered(orders, return_state=True).state_details.flow_run_id)
+    assert main(["retry", run_id, "--deployment", deployment, "--json"]) == 0
+    assert flow_run(said(capsys)["flow_run_id"])["parameters"] == {"orders": orders}
 
 
 def test_a_run_without_a_deployment_is_refused(history, capsys):

@@ -22,8 +22,8 @@ def listed(given: Any) -> list[Any]:
 
 
 def name_of(item: Any) -> str | None:
-    """What a file is called in the history that a task was given so; None for an item that is no text and no path."""
-    return values.text(item) if isinstance(item, str | os.PathLike) else None
+    """What a file is called in the history that a task was given so; None for an item that is no name by itself."""
+    return values.text(item) if isinstance(item, str | os.PathLike | int) else None
 
 
 def names(parameters: Mapping[str, Any] | None, parameter: str | None) -> list[str]:

@@ -11,12 +11,13 @@ from prefect.settings import get_current_settings
 
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.bounded import Requests
-from prefect_trackrecord._prefect.items import listed, name_of
+from prefect_trackrecord._prefect.items import listed
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
 from prefect_trackrecord.journal.masking import MASK
 from prefect_trackrecord.pages.words import plural
+from prefect_trackrecord.tracking.values import text
 
 RETRY_TAG = "retry-of:"
 """How the tag of a flow run begins that was started again for the failed files of another."""
@@ -77,6 +78,7 @@ def retry(
     try:
         with api.client() as prefect:
             found = _deployment(prefect, deployment or str(run.deployment_id))
+            _refuse_another_flow(run, found, deployment)
             paths = tuple(dict.fromkeys(row.file_path for row in failed))
             first = _flow_run(prefect, run)
             _refuse_unfinished(run, first)
@@ -85,7 +87,7 @@ def retry(
             given = {**parameters, parameter: _value(found, parameter, items)}
             if not dry_run:
                 _refuse_second(prefect, run)
-                return _start(prefect, run, found, parameter, paths, given)
+                return _start(prefect, run, found, parameter, paths, given, (first or {}).get("job_variables"))
             return Retried(None, None, str(found["id"]), parameter, paths)
     except HTTPError as exc:
         raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
@@ -99,6 +101,18 @@ def _deployment(prefect: Requests, name: str) -> dict[str, Any]:
     answer.raise_for_status()
     found: dict[str, Any] = answer.json()
     return found
+
+
+def _refuse_another_flow(run: RunMetadata, found: dict[str, Any], named: str | None) -> None:
+    """A deployment of another flow would take the files for something else; one of the same name will do.
+
+    Raises:
+        UsageError: it is one.
+    """
+    if named is None or run.flow_id in (None, found.get("flow_id")):
+        return
+    if named.partition("/")[0] != run.flow_name:
+        raise UsageError(f"deployment {named} is of another flow than {run.flow_name}; name one of that flow's")
 
 
 def _flow_run(prefect: Requests, run: RunMetadata) -> dict[str, Any] | None:
@@ -142,7 +156,7 @@ def _properties(deployment: dict[str, Any]) -> dict[str, Any]:
 def _as_given(
     paths: tuple[str, ...], first: Any, run: RunMetadata, deployment: dict[str, Any], parameter: str
 ) -> tuple[Any, ...]:
-    """The items of these paths as the first run was given them: the history has them with their secrets masked.
+    """The items of these paths as the first run was given them: the history has their text, with secrets masked.
 
     Args:
         paths: as the history names them.
@@ -154,7 +168,7 @@ def _as_given(
     """
     known: dict[str | None, list[Any]] = {}
     for item in listed(first):
-        same = known.setdefault(name_of(item), [])
+        same = known.setdefault(text(item), [])
         if item not in same:
             same.append(item)
     unknown = [path for path in paths if MASK in path and len(known.get(path, ())) != 1]
@@ -207,10 +221,13 @@ def _start(
     parameter: str,
     paths: tuple[str, ...],
     given: dict[str, Any],
+    variables: dict[str, Any] | None,
 ) -> Retried:
+    """Start it, where and how the first run was started: its own job variables may say where its history is."""
     own = [tag for tag in run.tags if not tag.startswith(RETRY_TAG)]
     tags = [*dict.fromkeys([*(deployment.get("tags") or ()), *own]), f"{RETRY_TAG}{run.run_id}"]
-    body = {"parameters": given, "tags": tags, "state": {"type": "SCHEDULED", "message": "Retry of what failed"}}
+    state = {"type": "SCHEDULED", "message": "Retry of what failed"}
+    body = {"parameters": given, "tags": tags, "state": state, "job_variables": variables or None}
     answer = api.answer(prefect, "POST", f"/deployments/{deployment['id']}/create_flow_run", json=body, timeout=SECONDS)
     if answer.is_client_error:
         raise ConfigurationError(f"Prefect refused to start it again: {answer.text[:500]}")
