@@ -83,6 +83,7 @@ def retry(
             first = _flow_run(prefect, run)
             _refuse_unfinished(run, first)
             parameters = _parameters(first, found)
+            paths = _in_order(paths, parameters.get(parameter))
             items = _as_given(paths, parameters.get(parameter), run, found, parameter)
             given = {**parameters, parameter: _value(found, parameter, items)}
             if not dry_run:
@@ -151,6 +152,12 @@ def _parameters(first: dict[str, Any] | None, deployment: dict[str, Any]) -> dic
 def _properties(deployment: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = (deployment.get("parameter_openapi_schema") or {}).get("properties") or {}
     return found
+
+
+def _in_order(paths: tuple[str, ...], first: Any) -> tuple[str, ...]:
+    """As the first run was given them; what it was not given comes last."""
+    places = {text(item): place for place, item in enumerate(listed(first))}
+    return tuple(sorted(paths, key=lambda path: places.get(path, len(places))))
 
 
 def _as_given(

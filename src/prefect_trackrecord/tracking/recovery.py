@@ -96,8 +96,8 @@ def recover(
             made: list[int] = []
             run = _recover_one(archive, journal, judge, reconcile, made.append)
             if run is not None and run.generation not in made:
-                if run.generation != journal.generation:
-                    continue  # another recovery has closed it meanwhile, and says so
+                if run.generation != journal.generation or (run.reason or "").startswith(RECOVERED):
+                    continue  # another recovery has closed it, and says so
                 if journal.run_id in carried_out:
                     continue  # its workers live on, and keep their segments; there was nothing new
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
