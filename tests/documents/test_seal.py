@@ -176,8 +176,12 @@ class Counting:
 
 
 def run_of_one_file(store, tmp_path, meanwhile=lambda archive, run_id: None):
-    settings = Settings.from_env({"TRACKRECORD_SPOOL": str(tmp_path / "spool"), "PREFECT_HOME": str(tmp_path)})
-    archive = Archive(store, settings)
+    env = {
+        "TRACKRECORD_SPOOL": str(tmp_path / "spool"),
+        "PREFECT_HOME": str(tmp_path),
+        "TRACKRECORD_UPLOAD_SECONDS": "600",  # on a busy machine the run may last longer than the pause before one
+    }
+    archive = Archive(store, Settings.from_env(env))
     with RunTracker("c", storage=TrackingStorage.around(archive)) as tracker:
         tracker.track_file("a.csv")
         meanwhile(archive, tracker.run_id)
