@@ -15,9 +15,10 @@ SCRIPT = Path(__file__).parents[1] / "chaos" / "kills.py"
 MUST_BE_ZERO = ("lost", "running", "damaged", "disagree", "errors in recovery", "rounds that failed")
 
 
-def play(tmp_path, *flags):
+def play(tmp_path, *flags, seed=1):
+    tmp_path.mkdir(exist_ok=True)
     out, log = tmp_path / "figures.json", tmp_path / "kills.log"
-    command = [sys.executable, str(SCRIPT), "--seed", "1", "--stores", "local", "--add", str(out), *flags]
+    command = [sys.executable, str(SCRIPT), "--seed", str(seed), "--stores", "local", "--add", str(out), *flags]
     with log.open("wb") as told:  # no pipe: whoever outlives a kill would keep it open
         done = subprocess.run(command, stdout=told, stderr=told, timeout=400)
     assert out.exists(), log.read_text(errors="replace")[-5_000:]
@@ -36,6 +37,10 @@ def test_nothing_is_lost(tmp_path):
 
 
 def test_the_control_loses(tmp_path):
-    found, code = play(tmp_path, "--kills", "3", "--victims", "sealer", "--sabotage")
-    assert code == 0
-    assert found["lost"] > 0
+    """About every second time, as the moments are drawn at random."""
+    for seed in range(1, 11):
+        found, code = play(tmp_path / str(seed), "--kills", "3", "--victims", "sealer", "--sabotage", seed=seed)
+        assert code == int(not any(found[name] for name in MUST_BE_ZERO))
+        if found["lost"]:
+            return
+    pytest.fail("ten times nothing was lost")
