@@ -141,7 +141,12 @@ def observed() -> TaskRuns:
 
 def _elsewhere() -> bool:
     context = FlowRunContext.get()
-    return context is not None and not isinstance(context.task_runner, ThreadPoolTaskRunner)
+    return context is not None and leaves_the_process(context.task_runner)
+
+
+def leaves_the_process(runner: object) -> bool:
+    """Whether a task runner's tasks may run in other processes than their flow: not in threads of its own."""
+    return not isinstance(runner, ThreadPoolTaskRunner)
 
 
 def _has_seen_all(run: LiveRun) -> bool:

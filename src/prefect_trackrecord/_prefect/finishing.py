@@ -22,7 +22,7 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, clients, events_out, homes, items, reconciling, showing, untold
+from prefect_trackrecord._prefect import api, artifact, clients, events_out, items, reconciling, showing, untold
 from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
@@ -59,7 +59,7 @@ class Finish:
                 prefect = self._client(stack)
                 self._tasks(prefect)
                 sealed = self._seal()
-                spread = homes.may_spread(self.flow)
+                spread = api.leaves_the_process(self.flow.task_runner)
                 complete_records(self.run.archive, self.flow.name, self.run.run_id, elsewhere=spread)
                 events_out.know(self.flow_run, self.flow)
                 self._tell(sealed, prefect)

@@ -11,7 +11,6 @@ from typing import Any
 
 from prefect import Flow
 from prefect.context import FlowRunContext
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.tracking.ending import send_records
@@ -54,8 +53,3 @@ def settle(run: LiveRun) -> Any:
 def _bring(run: LiveRun) -> None:
     run.archive.flush()
     send_records(run.archive, run.run_id)
-
-
-def may_spread(flow: Flow[..., Any]) -> bool:
-    """Whether tasks of the flow may run where another spool is than here: not in threads of its own process."""
-    return not isinstance(flow.task_runner, ThreadPoolTaskRunner)
