@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from httpx import HTTPError, HTTPStatusError, Response
 from prefect.client.orchestration import get_client
-from prefect.client.schemas import FlowRun
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -54,12 +53,10 @@ class TaskRuns(NamedTuple):
     """A flow run's task runs.
 
     Attributes:
-        fields: what else the API was asked for, as fields of the run's metadata.
         rows: as the API gives them; empty where it was not asked.
         elsewhere: whether they run in other processes.
     """
 
-    fields: dict[str, Any]
     rows: list[dict[str, Any]]
     elsewhere: bool
 
@@ -76,7 +73,7 @@ def answer(prefect: Requests, method: str, path: str, **more: Any) -> Response:
         return exc.response
 
 
-def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun, told: Told) -> TaskRuns:
+def task_runs(prefect: Requests, run: LiveRun, told: Told) -> TaskRuns:
     """What became of a flow run's task runs.
 
     The API lags behind what happens. A task run whose end this process has seen is told as seen. Where it has seen
@@ -87,7 +84,6 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun, told: Told) ->
     Args:
         prefect: whom to ask.
         run: the flow's.
-        flow_run: the flow run.
         told: the task runs whose outcome the run's journal holds.
 
     Raises:
@@ -95,27 +91,31 @@ def task_runs(prefect: Requests, run: LiveRun, flow_run: FlowRun, told: Told) ->
     """
     if _has_seen_all(run):
         if run.watched and not run.submitted and not any(end.bad for end in list(run.tasks.values())):
-            return TaskRuns(_deployment(prefect, flow_run, time.monotonic() + QUICK), [], elsewhere=False)
+            return TaskRuns([], elsewhere=False)
         try:
-            return _asked(prefect, run, flow_run, time.monotonic() + QUICK, told)
+            return _asked(prefect, run, time.monotonic() + QUICK, told)
         except (HTTPError, TimeoutError):
             return observed()
     # What has run for long has left the API much to do; it may take that run longer to tell of it.
     deadline = time.monotonic() + max(SECONDS, min(LONGEST, (time.monotonic() - run.began) / 4))
-    return _asked(prefect, run, flow_run, deadline, told)
+    return _asked(prefect, run, deadline, told)
 
 
-def _deployment(prefect: Requests, flow_run: FlowRun, deadline: float) -> dict[str, Any]:
-    """The name of the flow run's deployment, as a field of the run's metadata."""
-    if flow_run.deployment_id is None:
-        return {}
-    path = f"/deployments/{flow_run.deployment_id}"
-    found = answer(prefect, "GET", path, timeout=max(0.1, deadline - time.monotonic()))
-    return {"deployment_name": found.json().get("name")} if found.is_success else {}  # it was deleted meanwhile
+def deployment_name(prefect: Requests, deployment_id: object, seconds: float) -> str | None:
+    """The name of a deployment; None for one that was deleted.
+
+    Raises:
+        Exception: the API did not answer in time.
+    """
+    found = answer(prefect, "GET", f"/deployments/{deployment_id}", timeout=seconds)
+    if found.status_code == 404:
+        return None
+    found.raise_for_status()
+    name: str | None = found.json().get("name")
+    return name
 
 
-def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float, told: Told) -> TaskRuns:
-    fields = _deployment(prefect, flow_run, deadline)
+def _asked(prefect: Requests, run: LiveRun, deadline: float, told: Told) -> TaskRuns:
     rows = read_task_runs(prefect, run.run_id, deadline)
     came = time.monotonic()
     while _elsewhere() and time.monotonic() + 0.25 < deadline:
@@ -131,12 +131,12 @@ def _asked(prefect: Requests, run: LiveRun, flow_run: FlowRun, deadline: float, 
         rows = read_task_runs(prefect, run.run_id, deadline)
         if len(rows) > before:
             came = time.monotonic()
-    return TaskRuns(fields, rows, elsewhere=_elsewhere())
+    return TaskRuns(rows, elsewhere=_elsewhere())
 
 
 def observed() -> TaskRuns:
     """As `task_runs`, where the API says nothing."""
-    return TaskRuns({}, [], elsewhere=_elsewhere())
+    return TaskRuns([], elsewhere=_elsewhere())
 
 
 def _elsewhere() -> bool:

@@ -22,7 +22,17 @@ from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContex
 from prefect.logging.loggers import flow_run_logger
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import api, artifact, clients, events_out, items, reconciling, showing, untold
+from prefect_trackrecord._prefect import (
+    api,
+    artifact,
+    clients,
+    events_out,
+    items,
+    posting,
+    reconciling,
+    showing,
+    untold,
+)
 from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
@@ -30,6 +40,7 @@ from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.tracking.ending import complete_records
 
+logger = logging.getLogger("prefect_trackrecord")
 LONGEST = 60.0
 MARGIN = 0.5
 QUIET_PERIOD = 0.5
@@ -51,18 +62,22 @@ class Finish:
         self._lock = threading.Lock()
         self._timer: threading.Timer | None = None
         self._line = ""
+        self._named = flow_run.deployment_id is None
 
     def __call__(self) -> None:
         """Do all of it; nothing is raised."""
         with self._lock, ExitStack() as stack:
             try:
                 prefect = self._client(stack)
+                if prefect is not None and not self._named:
+                    self._name(prefect, api.QUICK)
                 self._tasks(prefect)
                 sealed = self._seal()
                 spread = api.leaves_the_process(self.flow.task_runner)
                 complete_records(self.run.archive, self.flow.name, self.run.run_id, elsewhere=spread)
                 events_out.know(self.flow_run, self.flow)
-                self._tell(sealed, prefect)
+                if sealed is not None and self._tell(sealed, prefect) and not self._named:
+                    self._name_late()
                 if not self.run.turn:  # a process that was started for this hook, and is about to end
                     events_out.send(SENDING)
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
@@ -91,10 +106,30 @@ class Finish:
         AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
         self()
 
+    def _name(self, prefect: Requests, seconds: float) -> None:
+        """Tell of the deployment by its name, which people look for; Prefect's flow run has only its id."""
+        try:
+            name = api.deployment_name(prefect, self.flow_run.deployment_id, seconds)
+        except Exception as exc:  # noqa: BLE001 - the API may be gone
+            logger.debug("the deployment of run %s was not named: %s: %s", self.run.run_id, type(exc).__name__, exc)
+            return
+        self._named = True
+        if name is not None:
+            self.run.emit(ev.RunUpdated(at=now(), run={"deployment_name": name}))
+
+    def _name_late(self) -> None:
+        """An API that was too busy to name the deployment is asked once more, with patience, when all else is done."""
+        with clients.new() as own:  # the flow's client may be closed by now
+            self._name(own, posting.SECONDS)
+        if self._named:
+            self._seal()
+        else:
+            untold.note(self.run.archive.settings, self.run.storage.url, self.run.run_id, shown=True)
+
     def _tasks(self, prefect: Requests | None) -> None:
         try:
             told = functools.partial(reconciling.told, self.run)
-            found = api.task_runs(prefect, self.run, self.flow_run, told) if prefect else api.observed()
+            found = api.task_runs(prefect, self.run, told) if prefect else api.observed()
         except Exception as exc:  # noqa: BLE001 - the API may be gone
             self.run.trouble("Prefect could not be asked for the flow's task runs", exc)
             found = api.observed()
@@ -103,7 +138,7 @@ class Finish:
             seen = reconciling.at_the_end(self.run, found.rows, elsewhere=found.elsewhere)
         except (TrackRecordError, OSError) as exc:
             self.run.trouble("files that told nothing could not be added", exc)
-        if fields := {**found.fields, **api.summed(found.rows, seen)}:
+        if fields := api.summed(found.rows, seen):
             self.run.emit(ev.RunUpdated(at=now(), run=fields))
         if paths := items.of_end(self.run, self.flow_run):
             self.run.emit(ev.ItemsGiven(at=now(), paths=paths, turn=self.run.turn or self.flow_run.run_count or 1))
@@ -115,9 +150,8 @@ class Finish:
             self.run.archive.not_stored(self.run.run_id, exc)
             return None
 
-    def _tell(self, sealed: RunMetadata | None, prefect: Requests | None) -> None:
-        if sealed is None:
-            return
+    def _tell(self, sealed: RunMetadata, prefect: Requests | None) -> bool:
+        """Say how the run ended; whether Prefect was told, as it is later where it could not be."""
         settings = self.run.archive.settings
         place = self.run.storage.url
         line = artifact.line(sealed, place)
@@ -127,11 +161,12 @@ class Finish:
         try:
             if prefect is not None:
                 self._show(sealed, prefect)
-            else:
-                untold.note(settings, place, self.run.run_id)
+                return True
+            untold.note(settings, place, self.run.run_id)
         except Exception as exc:  # noqa: BLE001 - the API or the store may be gone
             untold.note(settings, place, self.run.run_id)
             self.run.archive.warn(f"the artifact of run {self.run.run_id} was not made: {type(exc).__name__}: {exc}")
+        return False
 
     def _show(self, sealed: RunMetadata, prefect: Requests) -> None:
         try:

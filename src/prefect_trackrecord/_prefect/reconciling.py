@@ -138,19 +138,29 @@ def reconciler(asker: Asker) -> Reconcile:
     """
 
     def reconcile(archive: Archive, run_id: str, fold: Fold) -> None:
-        if asker.unreachable or not fold.task_keys:
+        unnamed = fold.said_of_run("deployment_id") if fold.said_of_run("deployment_name") is None else None
+        if asker.unreachable or not (fold.task_keys or unnamed):
             return
+        rows: list[dict[str, Any]] = []
+        given: list[str] = []
+        name: str | None = None
         try:
             with api.client() as prefect:
-                rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
-                given = _given(prefect, run_id, fold)
+                if unnamed:
+                    name = api.deployment_name(prefect, unnamed, SECONDS)
+                if fold.task_keys:
+                    rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
+                    given = _given(prefect, run_id, fold)
         except Exception as exc:  # noqa: BLE001 - whatever the client raises, the API could not be asked
-            asker.lost(f"for the task runs of recovered runs ({type(exc).__name__}: {exc})")
+            asker.lost(f"about recovered runs ({type(exc).__name__}: {exc})")
             return
         known = {str(r["id"]): r for r in rows if r.get("task_key") in fold.task_keys}
         emit = archive.writer(run_id).append
         _tell(emit, known, fold, now(), away=_away(known, fold))
-        if fields := _counted_anew(rows, fold):
+        fields = _counted_anew(rows, fold)
+        if name is not None:
+            fields["deployment_name"] = name
+        if fields:
             emit(ev.RunUpdated(at=now(), run=fields))
         if given:
             emit(ev.ItemsGiven(at=now(), paths=given, turn=fold.attempt()))

@@ -123,7 +123,6 @@ def tell(
     about = artifact.description(run)
     shown_before.find(prefect, run, shown)
     was_live = was_live or artifact_keys.run_key(run.run_id) in shown
-    deadline = time.monotonic() + SECONDS
     key = artifact_keys.key(run)
     shown[key] = _put(prefect, run, key, text, about, shown.get(key), metadata=story.metadata(run))
     _replace_progress(prefect, run, text, about, progress, was_live=was_live)
@@ -133,6 +132,7 @@ def tell(
         table = artifact_table.table(failed, links)
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
+    deadline = time.monotonic() + SECONDS
     _show_files(prefect, run, failed, shown, deadline)
     shown_before.remove_outdated(prefect, run, failed, shown)
     artifact_others.tell_first(prefect, run, others, links, place.archive, deadline)
@@ -181,12 +181,16 @@ def _put(
 def _show_files(
     prefect: Requests, run: RunMetadata, failed: list[FileProcessingLog], shown: dict[str, str], deadline: float
 ) -> None:
-    """The first failed files, each on its own task run, where somebody looks for why it failed."""
+    """The first failed files, each on its own task run, where somebody looks for why it failed; one at least."""
     key = artifact_keys.kind_key("file", run)
+    made = 0
     for row in failed[:MAX_FILES]:
         name = shown_before.file_name(run, row.task_run_id)
-        if row.task_run_id is None or name in shown or time.monotonic() > deadline:
+        if row.task_run_id is None or name in shown:
             continue
+        if made and time.monotonic() > deadline:
+            break
+        made += 1
         about = f"{row.error_type or 'Failed'}: {row.file_path}"[:200]
         data = artifact.file_markdown(row)
         shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)

@@ -1,4 +1,4 @@
-"""Runs of which Prefect could not be told how they ended, as its API was gone; they are told later, by `recover`."""
+"""Runs at whose end Prefect was gone or busy: `recover` tells it later how they ended, and asks what it knows."""
 
 from __future__ import annotations
 
@@ -17,19 +17,21 @@ from prefect_trackrecord._prefect.bounded import SECONDS, Requests
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.events import RunUpdated
 from prefect_trackrecord.settings import Settings
 from prefect_trackrecord.tracking.storage import TrackingStorage
 
 logger = logging.getLogger("prefect_trackrecord")
 
 
-def note(settings: Settings, url: str, run_id: str) -> None:
-    """Note that Prefect is still to be told of a run. Never raises."""
+def note(settings: Settings, url: str, run_id: str, *, shown: bool = False) -> None:
+    """Note that Prefect is still to be told of a run, or where it is `shown`, only to be asked. Never raises."""
     path = _folder(settings) / f"{layout.safe_part(run_id)}.json"
     with contextlib.suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"run_id": run_id, "storage": url}), encoding="utf-8")
+        path.write_text(json.dumps({"run_id": run_id, "storage": url, "shown": shown}), encoding="utf-8")
 
 
 def tell(storage: TrackingStorage, recovered: Iterable[RunMetadata] = ()) -> int:
@@ -52,9 +54,9 @@ def tell(storage: TrackingStorage, recovered: Iterable[RunMetadata] = ()) -> int
     try:
         with api.client() as prefect:
             for run_id in [*closed, *(one for one in waiting if one not in closed)]:
-                run = closed.get(run_id) or _run(storage, run_id)
+                run = closed.get(run_id) or _named(prefect, storage, _run(storage, run_id))
                 flow_run = _flow_run(prefect, run_id) if run is not None else None
-                if run is None or flow_run is None:
+                if run is None or flow_run is None or (run_id not in closed and _was_shown(waiting[run_id])):
                     _forget(waiting.get(run_id))
                     continue
                 events_out.know(flow_run)
@@ -83,6 +85,24 @@ def _waiting(settings: Settings, url: str) -> dict[str, Path]:
             if body["storage"] == url:
                 found[str(body["run_id"])] = path
     return found
+
+
+def _was_shown(path: Path) -> bool:
+    """Whether Prefect knows how the run ended, and was only not asked about it."""
+    with contextlib.suppress(OSError, ValueError):
+        return bool(json.loads(path.read_bytes()).get("shown"))
+    return False
+
+
+def _named(prefect: Requests, storage: TrackingStorage, run: RunMetadata | None) -> RunMetadata | None:
+    """A run with its deployment's name, where nobody could be asked for that."""
+    if run is None or run.deployment_id is None or run.deployment_name is not None:
+        return run
+    name = api.deployment_name(prefect, run.deployment_id, SECONDS)
+    if name is None:
+        return run
+    storage.archive.writer(run.run_id).append(RunUpdated(at=utc_now(), run={"deployment_name": name}))
+    return storage.archive.seal(run.run_id)
 
 
 def _run(storage: TrackingStorage, run_id: str) -> RunMetadata | None:
