@@ -98,6 +98,19 @@ def test_pages_that_end_with_runs_which_have_not_begun(history, monkeypatch):
     assert (done.found, done.added, done.unfinished) == (3, 3, 3)
 
 
+def test_more_runs_of_one_moment_than_the_api_gives_at_once(history):
+    """Schedules make them; the API refuses to give more than 200 at a time."""
+    start = datetime.now(timezone.utc)
+    old_days(["a"])
+    moment = datetime.now(timezone.utc)
+    with get_client(sync_client=True) as client:
+        for _ in range(205):
+            client.create_flow_run(old_days, state=Scheduled(scheduled_time=moment))
+    old_days(["b"])
+    done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    assert (done.found, done.added, done.unfinished) == (2, 2, 205)
+
+
 def test_a_run_whose_deployment_and_parent_are_gone(history, prefect_api):
     start = datetime.now(timezone.utc)
     with get_client(sync_client=True) as client:

@@ -10,7 +10,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from httpx import HTTPError
@@ -126,22 +126,34 @@ def _count(prefect: Requests, start: datetime, end: datetime) -> int:
 def _flow_runs(prefect: Requests, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
     """The flow runs by start, each once: a page begins at the start of the last one of the page before."""
     seen: set[str] = set()
-    limit = PAGE
     while True:
-        body = {"flow_runs": _window(start, end), "sort": "START_TIME_ASC", "limit": limit}
-        answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
-        answer.raise_for_status()
-        rows = answer.json()
-        fresh = [row for row in rows if row["id"] not in seen]
-        yield from fresh
-        if len(rows) < limit:
+        rows = _page(prefect, start, end, sort="START_TIME_ASC")
+        yield from (row for row in rows if row["id"] not in seen)
+        if len(rows) < PAGE:
             return
         last = _begun(rows[-1])
         at_edge = {row["id"] for row in rows if _begun(row) == last}
-        if last == start:  # a whole page that started at one moment: only a larger one goes on
-            limit *= 2
-        seen = (seen if last == start else set()) | at_edge
-        start = last
+        if last > start:
+            seen, start = at_edge, last
+            continue
+        # a whole page of one moment, as schedules make them: all of that moment, in an order that tells them apart
+        yield from (row for row in _all_at(prefect, last) if row["id"] not in seen | at_edge)
+        seen, start = set(), last + timedelta(microseconds=1)
+
+
+def _all_at(prefect: Requests, start: datetime) -> Iterator[dict[str, Any]]:
+    offset = 0
+    while rows := _page(prefect, start, start, sort="ID_DESC", offset=offset):
+        yield from rows
+        offset += len(rows)
+
+
+def _page(prefect: Requests, start: datetime, end: datetime, **more: Any) -> list[dict[str, Any]]:
+    body = {"flow_runs": _window(start, end), "limit": PAGE, **more}
+    answer = prefect.request("POST", "/flow_runs/filter", json=body, timeout=SECONDS)
+    answer.raise_for_status()
+    rows: list[dict[str, Any]] = answer.json()
+    return rows
 
 
 def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:

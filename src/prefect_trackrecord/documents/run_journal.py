@@ -169,6 +169,17 @@ class RunJournal:
         """Whether a seal record holds all of the store's segments."""
         return all(size <= record.segments.get(name, 0) for name, size in self.segments.items())
 
+    def lacks(self, record: SealRecord) -> bool:
+        """Whether segments of a seal record are gone: a journal may expire sooner than the documents made of it.
+
+        A folder's listing is no snapshot, so what seems to be gone is looked for once more.
+
+        Raises:
+            StoreError: it can't be listed.
+        """
+        gone = record.segments.keys() - self.segments.keys()
+        return bool(gone and gone - RunJournal.read(self.store, self.run_id).segments.keys())
+
     def fold(self, segments: Mapping[str, int] | None = None, *, writing: bool = False) -> Folded:
         """Read the events.
 

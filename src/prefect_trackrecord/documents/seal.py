@@ -5,6 +5,8 @@ a generation is made of and how the run ended. Who loses that race finishes the 
 make the next generation, a superset. Documents are written by compare-and-swap, the metadata last; so a sealer that was
 stopped in the middle can neither undo a newer generation nor leave metadata that speaks of rows which are not there.
 
+A journal may expire sooner than its run's documents, and in parts. Nothing is made anew of documents that are whole.
+
 What the condition of a write rests on must be older than any newer generation. Who makes a record has looked at the
 documents before; who carries out another's looks at them, and then whether the record is still the newest.
 """
@@ -17,6 +19,8 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
+
+from pydantic import ValidationError
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
@@ -60,10 +64,14 @@ def seal(
     known = known or Known()
     for _ in range(MAX_ROUNDS):
         journal = RunJournal.read(store, run_id, known=known.segments)
+        before = journal.newest()
+        gone = before is not None and journal.lacks(before)
+        if before is not None and gone and (kept := _kept(journal, before)) is not None:
+            return kept
         if not journal.segments:
             return None
         try:
-            record, docs, ours = _decide(journal, now, ended)
+            record, docs, ours = _decide(journal, before, now, ended, whole=not gone)
             writes = _writes(journal, record, docs, known.documents)
             if ours:
                 store.create(layout.seal_key(run_id, record.generation), record.dump())
@@ -80,10 +88,26 @@ def seal(
     raise StoreError(f"run {run_id} could not be sealed: others kept changing it for {MAX_ROUNDS} rounds")
 
 
-def _decide(journal: RunJournal, now: datetime, ended: ev.RunEnded | None) -> tuple[SealRecord, Documents, bool]:
+def _kept(journal: RunJournal, before: SealRecord) -> RunMetadata | None:
+    """The run as its documents tell it, where they say more than what is left of its journal; None where they don't."""
+    blob = journal.store.get(layout.run_key(journal.run_id, before.day))
+    if blob is None or before.ended is None:
+        return None
+    try:
+        run = RunMetadata.model_validate_json(blob.data)
+    except ValidationError:
+        return None
+    if run.generation < before.generation:
+        return None
+    _mark(journal, before, blob.etag)
+    return run
+
+
+def _decide(
+    journal: RunJournal, before: SealRecord | None, now: datetime, ended: ev.RunEnded | None, *, whole: bool
+) -> tuple[SealRecord, Documents, bool]:
     """The record to carry out, its documents, and whether it is still to be made: the newest may not cover all."""
-    before = journal.newest()
-    if before is not None and journal.is_covered_by(before) and not _ends_later(before, ended):
+    if before is not None and whole and journal.is_covered_by(before) and not _ends_later(before, ended):
         return before, _documents(before, journal.fold(before.segments, writing=True).fold), False
     fold, sizes, *_ = journal.fold(writing=True)
     ending = _fields_of(_settle(before, fold, ended))

@@ -1,0 +1,100 @@
+"""A journal may expire sooner than its run's documents, and in parts: nothing makes poorer ones of what is left."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+import pytest
+
+from prefect_trackrecord import events as ev
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.run_journal import RunJournal
+from prefect_trackrecord.tracking import TrackingStorage, recover
+
+T0 = datetime(2026, 1, 2, 3, tzinfo=timezone.utc)
+NIGHTLY = {"command": "nightly", "flow_name": "nightly", "host": "elsewhere"}
+
+
+def write(storage, name, *events):
+    """A segment of another host's."""
+    opened = ev.WriterOpened(events[0].at, "elsewhere", "", 1, 1)
+    body = b"".join(map(ev.encode, (opened, *events)))
+    storage.archive.store.put(f"{layout.journal_prefix('r')}/{name}.ndjson", body)
+
+
+def outcome(path, second, status="success"):
+    return ev.FileTracked(at=T0 + timedelta(seconds=second), row={"file_path": path, "status": status})
+
+
+@pytest.fixture
+def storage(tmp_path):
+    """A run that was sealed out of the segments of its flow and of two workers."""
+    found = TrackingStorage(base_path=tmp_path / "s")
+    end = ev.RunEnded(at=T0 + timedelta(minutes=1), status="partial_success", state="Completed")
+    write(found, "flow", ev.RunStarted(at=T0, run=NIGHTLY), end)
+    write(found, "one", outcome("a", 1), outcome("b", 2))
+    write(found, "two", outcome("c", 3, "failed"))
+    (done,) = recover(found)
+    assert (done.run.total_files, done.run.failed_count, done.run.flow_name) == (3, 1, "nightly")
+    return found
+
+
+def documents(storage):
+    store = storage.archive.store
+    return {e.key: store.get(e.key).data for e in store.list("") if not e.key.startswith(layout.JOURNAL)}
+
+
+def expire(storage, *names):
+    for name in names:
+        storage.archive.store.delete(f"{layout.journal_prefix('r')}/{name}.ndjson")
+
+
+@pytest.mark.parametrize("gone", [["flow"], ["one"], ["flow", "one"], ["flow", "one", "two"]])
+def test_documents_stay_as_they_are(storage, gone, monkeypatch):
+    before = documents(storage)
+    expire(storage, *gone)
+    told = []
+    assert recover(storage, ask=lambda _id: None, reconcile=lambda *more: told.append(more)) == []
+    assert (documents(storage), told) == (before, [])
+    assert storage.archive.seal("r").total_files == 3
+    monkeypatch.setattr(RunJournal, "newest", lambda _self: pytest.fail("it is looked at again"))
+    assert recover(storage) == []
+    assert documents(storage) == before
+
+
+def test_what_comes_late_is_told_once_not_to_be_added(storage):
+    before = documents(storage)
+    expire(storage, "flow")
+    write(storage, "three", outcome("d", 4))
+    (late,) = recover(storage)
+    assert late.run is None
+    assert "journal has expired" in late.error
+    assert recover(storage) == []
+    assert documents(storage) == before
+
+
+def test_documents_that_are_gone_are_made_of_what_is_left(storage):
+    (key,) = [key for key in documents(storage) if key.startswith(layout.RUNS)]
+    storage.archive.store.delete(key)
+    expire(storage, "one")
+    (done,) = recover(storage)
+    assert (done.run.total_files, done.run.status.value, done.run.generation) == (1, "partial_success", 2)
+    assert key in documents(storage)
+    assert recover(storage) == []
+
+
+def test_a_listing_that_shows_a_new_record_before_its_segment(storage, monkeypatch):
+    """A folder is listed bit by bit, while others write into it."""
+    write(storage, "three", outcome("d", 4))
+    assert storage.archive.seal("r").total_files == 4
+    real, first = RunJournal.read, []
+
+    def read(store, run_id, *more, **named):
+        found = real(store, run_id, *more, **named)
+        if not first:
+            first.append(found.segments.pop("three.ndjson"))
+        return found
+
+    monkeypatch.setattr(RunJournal, "read", read)
+    assert storage.archive.seal("r").total_files == 4
+    assert first
