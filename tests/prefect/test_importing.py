@@ -111,6 +111,20 @@ def test_more_runs_of_one_moment_than_the_api_gives_at_once(history):
     assert (done.found, done.added, done.unfinished) == (2, 2, 205)
 
 
+@flow(name="recover-runs")
+def upkeep():
+    """Runs 96 times a day where the starter's deployments are."""
+
+
+def test_our_own_flows_are_no_work_of_anybodys(history):
+    start = datetime.now(timezone.utc)
+    upkeep()
+    old_days(["a"])
+    done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    assert (done.found, done.added, done.own) == (1, 1, 1)
+    assert [run.command for run in history.list_runs()] == ["old-days"]
+
+
 def test_a_run_whose_deployment_and_parent_are_gone(history, prefect_api):
     start = datetime.now(timezone.utc)
     with get_client(sync_client=True) as client:

@@ -34,6 +34,8 @@ SECONDS = 30.0
 FIRST = 10.0
 """Seconds for the first request: an API that does not answer is told of soon."""
 SOURCE = "imported from Prefect"
+_OWN = frozenset({"delivery-report", "recover-runs", "trackrecord-watch", "alert-on-run"})
+"""The names of our own flows: what they do is in the history where it matters, and nobody counts them."""
 _STATUS = {
     "COMPLETED": None,
     "FAILED": RunStatus.FAILED.value,
@@ -51,6 +53,7 @@ class Imported:
         added: that are in the history now and were not before.
         known: that were there already.
         unfinished: that have not ended, and are left alone.
+        own: that looked after the history itself, and are left out.
         files: task runs that became files.
     """
 
@@ -58,6 +61,7 @@ class Imported:
     added: int = 0
     known: int = 0
     unfinished: int = 0
+    own: int = 0
     files: int = 0
 
 
@@ -86,6 +90,8 @@ def import_runs(
                     continue
                 if row.get("state_type") not in _STATUS:
                     done.unfinished += 1
+                elif _name(prefect, names, "flows", row["flow_id"]) in _OWN:
+                    done.own += 1
                 else:
                     done.found += 1
                     if layout.safe_part(row["id"]) in known:

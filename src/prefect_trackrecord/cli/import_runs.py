@@ -34,10 +34,12 @@ def import_runs(storage: str | None, first: str, last: str | None, as_json: bool
         run.tracker.metric("imported", done.added)
     if as_json:
         dump(dataclasses.asdict(done))
-    unfinished = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
+    left_out = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
+    if done.own:
+        left_out += f", and {done.own:,} of trackrecord's own flows"
     if done.added:
         said = f"{plural(done.added, 'run')} with {plural(done.files, 'task run')} imported into {place.url}"
-        note(f"{said}; {done.known:,} were there already{unfinished}")
+        note(f"{said}; {done.known:,} were there already{left_out}")
     else:
-        note(f"nothing to import into {place.url}; {done.known:,} were there already{unfinished}")
+        note(f"nothing to import into {place.url}; {done.known:,} were there already{left_out}")
     return 0

@@ -62,14 +62,23 @@ def start_ticks(pid: int) -> int:
     Source: field 22 of /proc/<pid>/stat, proc(5); the command's name, field 2, may itself hold spaces and
     brackets, so fields are counted from its last closing bracket.
     """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-    except OSError:
-        return 0
+    stat = _stat(pid)
+    return 0 if stat is None else _ticks_in(stat)
+
+
+def _ticks_in(stat: bytes) -> int:
     rest = stat[stat.rfind(b")") + 2 :].split()
     if rest[:1] == [b"Z"]:  # a zombie does nothing any more
         return 0
     return int(rest[19]) if len(rest) > 19 else 0
+
+
+def _stat(pid: int) -> bytes | None:
+    """What the system tells of a process; None where it is gone, or hidden as another user's (proc(5), hidepid)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return None
 
 
 def is_alive(host: str, boot: str, pid: int, ticks: int, namespace: str = "") -> bool | None:
@@ -90,8 +99,14 @@ def is_alive(host: str, boot: str, pid: int, ticks: int, namespace: str = "") ->
     if namespace and (ours := pid_namespace()) and namespace != ours:
         return None  # another container's pids, of which this one sees nothing
     if start_ticks(os.getpid()):  # this system tells when a process started
-        now = start_ticks(pid)
-        return now != 0 and (ticks in (0, now))
+        if (stat := _stat(pid)) is not None:
+            return (now := _ticks_in(stat)) != 0 and ticks in (0, now)
+        return None if _has(pid) else False  # it is hidden: whether it is that one, or one that has its pid now
+    return _has(pid)
+
+
+def _has(pid: int) -> bool | None:
+    """Whether there is a process of that number, as far as signals tell."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
