@@ -424,6 +424,40 @@ def test_no_space_left_for_the_spool(small_disk, s3_server, bucket, monkeypatch)
         assert any("no space left" in cause for cause in run.tracking_errors)
 
 
+FILLS_IT = """
+import os, signal, sys
+from prefect_trackrecord.tracking import RunTracker
+tracker = RunTracker("c", storage=sys.argv[1] + "/history")
+tracker.start()
+kept = [tracker.track_file(str(n), "failed", reason="x" * 500) for n in range(1000)]
+if sys.argv[2] == "ends":
+    assert tracker.complete("success") is None
+print(kept.count(True), kept.count(False), flush=True)
+if sys.argv[2] == "is killed":
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("how", ["ends", "is killed"])
+def test_history_and_spool_on_one_disk_that_is_full(small_disk, how, monkeypatch):
+    """As they are by default. Nothing more can be written, and yet what is lost must be told once there is room."""
+    monkeypatch.setenv("TRACKRECORD_SPOOL", str(small_disk / "spool"))
+    current.cache_clear()
+    command = [sys.executable, "-c", FILLS_IT, str(small_disk), how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    kept, lost = map(int, done.stdout.split())
+    assert kept > 100
+    assert lost > 300
+    if how == "ends":
+        lost += 1  # its end, too
+        assert f"{lost:,} events of run " in done.stderr
+    subprocess.run(["mount", "-o", "remount,size=20m", str(small_disk)], check=True)
+    (found,) = recover(small_disk / "history")
+    assert (found.run.total_files, found.run.events_lost) == (kept, lost)
+    assert found.run.tracking_errors["events lost: no space left on device"] == lost
+    assert found.run.status.value != "success"
+
+
 def test_a_folder_that_becomes_read_only(small_disk, caplog):
     storage = TrackingStorage(base_path=small_disk / "history")
     tracker = RunTracker("c", storage=storage)

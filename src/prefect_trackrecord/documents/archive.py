@@ -234,7 +234,7 @@ class Archive(Troubles, Reading):
         try:
             with within(self.settings.end_deadline if seconds is None else seconds):
                 if writer is not None:
-                    self._tell_directly(run_id, writer.tell())
+                    self._tell_directly(run_id, writer)
                     let_go(writer)
                     self._send_unspooled(run_id, writer)
                 segments = {**left, **self._collect(run_id, sent)}
@@ -245,6 +245,8 @@ class Archive(Troubles, Reading):
                 writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
                 self._give_up(writer)
                 writer.tell()
+                if writer.dropped:
+                    self._lost(run_id, writer.dropped)
                 let_go(writer)
             raise
 
@@ -262,14 +264,15 @@ class Archive(Troubles, Reading):
         if isinstance(writer, SpoolWriter) and (lost := len(writer.unspooled)):
             writer.dropped["neither the spool nor the store could be written until the run's end"] += lost
 
-    def _tell_directly(self, run_id: str, untold: list[ev.TrackingFailed]) -> None:
-        """Losses that the journal on this host has no room for go to the store as a segment of their own."""
-        if untold:
+    def _tell_directly(self, run_id: str, writer: JournalWriter) -> None:
+        """Losses that the journal on this host does not take go to the store as a segment of their own."""
+        if untold := writer.tell():
             from prefect_trackrecord.documents.run_journal import SAVED
             from prefect_trackrecord.events import encode
 
             name = f"{SAVED}losses-{os.urandom(8).hex()}.ndjson"
             self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(encode, untold)))
+            writer.held(untold)
 
     def _collect(self, run_id: str, sent: dict[Path, tuple[int, str]]) -> dict[str, Blob]:
         from prefect_trackrecord.documents import collecting

@@ -181,8 +181,9 @@ class Fold:
             self._metrics[event.file, event.name] = event
 
     def _add_failure(self, event: ev.TrackingFailed) -> None:
-        self._failures[event.cause] += event.count
-        self._lost += event.lost
+        if event.count:  # else it is the room that a segment keeps for such a word
+            self._failures[event.cause] += event.count
+            self._lost += event.lost
 
     def _task_run(self, begun: Any) -> str:
         assert self._quick is not None

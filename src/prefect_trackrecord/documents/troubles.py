@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from prefect_trackrecord.store.base import Store, StoreConfig
@@ -63,6 +64,10 @@ class Troubles:
 
     def _losing(self, trouble: str) -> None:
         self.warn(f"events for {self.store.url} are lost: {trouble}", about=f"are lost: {self.store.url}")
+
+    def _lost(self, run_id: str, dropped: Mapping[str, int]) -> None:
+        causes = "; ".join(dropped)
+        self.warn(f"{sum(dropped.values()):,} events of run {run_id} are lost: {causes}")
 
     def _way_out(self) -> str:
         if self._config is not None and self._config.options and self._name in (None, self._config.url):

@@ -61,6 +61,8 @@ class SpoolWriter(JournalWriter):
         segments: those of this process; once the reference is dead nobody can write to that one any more.
     """
 
+    keeps_room = False  # a segment is uploaded as it grows: what is changed in it later would not be seen
+
     def __init__(
         self,
         spool: Spool,

@@ -3,6 +3,9 @@
 There is no lock: `O_APPEND` makes each write whole, the file object is only ever dropped (never closed under a
 thread that still writes), and a line torn by a full disk is told apart by the reader. So a signal handler may write
 too.
+
+A full disk takes no word of what was lost on it. So each segment begins with room for one line, blank so far, which is
+overwritten in place: that needs no space where a file's blocks stay its own (not on btrfs or ZFS).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import os
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -22,6 +25,8 @@ from prefect_trackrecord.events import Event, TrackingFailed, WriterOpened, enco
 from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
 
 SUFFIX = ".ndjson"
+ROOM = 200
+"""Bytes of the line that says how many events are lost; more than it takes, with a cause that is cut."""
 _IDLE = 180.0
 
 
@@ -60,7 +65,10 @@ class JournalWriter:
         faults: what else went wrong on the events' way to the store, counted by cause.
         diverted: why the first folder was left, or None.
         used: when an event was last written, by the monotonic clock.
+        keeps_room: whether a segment begins with room to tell of losses.
     """
+
+    keeps_room = True
 
     def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None, on_loss: OnTrouble = None) -> None:
         self._folders = tuple(folders)
@@ -73,6 +81,9 @@ class JournalWriter:
         self.dropped: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._told: Counter[tuple[str, bool]] = Counter()
+        self._unheld: Counter[str] = Counter()
+        self._noted: Path | None = None
+        self._telling = False
         self.diverted: str | None = None
         self.used = time.monotonic()
 
@@ -133,7 +144,34 @@ class JournalWriter:
 
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold` into the journal; returns what it did not take."""
-        return [event for event in self.untold() if not JournalWriter.write(self, encode(event))]
+        left = []
+        self._telling = True
+        try:
+            for event in self.untold():
+                if JournalWriter.write(self, encode(event)):
+                    self.held([event])
+                else:
+                    left.append(event)
+        finally:
+            self._telling = False
+        return left
+
+    def held(self, told: Iterable[TrackingFailed]) -> None:
+        """These losses are told elsewhere: no segment's room needs to hold them."""
+        if self._unheld:
+            self._unheld -= Counter({event.cause: event.lost for event in told})
+            self._note_losses()
+
+    def _note_losses(self) -> None:
+        """Write into a segment's room how many events are lost that no line tells of. Never raises."""
+        path = self._noted or self.path
+        if path is None or not self.keeps_room:
+            return
+        lost = self._unheld.total()
+        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+            file.seek(len(file.readline()))
+            file.write(_room(" / ".join(sorted(self._unheld)), lost))
+            self._noted = path if lost else None
 
     def is_idle(self) -> bool:
         """Whether nothing has been written for some minutes."""
@@ -161,9 +199,13 @@ class JournalWriter:
         """Go on to the next folder; False, and one event counted as dropped, where there is none."""
         folder = self._folders[self._choice]
         if self._choice + 1 >= len(self._folders):
+            if self._telling:
+                return False
             if not self.dropped:
                 self._tell(self._on_loss, f"{folder}: {cause}")
             self.dropped[cause] += 1
+            self._unheld[f"events lost: {cause}"] += 1
+            self._note_losses()
             return False
         self.diverted = f"{folder}: {cause}"
         self._choice += 1
@@ -180,9 +222,11 @@ class JournalWriter:
         self._epoch = _Epoch.count
         while True:
             try:
-                self._file, self.path = _new_segment(self._folders[self._choice])
+                room = _room("", 0) if self.keeps_room else b""
+                self._file, self.path = _new_segment(self._folders[self._choice], room)
                 for event in self.untold() if self.dropped else ():
-                    self._file.write(encode(event))
+                    if self._file.write(line := encode(event)) == len(line):
+                        self.held([event])
                 return self._file
             except OSError as exc:
                 if not self._next_folder(_cause(exc)):
@@ -207,10 +251,20 @@ def first_line() -> bytes:
     return encode(opened)
 
 
-def _new_segment(folder: Path) -> tuple[io.FileIO, Path]:
+def _room(cause: str, lost: int) -> bytes:
+    """A line of always the same length; blanks at its end are no part of the JSON."""
+    now = datetime.now(timezone.utc)
+    for words in (cause, "events lost"):
+        line = encode(TrackingFailed(at=now, cause=words, count=lost, lost=lost)).rstrip(b"\n")
+        if len(line) < ROOM:
+            break
+    return line.ljust(ROOM - 1) + b"\n"
+
+
+def _new_segment(folder: Path, room: bytes) -> tuple[io.FileIO, Path]:
     path = folder / segment_name()
     file = _made(path)
-    line = first_line()
+    line = first_line() + room
     try:
         if file.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
