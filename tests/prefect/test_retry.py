@@ -32,14 +32,21 @@ def nightly(folder: str = "in", paths: list[str] | None = None):
     work.map(paths or ["a", "bad-1", "bad-2"]).wait()
 
 
-def deployment_of(a_flow, name="here"):
+def deployment_of(a_flow, name="here", **more):
     """A deployment that nobody runs; its id."""
     with get_client(sync_client=True) as client:
         flow_id = client.request("POST", "/flows/", json={"name": a_flow.name}).json()["id"]
         from prefect.utilities.callables import parameter_schema
 
         schema = parameter_schema(a_flow.fn).model_dump_for_openapi()
-        body = {"name": name, "flow_id": flow_id, "parameter_openapi_schema": schema, "tags": ["own"]}
+        body = {
+            "name": name,
+            "flow_id": flow_id,
+            "parameter_openapi_schema": schema,
+            "tags": ["own"],
+            "enforce_parameter_schema": False,
+            **more,
+        }
         return client.request("POST", "/deployments/", json=body).json()["id"]
 
 

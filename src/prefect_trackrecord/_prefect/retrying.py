@@ -11,13 +11,10 @@ from prefect.settings import get_current_settings
 
 from prefect_trackrecord._prefect import api
 from prefect_trackrecord._prefect.bounded import Requests
-from prefect_trackrecord._prefect.items import listed
+from prefect_trackrecord._prefect.retried_items import by_hand, properties, refuse_invalid, value_of
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
-from prefect_trackrecord.journal.masking import MASK
-from prefect_trackrecord.pages.words import plural
-from prefect_trackrecord.tracking.values import text
 
 RETRY_TAG = "retry-of:"
 """How the tag of a flow run begins that was started again for the failed files of another."""
@@ -33,7 +30,7 @@ class Retried:
         flow_run_id, name: the new flow run; None where nothing was started.
         deployment: the deployment's id.
         parameter: the parameter that takes the items.
-        items: what it was given, as the history names it: with secrets masked.
+        items: what it was given, as text with secrets masked.
         url: the new flow run in Prefect's UI.
     """
 
@@ -59,11 +56,11 @@ def retry(
         run: the run.
         failed: its failed files.
         deployment: another deployment than the run's own, by id or `flow/name`.
-        dry_run: only say what would be started.
+        dry_run: only say what would be started; it refuses what the start itself would.
 
     Raises:
-        UsageError: the flow does not say which parameter takes its files, the run has no deployment, or the history
-            has a file's name only with its secrets masked, and Prefect does not know it either.
+        UsageError: the flow does not say which parameter takes its files, the run has no deployment, or a file's item
+            can't be told for sure, as the history has its name alone.
         RunGoesOnError: Prefect says that the run goes on, or it is being retried already.
         ConfigurationError: Prefect's API can't be reached, or refuses.
     """
@@ -83,13 +80,14 @@ def retry(
             first = _flow_run(prefect, run)
             _refuse_unfinished(run, first)
             parameters = _parameters(first, found)
-            paths = _in_order(paths, parameters.get(parameter))
-            items = _as_given(paths, parameters.get(parameter), run, found, parameter)
-            given = {**parameters, parameter: _value(found, parameter, items)}
-            if not dry_run:
-                _refuse_second(prefect, run)
-                return _start(prefect, run, found, parameter, paths, given, (first or {}).get("job_variables"))
-            return Retried(None, None, str(found["id"]), parameter, paths)
+            way_out = by_hand(run, found, parameter, f"{RETRY_TAG}{run.run_id}")
+            value, shown = value_of(paths, parameters, parameter, found, way_out=way_out, run_id=run.run_id)
+            given = {**parameters, parameter: value}
+            refuse_invalid(given, found, way_out)
+            _refuse_second(prefect, run)
+            if dry_run:
+                return Retried(None, None, str(found["id"]), parameter, shown)
+            return _start(prefect, run, found, parameter, shown, given, (first or {}).get("job_variables"))
     except HTTPError as exc:
         raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
 
@@ -145,67 +143,8 @@ def _parameters(first: dict[str, Any] | None, deployment: dict[str, Any]) -> dic
     """The parameters of the first run as Prefect holds them: in the history secrets are masked."""
     if first is None:  # it was deleted: the deployment's own must do
         return dict(deployment.get("parameters") or {})
-    known = _properties(deployment)
+    known = properties(deployment)
     return {k: v for k, v in (first.get("parameters") or {}).items() if not known or k in known}
-
-
-def _properties(deployment: dict[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = (deployment.get("parameter_openapi_schema") or {}).get("properties") or {}
-    return found
-
-
-def _in_order(paths: tuple[str, ...], first: Any) -> tuple[str, ...]:
-    """As the first run was given them; what it was not given comes last."""
-    places = {text(item): place for place, item in enumerate(listed(first))}
-    return tuple(sorted(paths, key=lambda path: places.get(path, len(places))))
-
-
-def _as_given(
-    paths: tuple[str, ...], first: Any, run: RunMetadata, deployment: dict[str, Any], parameter: str
-) -> tuple[Any, ...]:
-    """The items of these paths as the first run was given them: the history has their text, with secrets masked.
-
-    Args:
-        paths: as the history names them.
-        first: what the first run's parameter was given.
-        run, deployment, parameter: for the message.
-
-    Raises:
-        UsageError: an item is masked that Prefect does not know, or two items have one name by their masks.
-    """
-    known: dict[str | None, list[Any]] = {}
-    for item in listed(first):
-        same = known.setdefault(text(item), [])
-        if item not in same:
-            same.append(item)
-    unknown = [path for path in paths if MASK in path and len(known.get(path, ())) != 1]
-    if unknown:
-        some = ", ".join(unknown[:5]) + (", ..." if len(unknown) > 5 else "")
-        name = f"{run.flow_name or 'FLOW'}/{deployment.get('name')}"
-        raise UsageError(
-            f"the history masks secrets, and Prefect's parameters of run {run.run_id} don't tell how "
-            f"{plural(len(unknown), 'file')} of it were given: {some}. Start it yourself with what is meant: "
-            f"prefect deployment run {name} --tag {RETRY_TAG}{run.run_id} --param {parameter}='[\"...\"]'"
-        )
-    return tuple(known[path][0] if len(known.get(path, ())) == 1 else path for path in paths)
-
-
-def _value(deployment: dict[str, Any], parameter: str, paths: tuple[Any, ...]) -> Any:
-    """The items in the form that the parameter takes: a list; the one item for a parameter that takes text.
-
-    Raises:
-        UsageError: the deployment's flow has no such parameter, or takes one item and there are several.
-    """
-    known = _properties(deployment)
-    if known and parameter not in known:
-        raise UsageError(f"the flow of deployment {deployment.get('name')} has no parameter {parameter!r}")
-    schema = known.get(parameter) or {}
-    kinds = {schema.get("type")} | {one.get("type") for one in schema.get("anyOf") or ()}
-    if kinds - {"null", None} == {"string"}:
-        if len(paths) != 1:
-            raise UsageError(f"the parameter {parameter!r} takes one item, and {len(paths)} files failed")
-        return paths[0]
-    return list(paths)
 
 
 def _refuse_second(prefect: Requests, run: RunMetadata) -> None:
@@ -226,7 +165,7 @@ def _start(
     run: RunMetadata,
     deployment: dict[str, Any],
     parameter: str,
-    paths: tuple[str, ...],
+    shown: tuple[str, ...],
     given: dict[str, Any],
     variables: dict[str, Any] | None,
 ) -> Retried:
@@ -242,4 +181,4 @@ def _start(
     made = answer.json()
     ui = get_current_settings().ui_url
     url = f"{str(ui).rstrip('/')}/runs/flow-run/{made['id']}" if ui else None
-    return Retried(made["id"], made["name"], str(deployment["id"]), parameter, paths, url)
+    return Retried(made["id"], made["name"], str(deployment["id"]), parameter, shown, url)
