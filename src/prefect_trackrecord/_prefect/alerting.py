@@ -31,6 +31,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.printable import printable
+from prefect_trackrecord.tracking.describing import MAX_TEXT, masked, text_or_none
 
 F = TypeVar("F", bound="Flow[..., Any]")
 Log = logging.Logger | logging.LoggerAdapter[logging.Logger]
@@ -185,16 +186,17 @@ def from_prefect(flow_run: FlowRun, state: State[Any], flow_name: str) -> RunMet
     """A run of a flow that is not tracked, or whose documents are not there, as far as Prefect knows it."""
     status = RunStatus(outcome.run_status(state) or RunStatus.SUCCESS.value)
     ended = status is not RunStatus.SUCCESS
-    kind, message = outcome.error_of(state, None) if status is RunStatus.FAILED else (None, state.message)
+    said = text_or_none(state.message, MAX_TEXT)
+    kind, message = outcome.error_of(state, None) if status is RunStatus.FAILED else (None, said)
     took = flow_run.total_run_time.total_seconds() if flow_run.total_run_time else None
     return RunMetadata(
         run_id=str(flow_run.id),
         command=flow_name,
         flow_name=flow_name,
         flow_id=str(flow_run.flow_id),
-        flow_run_name=flow_run.name,
+        flow_run_name=text_or_none(flow_run.name),
         deployment_id=str(flow_run.deployment_id) if flow_run.deployment_id else None,
-        tags=list(flow_run.tags or ()),
+        tags=[masked(tag) for tag in flow_run.tags or ()],
         started_at=flow_run.start_time or flow_run.expected_start_time or state.timestamp,
         completed_at=state.timestamp,
         duration_ms=round(took * 1000) if took else None,

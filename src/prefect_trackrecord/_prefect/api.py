@@ -228,7 +228,7 @@ def _end_of(row: dict[str, Any]) -> TaskEnd:
 def _failed(task_run_id: str, end: TaskEnd, name: str | None, duration: int | None) -> dict[str, Any]:
     return {
         "task_run_id": task_run_id,
-        "name": name or end.name,
+        "name": mask_text(name or end.name),
         "state": end.state,
         "error_message": mask_text(end.message)[:1_000] if end.message else None,
         "duration_ms": duration,

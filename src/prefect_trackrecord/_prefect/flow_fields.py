@@ -14,7 +14,7 @@ from prefect_trackrecord._prefect.retrying import retry_of
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import plain
 from prefect_trackrecord.tracking import values
-from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER, versions
+from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER, masked, text_or_none, versions
 
 
 def flow_fields(
@@ -41,9 +41,9 @@ def flow_fields(
     fields: dict[str, Any] = {
         "flow_name": name,
         "flow_id": str(flow_run.flow_id) if flow_run.flow_id else None,
-        "flow_run_name": flow_run.name,
+        "flow_run_name": text_or_none(flow_run.name),
         "deployment_id": str(flow_run.deployment_id) if flow_run.deployment_id else None,
-        "tags": sorted(flow_run.tags or ()),
+        "tags": [masked(tag) for tag in sorted(flow_run.tags or ())],
         "parameters": plain(given, max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
         "role": told.role,
         "items_parameter": told.items,

@@ -26,6 +26,7 @@ from prefect_trackrecord.documents.silent import WENT_ON
 from prefect_trackrecord.documents.unbegun import BEFORE, NOT_BEGUN
 from prefect_trackrecord.errors import TrackRecordError
 from prefect_trackrecord.journal.liveness import host_name
+from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.journal.reader import lives
 from prefect_trackrecord.tracking.recovery import Reconcile
@@ -246,17 +247,18 @@ def inferred(
         names: what its task may be named.
     """
     key, name = str(row.get("task_key")), str(row.get("name"))
+    shown = mask_text(name)
     fields = {
-        "file_path": path or name,
+        "file_path": path or shown,
         "task_name": next((n for n in names if name.startswith(f"{n}-")), None),
         "task_run_id": str(row["id"]),
-        "task_run_name": name,
+        "task_run_name": shown,
         "started_at": row.get("start_time"),
         "ended_at": row.get("end_time"),
         **fields_of_state(row),
     }
     turn = row.get("flow_run_run_count") or 1
-    return ev.FileInferred(at=at, row=fields, item=f"{key}\0{path or name}", turn=turn)
+    return ev.FileInferred(at=at, row=fields, item=f"{key}\0{path or mask_name(name)}", turn=turn)
 
 
 def fields_of_state(row: Mapping[str, Any]) -> dict[str, Any]:

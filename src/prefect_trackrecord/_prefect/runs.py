@@ -26,7 +26,7 @@ from prefect_trackrecord._prefect.wrapping import options_of
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
-from prefect_trackrecord.journal.plain import clean
+from prefect_trackrecord.journal.plain import clean, mask_text
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 from prefect_trackrecord.tracking.values import Call
@@ -155,7 +155,7 @@ class LiveRun:
 
     def trouble(self, what: str, exc: BaseException | None = None) -> None:
         """Count something that tracking could not do, and say so in the log once for each cause."""
-        cause = clean(what if exc is None else f"{what}: {type(exc).__name__}: {exc}")[:300]
+        cause = mask_text(clean(what if exc is None else f"{what}: {type(exc).__name__}: {exc}"))[:300]
         self.archive.warn(cause)
         self.emit(ev.TrackingFailed(at=now(), cause=cause))
 

@@ -32,6 +32,8 @@ from prefect_trackrecord._prefect.runs import LiveRun, TaskEnd
 from prefect_trackrecord._prefect.wrapping import OPTIONS
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.journal.context import current_run, run_set_here
+from prefect_trackrecord.journal.naming import mask_name
+from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -164,19 +166,20 @@ def _call_of(
     run = _run_of(task, options)
     if run is None:
         return None
+    shown = mask_text(task_run.name)  # a template may put any argument into it
     row: dict[str, Any] = {
         "task_name": task.name,
         "task_run_id": str(task_run.id),
-        "task_run_name": task_run.name,
+        "task_run_name": shown,
         "started_at": now(),
     }
     path = _value(run, task.name, "file", options.file, arguments)
-    row["file_path"] = path or task_run.name
+    row["file_path"] = path or shown
     row["file_type"] = _value(run, task.name, "file_type", options.file_type, arguments)
     if row["file_type"] is None and options.file is None:
         row["file_type"] = "task"
     row["agent_id"] = _value(run, task.name, "agent_id", options.agent_id, arguments)
-    which = path or (task_run.name if task.task_run_name else values.key_of(arguments))
+    which = path or (mask_name(task_run.name) if task.task_run_name else values.key_of(arguments))
     turn = getattr(task_run, "flow_run_run_count", 0) or run.turn or 1
     return FileCall(run, options, arguments, row, f"{task.task_key}\0{which}", turn)
 
@@ -275,7 +278,7 @@ def _output(call: FileCall, state: State[Any] | None) -> str | None:
 def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> Any:
     """Write the file's row; as `homes.settle` returns."""
     at = now()
-    row = {**call.row, **came.fields, "task_run_name": task_run.name}
+    row = {**call.row, **came.fields, "task_run_name": mask_text(task_run.name)}
     if call.attempts:
         row["started_at"] = call.attempts[0]["started_at"]
         row["processing_time_ms"] = round(call.milliseconds)

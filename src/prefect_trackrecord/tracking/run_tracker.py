@@ -26,6 +26,7 @@ from prefect_trackrecord.tracking.describing import (
     MAX_PARAMETER,
     MAX_TEXT,
     describe,
+    masked,
     text_or_none,
     traceback_tail,
     versions,
@@ -54,11 +55,11 @@ class RunTracker(Telling):
 
     Args:
         command: what runs (`transcribe`, `report`...).
-        subcommand, config_path, target_date: more of the command line, kept as they are.
+        subcommand, config_path, target_date: more of the command line, as texts, with secrets masked.
         storage: a `TrackingStorage`, a URL or a folder; where left out `TRACKING_PATH` says it, then the setting
             `PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE`, else a folder under the Prefect home is taken.
         parameters: kept with secrets masked.
-        tags: kept as they are.
+        tags: kept with secrets masked.
         role: `report` for a run that only reports on others, which reports leave out.
         parent_run_id: the run inside which this one runs; the current one where left out.
         now, new_id: where time and ids come from.
@@ -117,7 +118,7 @@ class RunTracker(Telling):
         fields = self._start_fields(self._parent or (outer.run_id if outer else None), moment)
         self._emit(ev.RunStarted(at=moment, run=fields))
         self.archive.announce(RunMetadata.model_validate({**fields, "run_id": self.run_id}))
-        self._token = set_current(RunContext(self.run_id, self.archive, self, self.command))
+        self._token = set_current(RunContext(self.run_id, self.archive, self, masked(self.command)))
         abort.watch(self, signals=not inside_flow())
         return self
 
@@ -184,7 +185,7 @@ class RunTracker(Telling):
                 reset_current(self._token)
                 self._token = None
             sealed = self._seal(ended)
-            complete_records(self.archive, self.command, self.run_id)
+            complete_records(self.archive, masked(self.command), self.run_id)
             return sealed
         finally:
             self.completing = False

@@ -144,7 +144,7 @@ class Telling:
             if found is None:
                 self.tracking_failed(f"metric {as_text(name)} is no number: {text_or_none(value, 80)}")
             else:
-                kept[as_text(name)] = found
+                kept[masked(name)] = found
         return kept
 
     def final_state(self, data: Any = None, *, fail_over: float | None = None) -> State[Any]:
@@ -161,4 +161,4 @@ class Telling:
 
     def tracking_failed(self, cause: str, count: int = 1) -> None:
         """Count something that tracking itself could not do; it is shown in the run's metadata."""
-        self._emit(ev.TrackingFailed(at=self._now(), cause=clean(cause)[:300], count=count))
+        self._emit(ev.TrackingFailed(at=self._now(), cause=mask_text(clean(cause))[:300], count=count))

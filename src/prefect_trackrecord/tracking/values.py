@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_trackrecord.errors import ParameterNameError
-from prefect_trackrecord.journal.plain import clean, mask_text, plain, text_of
+from prefect_trackrecord.journal.naming import told_apart
+from prefect_trackrecord.journal.plain import MASK, clean, is_secret_name, mask_text, plain, text_of
+from prefect_trackrecord.journal.secret_names import named_secret
 
 MAX_TEXT = 1_000
 
@@ -197,9 +199,16 @@ def text(found: Any) -> str | None:
 
 
 def key_of(arguments: Mapping[str, Any]) -> str:
-    """Which call it is, by its simple arguments: equal for equal calls of a flow's attempts."""
-    parts = []
+    """Which call it is, by its simple arguments: equal for equal calls of a flow's attempts.
+
+    A secret among them is masked as in `mask_name`.
+    """
+    parts, shown = [], []
+    named = named_secret(arguments)
     for name, argument in arguments.items():
         simple = isinstance(argument, str | int | float | bool | os.PathLike) or argument is None
-        parts.append(f"{name}={str(argument)[:200] if simple else type(argument).__name__}")
-    return ",".join(parts)[:MAX_TEXT]
+        text = str(argument)[:200] if simple else type(argument).__name__
+        hidden = simple and argument not in (None, "", False) and (name == named or is_secret_name(name))
+        parts.append(f"{name}={text}")
+        shown.append(f"{name}={MASK if hidden else mask_text(text)}")
+    return told_apart(",".join(shown)[:MAX_TEXT], ",".join(parts)[:MAX_TEXT])

@@ -1,0 +1,33 @@
+"""What things are told apart by, with its secrets masked: two that differ in a secret alone stay two."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from prefect_trackrecord.journal.masking import MASK, mask_text, may_hold_secret
+
+_MASKED_BEFORE = re.compile(r"(?P<name>.*)~[0-9a-f]{8}", re.DOTALL)
+
+
+def mask_name(name: str) -> str:
+    """A name with its secrets masked; where it has some, followed by a short hash of the whole.
+
+    One that was masked before stays as it is: what is looked up may be what was shown.
+    """
+    if not may_hold_secret(name) or (masked := mask_text(name)) == name:
+        return name
+    before = _MASKED_BEFORE.fullmatch(name)
+    if before is not None and MASK in before["name"] and mask_text(before["name"]) == before["name"]:
+        return name
+    return told_apart(masked, name)
+
+
+def told_apart(masked: str, name: str) -> str:
+    """A masked name, followed by a short hash of the name as it is, where the two differ.
+
+    It has 32 bits: too few to find a secret by that nobody could guess, enough for the names of one run.
+    """
+    if masked == name:
+        return name
+    return f"{masked}~{hashlib.blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
