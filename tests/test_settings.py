@@ -8,12 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from prefect_trackrecord import settings
 from prefect_trackrecord.delivery.server import server_from_environment
 from prefect_trackrecord.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
 NAMES = re.findall(r"^\| `([A-Z_]+)`", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
 VALUES = ("7.5", "true", "false", "stored", "/somewhere/else")
+
+
+@pytest.fixture(autouse=True)
+def nothing_told(monkeypatch):
+    """Each warning comes once in a process; each test is to see its own."""
+    monkeypatch.setattr(settings, "_told", set())
 
 
 def test_the_page_has_them():
@@ -46,3 +53,24 @@ def test_hours():
     assert silence("1.5") == timedelta(minutes=90)
     assert silence("inf") == timedelta.max
     assert silence("-1") == silence("nan") == silence("many") == silence("") == timedelta(hours=24)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "used"),
+    [
+        ("TRACKRECORD_QUIET", "maybe", "false is used: it is true or false"),
+        ("PREFECT_INTEGRATIONS_TRACKRECORD_EVENTS", "maybe", "true is used: it is true or false"),
+        ("TRACKRECORD_DURABILITY", "foo", "spool is used: it is spool or stored"),
+    ],
+)
+def test_a_word_that_is_none_of_those_is_told_of_once(name, text, used, caplog):
+    for _ in range(2):
+        assert Settings.from_env({name: text}) == Settings.from_env({})
+    assert caplog.messages == [f"{name}={text} is left out, {used}"]
+
+
+def test_words_for_on_and_off():
+    assert [Settings.from_env({"TRACKRECORD_QUIET": text}).quiet for text in ("T", "yes", "on", "N", "f", "")] == [
+        *[True] * 3,
+        *[False] * 3,
+    ]

@@ -16,6 +16,8 @@ from prefect_trackrecord.errors import ConfigurationError
 
 Durability = Literal["spool", "stored"]
 _logger = logging.getLogger("prefect_trackrecord")
+_told: set[str] = set()
+_ON, _OFF = frozenset({"1", "true", "t", "yes", "y", "on"}), frozenset({"0", "false", "f", "no", "n", "off"})
 INTEGRATION = "PREFECT_INTEGRATIONS_TRACKRECORD_"
 
 
@@ -87,12 +89,14 @@ class Settings:
         return replace(self, prefect_home=home, spool=spool)
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str]) -> Settings:
-        """Read the settings from `env`; an empty variable counts as unset."""
+    def from_env(cls, env: Mapping[str, str], tell: Callable[[str], None] | None = None) -> Settings:
+        """Read the settings from `env`; an empty variable counts as unset.
 
-        def get(name: str) -> str | None:
-            return env.get(name, "").strip() or None
-
+        Args:
+            env: the variables.
+            tell: told of each that can't be used; a warning in the log where there is none. Its default is used.
+        """
+        get = _Reader(env, tell or warn_once)
         home = Path(get("PREFECT_HOME") or "~/.prefect").expanduser().absolute()
         spool = get("TRACKRECORD_SPOOL")
         return cls(
@@ -100,38 +104,76 @@ class Settings:
             prefect_storage=get("PREFECT_INTEGRATIONS_TRACKRECORD_STORAGE"),
             prefect_home=home,
             spool=(Path(spool).expanduser().absolute() if spool else home / "trackrecord" / "spool"),
-            store_deadline=_number(get, "TRACKRECORD_STORE_DEADLINE", 3.0),
-            call_deadline=_number(get, "TRACKRECORD_CALL_DEADLINE", 30.0),
-            end_deadline=_number(get, "TRACKRECORD_END_DEADLINE", 60.0),
-            durability=_durability(get("TRACKRECORD_DURABILITY")),
-            upload_seconds=_number(get, "TRACKRECORD_UPLOAD_SECONDS", 1.0),
-            spool_limit=int(_number(get, "TRACKRECORD_SPOOL_LIMIT_MB", 1024.0) * (1 << 20)),
+            store_deadline=get.number("TRACKRECORD_STORE_DEADLINE", 3.0),
+            call_deadline=get.number("TRACKRECORD_CALL_DEADLINE", 30.0),
+            end_deadline=get.number("TRACKRECORD_END_DEADLINE", 60.0),
+            durability=get.durability("TRACKRECORD_DURABILITY"),
+            upload_seconds=get.number("TRACKRECORD_UPLOAD_SECONDS", 1.0),
+            spool_limit=int(get.number("TRACKRECORD_SPOOL_LIMIT_MB", 1024.0) * (1 << 20)),
             ui_url=get("PREFECT_UI_URL"),
-            quiet=(get("TRACKRECORD_QUIET") or "").lower() in {"1", "true", "yes", "on"},
-            silence=_hours(get, "TRACKRECORD_SILENCE_HOURS", 24.0),
-            running_silence=_hours(get, "TRACKRECORD_RUNNING_SILENCE_HOURS", 72.0),
-            events=(get(f"{INTEGRATION}EVENTS") or "").lower() not in {"0", "false", "no", "off"},
-            live_seconds=_number(get, f"{INTEGRATION}LIVE_SECONDS", 10.0, zero=True),
+            quiet=get.switch("TRACKRECORD_QUIET", False),
+            silence=get.hours("TRACKRECORD_SILENCE_HOURS", 24.0),
+            running_silence=get.hours("TRACKRECORD_RUNNING_SILENCE_HOURS", 72.0),
+            events=get.switch(f"{INTEGRATION}EVENTS", True),
+            live_seconds=get.number(f"{INTEGRATION}LIVE_SECONDS", 10.0, zero=True),
             base_url=get(f"{INTEGRATION}BASE_URL"),
         )
 
 
-def _number(
-    get: Callable[[str], str | None], name: str, default: float, *, zero: bool = False, endless: bool = False
-) -> float:
-    """A number as the environment says it; a wrong one must not stop a flow, and is told of."""
-    text = get(name)
-    if text is None:
+class _Reader:
+    """Reads variables as what they are to be; a wrong one must not stop a flow: it is told of, and its default used."""
+
+    def __init__(self, env: Mapping[str, str], tell: Callable[[str], None]) -> None:
+        self._env, self._tell = env, tell
+
+    def __call__(self, name: str) -> str | None:
+        return self._env.get(name, "").strip() or None
+
+    def _wrong(self, name: str, text: str, default: str, what: str) -> None:
+        self._tell(f"{name}={text[:40]} is left out, {default} is used: it is {what}")
+
+    def number(self, name: str, default: float, *, zero: bool = False, endless: bool = False) -> float:
+        text = self(name)
+        if text is None:
+            return default
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if (value > 0 or (zero and value == 0)) and (endless or value < math.inf):
+            return value
+        self._wrong(name, text, f"{default:g}", f"a number {'not below 0' if zero else 'above 0'}")
         return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if (value > 0 or (zero and value == 0)) and (endless or value < math.inf):
-        return value
-    least = "not below 0" if zero else "above 0"
-    _logger.warning("%s=%s is left out, %g is used: it is a number %s", name, text[:40], default, least)
-    return default
+
+    def hours(self, name: str, default: float) -> timedelta:
+        try:
+            return timedelta(hours=self.number(name, default, endless=True))
+        except OverflowError:  # as good as never
+            return timedelta.max
+
+    def switch(self, name: str, default: bool) -> bool:
+        text = self(name)
+        if text is None:
+            return default
+        if text.lower() in _ON | _OFF:
+            return text.lower() in _ON
+        self._wrong(name, text, str(default).lower(), "true or false")
+        return default
+
+    def durability(self, name: str) -> Durability:
+        text = self(name) or "spool"
+        try:
+            return durability_of(text.lower())
+        except ConfigurationError:
+            self._wrong(name, text, "spool", "spool or stored")
+            return "spool"
+
+
+def warn_once(text: str) -> None:
+    """Say in the log what is wrong with a setting; they are read often, and it is the same each time."""
+    if text not in _told:
+        _told.add(text)
+        _logger.warning("%s", text)
 
 
 def durability_of(text: str) -> Durability:
@@ -145,25 +187,15 @@ def durability_of(text: str) -> Durability:
     return "stored" if text == "stored" else "spool"
 
 
-def _durability(text: str | None) -> Durability:
-    """As the environment says it; a wrong word must not stop a flow."""
-    try:
-        return durability_of((text or "spool").lower())
-    except ConfigurationError as exc:
-        _logger.warning("TRACKRECORD_DURABILITY is left out: %s", exc)
-        return "spool"
-
-
-def _hours(get: Callable[[str], str | None], name: str, default: float) -> timedelta:
-    try:
-        return timedelta(hours=_number(get, name, default, endless=True))
-    except OverflowError:  # as good as never
-        return timedelta.max
-
-
 def read() -> Settings:
     """The settings as the environment says them at this moment."""
     return Settings.from_env(os.environ)
+
+
+def checked() -> tuple[Settings, list[str]]:
+    """The settings at this moment, and what is wrong with the environment's, one line for each."""
+    found: list[str] = []
+    return Settings.from_env(os.environ, found.append), found
 
 
 @functools.lru_cache(maxsize=1)

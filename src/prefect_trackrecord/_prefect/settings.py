@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from prefect.settings import get_current_settings
 from prefect.settings.base import PrefectBaseSettings, build_settings_config
@@ -12,8 +13,6 @@ from pydantic import Field, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from prefect_trackrecord import settings as core
-
-logger = logging.getLogger("prefect_trackrecord")
 
 
 class TrackRecordSettings(PrefectBaseSettings):
@@ -35,6 +34,7 @@ class TrackRecordSettings(PrefectBaseSettings):
     live_seconds: float = Field(
         default=10.0,
         ge=0,
+        allow_inf_nan=False,
         description="How often a run that is going on shows in an artifact how far it is; 0 for never.",
     )
     base_url: str | None = Field(
@@ -43,16 +43,31 @@ class TrackRecordSettings(PrefectBaseSettings):
     )
 
 
-def _told(base: core.Settings) -> TrackRecordSettings:
-    """What Prefect's sources say; a value that is none of its kind must not stop a flow."""
+def _told(base: core.Settings, tell: Callable[[str], None] = core.warn_once) -> TrackRecordSettings:
+    """What Prefect's sources say; a value that is none of its kind must not stop a flow, nor take others with it."""
     try:
         return TrackRecordSettings()
     except ValidationError as exc:
-        wrong = ", ".join(f"{e['loc'][0]}: {e['msg']}" for e in exc.errors(include_url=False, include_input=False))
-        logger.warning("the settings %s* are wrong and are left out (%s)", core.INTEGRATION, wrong)
-        return TrackRecordSettings.model_construct(
-            storage=base.prefect_storage, events=base.events, live_seconds=base.live_seconds, base_url=base.base_url
-        )
+        wrong = {str(e["loc"][0]): e["msg"] for e in exc.errors(include_url=False, include_input=False) if e["loc"]}
+    known: dict[str, Any] = {"storage": base.prefect_storage, "events": base.events, "live_seconds": base.live_seconds}
+    known["base_url"] = base.base_url
+    for name, why in wrong.items():
+        if not core.variable(
+            f"{core.INTEGRATION}{name.upper()}"
+        ):  # what the environment says was told of as it was read
+            used = "none" if known.get(name) is None else str(known[name]).lower()
+            tell(f"{name} in Prefect's settings (integrations.trackrecord) is left out, {used} is used: {why}")
+    try:
+        return TrackRecordSettings(**{name: known[name] for name in wrong})
+    except (ValidationError, KeyError):  # something else than one value is wrong
+        return TrackRecordSettings.model_construct(**known)
+
+
+def wrong() -> list[str]:
+    """What is wrong with the settings, those of the environment included, one line for each."""
+    base, found = core.checked()
+    _told(base, found.append)
+    return found
 
 
 def current() -> core.Settings:

@@ -44,6 +44,7 @@ def doctor(storage: str | None, as_json: bool) -> int:
 
 def _all(storage: str | None) -> Iterator[Finding]:
     yield from _versions()
+    yield from _settings()
     try:
         archive = storage_of(storage).archive
         store = archive.store
@@ -86,6 +87,14 @@ def _pairs(version_of: Callable[[str], str]) -> Iterator[Finding]:
 
 def _parts(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split(".")[:2] if part.isdigit())
+
+
+def _settings() -> Iterator[Finding]:
+    """Settings that can't be used; flows go on without them."""
+    from prefect_trackrecord._prefect.settings import wrong
+
+    for said in wrong():
+        yield Finding("settings", "wrong", said, "mend it, or take it away")
 
 
 def _prefect() -> Finding:
