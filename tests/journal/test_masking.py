@@ -98,7 +98,41 @@ def test_a_value_whose_name_stands_beside_it(given, hidden):
     assert values["env"][0][last] == (MASK if hidden else S)
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        (["psql", "--password", S, "db"], ["psql", "--password", MASK, "db"]),
+        (["psql", f"--password={S}"], ["psql", f"--password={MASK}"]),
+        (["curl", "-u", f"me:{S}", "-H", f"X-Api-Key: {S}"], ["curl", "-u", f"me:{MASK}", "-H", f"X-Api-Key: {MASK}"]),
+        (["x", "--pin", 1234, "--api-key", S], ["x", "--pin", MASK, "--api-key", MASK]),
+        (["mysql", "-p", S], ["mysql", "-p", S]),
+        (["x", "--max-tokens", "5", "--password", "--verbose"], ["x", "--max-tokens", "5", "--password", "--verbose"]),
+        (["-u", "me", "- password", "of mine", "--token"], ["-u", "me", "- password", "of mine", "--token"]),
+        (["password", "token", 3], ["password", "token", 3]),
+    ],
+)
+def test_the_words_of_a_command_line(given, shown):
+    assert plain(given) == plain({"argv": tuple(given)})["argv"] == shown
+    values = {"argv": list(given)}
+    secrets, _ = settle(values)
+    assert values["argv"] == shown
+    assert len(secrets or ()) == sum(a != b for a, b in zip(given, shown, strict=True))
+
+
 MASKED = [
+    # a value beside its name
+    (f'{{"name": "API_TOKEN", "value": "{S} x"}}', '{"name": "API_TOKEN", "value": "***"}'),
+    (
+        f'[{{\\"key\\": \\"db_password\\", \\"value\\": \\"{S}\\"}}]',
+        '[{\\"key\\": \\"db_password\\", \\"value\\": \\"***\\"}]',
+    ),
+    (f'{{"value": "{S}", "name": "API_TOKEN"}}', '{"value": "***", "name": "API_TOKEN"}'),
+    (f"Env(name='API_TOKEN', value='{S}')", "Env(name='API_TOKEN', value='***')"),
+    (f"- name: API_TOKEN\n  value: {S}\n- name: B", "- name: API_TOKEN\n  value: ***\n- name: B"),
+    # three quotes
+    (f'password = """{S}"""', 'password = """***"""'),
+    (f"password = '''a\n{S}'''\nx=1", "password = '''***'''\nx=1"),
+    (f'cut: password="""{S}', 'cut: password="""***'),
     (f"SharedAccessSignature sig={S * 3}&se=1", "SharedAccessSignature sig=***&se=1"),
     # pairs
     (f"password={S}", "password=***"),
@@ -179,6 +213,9 @@ KEPT = [
     "https://h/a?page=2&size=3#x=1",
     "see a.b@example.com: key",
     "/data/my incoming/a-b.csv",
+    '{"name": "token_count", "value": "x"}, {"value": "x", "name": "key"}, {"name": "key", "value": "a"}',
+    "name: pass rate, value: 3",
+    'doc = """x""" # password',
     "C:\\keys\\a: b",
 ]
 
@@ -229,7 +266,21 @@ def test_any_text_is_taken(text):
 @pytest.mark.parametrize(
     "part",
     ["://a:", "://", "a://a:b", "password", "password='", "password=,", "a.b-", "token=a,", "--key ", "(b'token',"]
-    + ["password=[", "<token>", "token\n", "Cookie: ", "\\'", "-u a", "eyJaaaaaaa.", "password=a:b'", "Bearer "],
+    + [
+        "password=[",
+        "<token>",
+        "token\n",
+        "Cookie: ",
+        "\\'",
+        "-u a",
+        'pin="""',
+        "name:pin,value:",
+        "value='a",
+        '"value": "',
+        "eyJaaaaaaa.",
+        "password=a:b'",
+        "Bearer ",
+    ],
 )
 def test_a_hostile_text_takes_time_by_its_length(part):
     """Ten times the length takes some ten times as long; were it its square, this would take minutes."""

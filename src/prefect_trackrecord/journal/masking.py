@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from prefect_trackrecord.journal.secret_names import WORD, is_secret_name
 
@@ -43,6 +44,16 @@ def may_hold_secret(text: str) -> bool:
     return "://" in text or _hinted(text)
 
 
+def masked_word(word: Any, before: Any) -> Any:
+    """What is shown of a word in a list, by the one before it: of `X` after `--password`, of `me:X` after `-u`."""
+    if type(before) is not str or before[:1] != "-" or not (type(word) is str or type(word) is int):
+        return word
+    if type(word) is str and (word[:1] in ("-", "") or before in _LOGINS):
+        user, colon, _ = word.partition(":")
+        return f"{user}:{MASK}" if colon and word[0] != "-" else word
+    return MASK if _OPTION_WORD.fullmatch(before) and is_secret_name(before) else word
+
+
 def _hinted(text: str) -> bool:
     return _any_in(text.lower(), _HINTS)
 
@@ -72,8 +83,23 @@ _PAIR = re.compile(
     r"\b(?P<name>[A-Za-z_][\w.-]{0,63})(?P<close>\\{0,3}['\"]\]?)?"
     r"\s{0,8}(?P<sep>=>|==?|:(?!//))[ \t]{0,8}(?:\r?\n[ \t]{1,16})?"
 )
+_TRIPLE = re.compile(
+    r"""\b(?P<name>[A-Za-z_][\w.-]{0,63})['"]?\s{0,8}(?:=|:)\s{0,8}[bru]{0,2}(?P<q>\"{3}|'{3})"""
+    r"(?P<value>(?:(?!(?P=q)).){1,4096})",
+    re.DOTALL,
+)
+_NAME_BESIDE = re.compile(
+    r"""\b(?:[Nn]ame|[Kk]ey)\\{0,3}['"]?\s{0,4}[:=]\s{0,4}\\{0,3}['"]?(?P<name>[A-Za-z_][\w.-]{0,63})\\{0,3}['"]?"""
+    r"""(?:\s{0,4},\s{0,16}|\s{1,16})\\{0,3}['"]?[Vv]alue\\{0,3}['"]?\s{0,4}[:=][ \t]{0,4}"""
+)
+_VALUE_BEFORE = re.compile(
+    r"""(?P<head>\b[Vv]alue\\{0,3}['"]?\s{0,4}[:=]\s{0,4}(?P<q>\\{0,3}['"]))(?:(?!(?P=q))(?:\\.|[^\\\r\n])){1,1024}"""
+    r"""(?P<tail>(?P=q)\s{0,4},\s{0,16}\\{0,3}['"]?(?:[Nn]ame|[Kk]ey)\\{0,3}['"]?\s{0,4}[:=]\s{0,4}(?P=q)(?P<name>[\w.-]{1,64}))"""
+)
 _OPTION = re.compile(r"(?<![\w-])--?(?P<name>[A-Za-z][\w-]{1,63})(?:['\"],)?\s{1,4}(?!-)")
 _FIRST_OF_TWO = re.compile(r"\(b?['\"](?P<name>[A-Za-z][\w-]{1,63})['\"],\s?")
+_OPTION_WORD = re.compile(r"--?[A-Za-z][\w.-]{1,63}")
+_LOGINS = frozenset(("-u", "--user", "--proxy-user"))
 _LOGIN = re.compile(
     r"(?P<head>(?<![\w-])(?:-u|--user|--proxy-user)(?:['\"],)?[ =]{1,3}['\"]?[^\s:'\"]{1,256}:)[^\s'\"]{1,1024}"
 )
@@ -120,7 +146,12 @@ def _mask_named(text: str) -> str:
     if "input_value=" in text:  # pydantic's, below the name of the field
         text = _INPUT.sub(_if_secret, text)
     if "=" in text or ":" in text:
+        if '"""' in text or "'''" in text:
+            text = _TRIPLE.sub(_triple, text)
         text = _mask_values(text, _PAIR, _is_pair)
+        if "alue" in text:
+            text = _mask_values(text, _NAME_BESIDE, _is_named)
+            text = _VALUE_BEFORE.sub(_if_secret_before, text)
     if " -" in text or text.startswith("-") or "'-" in text or '"-' in text:
         text = _mask_values(_LOGIN.sub(rf"\g<head>{MASK}", text), _OPTION)
     if "('" in text or '("' in text or "(b" in text:
@@ -160,6 +191,16 @@ def _if_secret(found: re.Match[str]) -> str:
     return found["head"] + MASK if is_secret_name(found["name"]) else found[0]
 
 
+def _if_secret_before(found: re.Match[str]) -> str:
+    return found["head"] + MASK + found["tail"] if is_secret_name(found["name"]) else found[0]
+
+
+def _triple(found: re.Match[str]) -> str:
+    if not is_secret_name(found["name"]):
+        return found[0]
+    return found[0][: found.start("value") - found.start()] + MASK
+
+
 def _mask_values(
     text: str, names: re.Pattern[str], wanted: Callable[[re.Match[str], re.Match[str]], bool] | None = None
 ) -> str:
@@ -185,6 +226,11 @@ def _mask_values(
         parts += text[done : name.end()], kept, MASK
         done = value.end() if quoted is None else value.end("quoted")
     return "".join((*parts, text[done:]))
+
+
+def _is_named(name: re.Match[str], _value: re.Match[str]) -> bool:
+    """A value whose name stands beside it: `"name": "API_TOKEN", "value": ...`."""
+    return is_secret_name(name["name"])
 
 
 _AFTER_A_WORD = frozenset(("key", "keys", "string", "Key", "Keys", "String"))

@@ -7,6 +7,7 @@ was a dict to begin with.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -20,7 +21,7 @@ from uuid import UUID
 from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.types import Secret
 
-from prefect_trackrecord.journal.masking import MASK, mask_text
+from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word
 from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 
 __all__ = ["MASK", "MAX_DEPTH", "MAX_REPR", "clean", "is_secret_name", "mask_text", "plain", "text_of"]
@@ -142,6 +143,8 @@ class _Plain:
     def items(self, values: list[Any], depth: int) -> list[Any]:
         cut = self.max_items is not None and len(values) > self.max_items
         kept = [self(v, depth) for v in (values[: self.max_items] if cut else values)]
+        if self.mask and any(type(v) is str and v[:1] == "-" for v in kept):  # as a command line is kept
+            kept[1:] = [masked_word(v, before) for before, v in itertools.pairwise(kept)]
         if cut:
             kept.append({"__type__": "cut", "__repr__": f"{len(values):,} items"})
         return kept

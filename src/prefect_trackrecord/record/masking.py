@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from prefect_trackrecord.journal.masking import MASK, mask_text, may_hold_secret
+from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word, may_hold_secret
 from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 from prefect_trackrecord.record.paths import joined, under
 
@@ -90,8 +90,15 @@ def _inside(value: Any, own: Any, before: Any, truths: bool) -> tuple[dict[str, 
     if mixed:
         value.sort(key=orjson.dumps)
     reals = own if type(own) is list or type(own) is tuple else ()
+    option = None
     for n, item in enumerate(value):
         kind = type(item)
+        if option is not None and (shown := masked_word(item, option)) is not item:
+            value[n] = shown
+            found = {**(found or {}), f"[{n}]": Secret(_number(item), shown)}
+            option = None
+            continue
+        option = item if kind is str and item[:1] == "-" else None
         if kind is str:
             if (item == PYDANTIC_MASK or may_hold_secret(item)) and (one := _masked(value, n, item)) is not None:
                 found = {**(found or {}), f"[{n}]": one}
