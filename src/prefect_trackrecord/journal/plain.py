@@ -22,6 +22,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 from pydantic.types import Secret
 
 from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word
+from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 
 __all__ = ["MASK", "MAX_DEPTH", "MAX_REPR", "clean", "is_secret_name", "mask_text", "plain", "text_of"]
@@ -85,8 +86,13 @@ class _Plain:
 
     def text(self, value: str) -> str:
         value = clean(str(value))
-        if self.mask:
-            value = mask_text(value)
+        return self.cut(mask_text(value) if self.mask else value)
+
+    def key(self, value: str) -> str:
+        value = clean(str(value))
+        return self.cut(mask_name(value) if self.mask else value)
+
+    def cut(self, value: str) -> str:
         if self.max_text is not None and len(value) > self.max_text:
             return f"{value[: self.max_text]}... ({len(value):,} characters)"
         return value
@@ -156,7 +162,7 @@ class _Plain:
             if self.max_items is not None and n >= self.max_items:
                 out["__cut__"] = f"{len(value):,} items"
                 break
-            name = self.text(key) if isinstance(key, str) else self.text(str(self(key, depth)))
+            name = self.key(key) if isinstance(key, str) else self.text(str(self(key, depth)))
             hidden = self.mask and (name == named or is_secret_name(name)) and item not in (None, "", False)
             out[name] = MASK if hidden else self(item, depth)
         return out

@@ -6,7 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from prefect_trackrecord.journal.plain import clean
+from prefect_trackrecord.journal.naming import mask_name
+from prefect_trackrecord.journal.plain import clean, mask_text
 from prefect_trackrecord.record.status import RecordStatus, is_status_annotation
 
 NO_ID = "(no id)"
@@ -16,7 +17,8 @@ _status_fields: dict[type[BaseModel], tuple[str, ...]] = {}
 def key_of(record: BaseModel) -> tuple[str, str]:
     """The record's id and type. The type is declared (`record_type`) or the class's name, never its module.
 
-    Prefect loads flow files under module names of its own making, so that a module says nothing.
+    Prefect loads flow files under module names of its own making, so that a module says nothing. A secret in either
+    is masked so that two records stay two.
     """
     record_id = record.__dict__.get("id")
     if type(record_id) is not str:
@@ -24,7 +26,7 @@ def key_of(record: BaseModel) -> tuple[str, str]:
     if not record_id.isascii():
         record_id = clean(record_id)
     cls: Any = type(record)
-    return record_id or NO_ID, cls.record_type or cls.__name__
+    return mask_name(record_id) or NO_ID, mask_name(cls.record_type or cls.__name__)
 
 
 def status_fields(cls: type[BaseModel]) -> tuple[str, ...]:
@@ -58,6 +60,8 @@ def status_given(record: BaseModel) -> bool:
 
 
 def adopt(record: BaseModel, status: RecordStatus) -> None:
-    """Let the object have the status that its record is known to have; no change of the record."""
-    if (name := status_field(record)) and record.__dict__.get(name) != status:
+    """Let the object have the status that its record is known to have, masked; no change of the record."""
+    name = status_field(record)
+    own = record.__dict__.get(name)
+    if name and own != status and not (isinstance(own, str) and mask_text(str(own)) == status):
         record.__dict__[name] = status

@@ -23,16 +23,20 @@ def governed(cls: Any) -> bool:
 
 
 def refusal(cls: type, old: str, new: str) -> str:
-    """Why the class does not allow this change of status, and what it does allow; empty where it does."""
+    """Why the class does not allow this change of status, and what it does allow; empty where it does.
+
+    All of them are compared as they are kept and shown, with secrets masked.
+    """
+    old, new = mask_text(old), mask_text(new)
     terminal: Iterable[str] = getattr(cls, "record_terminal", None) or ()
     rules: Mapping[str, Iterable[str]] | None = getattr(cls, "record_transitions", None)
     if old == new or (not old and (rules is None or "" not in rules)):
         return ""
-    if old in {str(s) for s in terminal}:
+    if old in {mask_text(str(s)) for s in terminal}:
         return f"{cls.__name__}: {old!r} is a terminal status; record.reopen({new!r}, reason=...) leaves it on purpose"
     if rules is None:
         return ""
-    allowed = {str(s) for k, ways in rules.items() if str(k) == old for s in ways}
+    allowed = {mask_text(str(s)) for k, ways in rules.items() if mask_text(str(k)) == old for s in ways}
     if new in allowed:
         return ""
     ways = ", ".join(repr(s) for s in sorted(allowed)) or "nothing"
@@ -58,7 +62,7 @@ def error_of(exc: BaseException | str, kind: str, code: str) -> dict[str, str]:
             surroundings are.
         code: a short name that people gave this failure.
     """
-    found = {"kind": str(kind), "code": clean(str(code)), "type": "", "message": "", "traceback": ""}
+    found = {"kind": str(kind), "code": _short(str(code)), "type": "", "message": "", "traceback": ""}
     if not isinstance(exc, BaseException):
         return {**found, "message": _short(str(exc))}
     found["type"] = type(exc).__name__
@@ -88,7 +92,7 @@ class Step:
     def __init__(
         self, name: str, begin: Callable[[str], None], end: Callable[[str, str, dict[str, Any]], None]
     ) -> None:
-        self.name = clean(str(name))
+        self.name = _short(str(name))
         self.outcome = ""
         self.reason = ""
         self._begin = begin
@@ -107,7 +111,7 @@ class Step:
     ) -> None:
         told: dict[str, Any] = {
             "step": self.name,
-            "outcome": self.outcome or ("success" if exc is None else "failed"),
+            "outcome": _short(str(self.outcome or "")) or ("success" if exc is None else "failed"),
             "duration_ms": round((time.monotonic() - self._started) * 1000, 3),
             "started_at": self._started_at,
         }

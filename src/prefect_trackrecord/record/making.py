@@ -69,7 +69,7 @@ def trace_of(
         if found.cut:
             trace["cut"] = {"dict_updates": found.cut}
     if kept is not None and kept.trouble:
-        trace["unstorable"] = {"image": kept.trouble}
+        trace["unstorable"] = {"image": mask_text(kept.trouble)}  # it names the path or URL
     return trace
 
 
@@ -101,7 +101,7 @@ def update_of(
         "timestamp": at.isoformat(),
         "old_status": clean(status),
         "old_status_color": clean(color),
-        "new_status": clean(str(new)),
+        "new_status": text_in(new),
         "new_status_color": clean(new.color),
         "traceback": place,
     }

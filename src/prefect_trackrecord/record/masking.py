@@ -11,11 +11,15 @@ from typing import Any, NamedTuple
 import orjson
 
 from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word, may_hold_secret
+from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
 from prefect_trackrecord.record.paths import joined, under
 
 PYDANTIC_MASK = "**********"
 _secret: dict[str, bool] = {}
+_plain_keys: set[str] = set()
+_MOST = 10_000
+"""Keys that are remembered: those that are made from data must not fill the memory."""
 
 
 class Secret(NamedTuple):
@@ -34,6 +38,26 @@ def is_secret(key: str, value: Any) -> bool:
     return secret or (type(value) is str and (value == PYDANTIC_MASK or may_hold_secret(value)))
 
 
+def mask_keys(values: dict[str, Any]) -> bool:
+    """Mask the secrets that are in keys themselves, in place; whether there are some."""
+    if values.keys() <= _plain_keys:
+        return False
+    shown = {}
+    for key in values:
+        if key not in _plain_keys:
+            if (masked := mask_name(key)) != key:
+                shown[key] = masked
+                continue
+            if len(_plain_keys) > _MOST:
+                _plain_keys.clear()
+            _plain_keys.add(key)
+    if shown:
+        items = [(shown.get(key, key), value) for key, value in values.items()]
+        values.clear()
+        values.update(items)
+    return bool(shown)
+
+
 def settle(
     values: dict[str, Any], own: Any = None, before: dict[str, Any] | None = None, *, truths: bool = True
 ) -> tuple[dict[str, Secret] | None, bool]:
@@ -46,10 +70,10 @@ def settle(
         truths: there may be truth values, which equal numbers for Python.
 
     Returns:
-        Every secret by its path, None where there is none; and whether there was a set.
+        Every secret by its path, None where there is none; and whether there was a set, or a secret in a key.
     """
     found: dict[str, Secret] | None = None
-    sorted_any = False
+    sorted_any = mask_keys(values)
     parts: Any = own if type(own) is dict else getattr(own, "__dict__", None)
     named = named_secret(values)
     for key, value in values.items():
@@ -123,7 +147,7 @@ def _number(value: Any) -> int:
 
 
 def _learn(key: str) -> bool:
-    if len(_secret) > 10_000:  # keys made from data must not fill the memory
+    if len(_secret) > _MOST:
         _secret.clear()
     return _secret.setdefault(key, is_secret_name(key))
 

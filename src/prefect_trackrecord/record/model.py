@@ -16,6 +16,7 @@ from prefect_trackrecord.errors import UsageError
 from prefect_trackrecord.journal.plain import text_of
 from prefect_trackrecord.record import identity
 from prefect_trackrecord.record.lifecycle import KINDS, Step, check, error_of, governed, refusal
+from prefect_trackrecord.record.making import text_in
 from prefect_trackrecord.record.status import RecordStatus, Status
 from prefect_trackrecord.record.tracing import tracing
 
@@ -184,7 +185,7 @@ class ThoughtfulRecord(_Copies, BaseModel):
 
         def reopened() -> None:
             recorder = tracing.recorder()
-            if recorder.known(self).status != new:
+            if recorder.known(self).status != text_in(new):
                 recorder.changed(self, new, reason=reason, kind="reopened")
                 recorder.trace(self, "Reopened", reason, None)
 

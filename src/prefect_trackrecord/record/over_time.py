@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.entries import RecordEntry
 from prefect_trackrecord.record.folder import JOURNAL, inside
@@ -64,15 +65,18 @@ def histories(record_id: str, runs: Iterable[Located], record_type: str | None =
         StoreError: the store can't be read now.
     """
     found = []
+    # as they are kept, and as a program without masks has kept them
+    names = {mask_name(record_id), record_id}
+    kinds = {mask_name(record_type), record_type} if record_type else None
     for located in runs:
-        if not _mentions(located, record_id):
+        if not any(_mentions(located, name) for name in names):
             continue
         link = run_link(current().ui_url, located.run_id)
         where = f"{located.store.url}/{located.prefix}" if located.store else str(located.path)
         found += [
             RecordHistory(located.process, located.run_id, where, link, entry)
             for entry in stories(located)
-            if entry.record_id == record_id and record_type in {None, "", entry.record_type}
+            if entry.record_id in names and (not kinds or entry.record_type in kinds)
         ]
     return sorted(found, key=lambda h: (h.entry.created_at or "", h.process, h.run_id))
 

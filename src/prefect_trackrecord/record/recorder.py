@@ -146,7 +146,7 @@ class Recorder:
         place = here(2)
         with self.lock:
             entry = self._entry(record)
-            if entry.status != new:
+            if entry.status != text_in(new):
                 self._change(entry, record, new, place, reason, kind)
 
     def began(self, record: BaseModel, step: str) -> None:
@@ -190,7 +190,7 @@ class Recorder:
         status = identity.status_of(record) or RecordStatus("")
         at = datetime.now(timezone.utc)
         trace = trace_of(at, FIRST, "", Differences(leaves(now.values)), None, place)
-        data: dict[str, Any] = {"record": now.text, "status": str(status), "status_color": status.color}
+        data: dict[str, Any] = {"record": now.text, "status": text_in(status), "status_color": status.color}
         if explicit and identity.status_given(record):
             data["explicit"] = True
         if now.odd:
@@ -217,7 +217,7 @@ class Recorder:
         if identity.status_given(record) and status is not None:
             if governed(type(record)):
                 self.follow()
-            if status == entry.status:
+            if text_in(status) == entry.status:
                 return
             if why := refusal(type(record), entry.status, str(status)):
                 identity.adopt(record, RecordStatus(entry.status, entry.status_color or "transparent"))
@@ -241,7 +241,8 @@ class Recorder:
         update = update_of(at, entry.status, entry.status_color, new, place, reason, kind)
         data = {"update": update, "name": identity.status_field(record), "value": update["new_status"]}
         self._write(entry, at, "status", data)
-        change = StatusChange(self.run_id, self.process, entry.id, entry.type, old, str(new), str(reason or ""))
+        now, why = update["new_status"], text_in(reason)
+        change = StatusChange(self.run_id, self.process, entry.id, entry.type, old, now, why)
         status_changed(change)
 
     # --- keeping events -----------------------------------------------------------------------------------

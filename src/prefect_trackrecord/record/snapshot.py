@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from prefect_trackrecord.journal.plain import plain
 from prefect_trackrecord.record.differences import Differences, scalar_differences
-from prefect_trackrecord.record.masking import Secret, same, settle
+from prefect_trackrecord.record.masking import Secret, mask_keys, same, settle
 
 _DIGITS = bytes(48 if 48 <= n < 58 else n for n in range(256))
 _WIDE = b"0" * 19
@@ -123,11 +123,16 @@ def snapshot(
         if values is not None:
             text = text or raw.decode()
             truths = truths or has_truths(text)
-            if before is not None and (found := scalar_differences(before, values, truths=truths)) is not None:
+            renamed = mask_keys(values)  # where a class takes any field
+            if (
+                before is not None
+                and not renamed
+                and (found := scalar_differences(before, values, truths=truths)) is not None
+            ):
                 return Snapshot(values, text, (), None, None, truths, found)
             fresh = values if before is None else _unlike(values, before, truths)
             secrets, sorted_any = settle(fresh, record.__dict__, before, truths=truths)
-            if secrets is None and not sorted_any:
+            if secrets is None and not sorted_any and not renamed:
                 return Snapshot(values, text, (), fresh, None, truths)
             values.update(fresh)
             # What is secret differs from its mask, and a set from its order, also where it is the one of before.
