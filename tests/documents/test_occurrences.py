@@ -33,6 +33,14 @@ def test_a_turn_that_called_less_often_replaces_only_the_first():
     assert by_file([a1, b1, a2]) == [[a1, a2], [b1]]
 
 
+def test_a_turn_that_was_suspended_goes_on_as_another():
+    a1, b1 = outcome(1, "t1"), outcome(2, "t2")
+    again = outcome(12, "t3", status="skipped")
+    resumed = [(1, START + timedelta(seconds=10))]
+    assert by_file([a1, b1, again], resumed) == [[a1, again], [b1]]
+    assert by_file([a1, b1, again], [(2, resumed[0][1])]) == [[a1], [b1], [again]]
+
+
 def test_of_one_task_run_only_the_last_event_counts():
     torn, final = outcome(1, "t1", status="failed"), outcome(2, "t1", status="failed")
     assert by_file([final, torn]) == [[final]]

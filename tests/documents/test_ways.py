@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import os
 from collections import defaultdict
+from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -65,7 +66,9 @@ def rows_one_by_one(segments: dict[str, bytes], ended: ev.RunEnded | None) -> li
 
             outcome = _outcome(begun.get(name), inferred.get(name))
             items[rows.item_of(outcome)].append(outcome)
-    made = [rows.row_of(file) for group in items.values() for file in by_file(group)]
+    starts = sorted((e.run.get("run_count") or 1, e.at) for e in found if isinstance(e, ev.RunStarted))
+    resumed = [now for before, now in pairwise(starts) if before[0] == now[0]]
+    made = [rows.row_of(file) for group in items.values() for file in by_file(group, resumed)]
     for row in made:
         saved.pop(rows.identity(row), None)
     whole = [{"run_id": "run 'é'", **row, "schema_version": 1} for row in made]

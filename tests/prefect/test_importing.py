@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -12,7 +13,10 @@ from prefect.futures import wait
 from prefect.states import Completed, Scheduled
 
 from prefect_trackrecord._prefect import api, importing
-from prefect_trackrecord.tracking import RunTracker
+from prefect_trackrecord._prefect.asking import Asker
+from prefect_trackrecord._prefect.reconciling import reconciler
+from prefect_trackrecord.documents import layout
+from prefect_trackrecord.tracking import RunTracker, recover
 
 pytestmark = pytest.mark.prefect
 
@@ -201,3 +205,36 @@ def test_a_run_that_is_known_is_left_alone(history):
 )
 def test_errors_in_messages(message, expected):
     assert importing._error(message) == expected
+
+
+def test_recover_leaves_imported_runs_as_they_are(history):
+    """Also where the mark that they are done is gone, or fits no more, as in a copy of the history."""
+    start = datetime.now(timezone.utc)
+    run_id = str(old_days(["a", "b"], return_state=True).state_details.flow_run_id)
+    deadline = time.monotonic() + 60
+    with api.client() as prefect:
+        while len([r for r in api.read_task_runs(prefect, run_id, deadline) if api.is_final(r)]) < 2:
+            time.sleep(0.1)
+    importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    store = history.archive.store
+    before = {e.key: store.get(e.key).data for e in store.list("") if "/done-" not in e.key}
+    for entry in store.list(layout.JOURNAL):
+        if "/done-" in entry.key:
+            store.delete(entry.key)
+    asker = Asker()
+    assert recover(history, ask=asker, reconcile=reconciler(asker)) == []
+    assert {e.key: store.get(e.key).data for e in store.list("") if "/done-" not in e.key} == before
+    (run,) = history.list_runs()
+    assert (run.command, run.total_files) == ("old-days", 2)
+
+
+def test_two_imports_at_once_bring_each_run_once(history):
+    start = datetime.now(timezone.utc)
+    for n in range(5):
+        old_days([str(n)])
+    end = datetime.now(timezone.utc) + timedelta(seconds=1)
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(lambda _: importing.import_runs(history.archive, start, end), range(3)))
+    assert sum(one.added for one in done) == 5
+    assert {one.added + one.known for one in done} == {5}
+    assert [run.generation for run in history.list_runs()] == [1] * 5

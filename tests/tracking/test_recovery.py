@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.run_journal import RunJournal, newest_record
 from prefect_trackrecord.documents.silent import WENT_ON
+from prefect_trackrecord.documents.unbegun import NOT_BEGUN
 from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage, recover, recovery
 
@@ -365,3 +367,65 @@ def test_a_file_that_went_on_after_its_flow(tmp_path):
     (done,) = recover(storage)
     (row,) = storage.archive.files(done.run)
     assert (row.file_path, row.status.value, row.reason) == ("a", "success", None)
+
+
+def test_a_crash_of_the_attempt_before_is_no_end_of_the_one_that_lives(tmp_path):
+    """A worker has told it of a child that died, without its number; then somebody pressed Retry."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    flow = {"command": "c", "flow_name": "c"}
+    crash = ev.RunEnded(at=T0 + timedelta(seconds=9), status="aborted", state="Crashed")
+    write(storage, "r", ev.RunStarted(at=T0, run={**flow, "run_count": 1}), crash, outcome("a", 1))
+    (done,) = recover(storage)
+    assert (done.run.status.value, done.run.run_count) == ("aborted", 1)
+    opened = ev.WriterOpened(T0, host_name(), boot_id(), os.getpid(), start_ticks(os.getpid()))
+    again = ev.RunStarted(at=T0 + timedelta(minutes=1), run={**flow, "run_count": 2, "host": host_name()})
+    key = f"{layout.journal_prefix('r')}/again.ndjson"
+    storage.archive.store.put(key, b"".join(map(ev.encode, (opened, again))))
+    assert recover(storage, ask=lambda _id: "running") == []
+    assert storage.archive.seal("r", ended=crash).status.value == "running", "the worker's own hook comes late"
+    own = ev.RunEnded(at=T0 + timedelta(minutes=2), state="Completed", run_count=2)
+    storage.archive.store.put(key, b"".join(map(ev.encode, (opened, again, own))))
+    run = storage.archive.seal("r")
+    assert (run.status.value, run.run_count) == ("success", 2)
+    assert [(a.number, a.status) for a in run.attempts] == [(1, "aborted"), (2, "Completed")]
+
+
+def test_a_copy_of_a_history_is_as_whole_as_it_was(tmp_path):
+    """Else each restored backup would tell people of all its runs once more."""
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    for name in "abc":
+        with RunTracker(name, storage=storage) as tracker:
+            tracker.track_file("x", "failed" if name == "b" else "success")
+    shutil.copytree(tmp_path / "s", tmp_path / "copy")
+    copy = TrackingStorage(base_path=tmp_path / "copy")
+    before = [run.model_dump() for run in copy.list_runs()]
+    asked = []
+    assert recover(copy, reconcile=lambda *more: asked.append(more)) == []
+    assert [run.model_dump() for run in copy.list_runs()] == before
+    (one, *_) = copy.list_runs(command="b")
+    key = layout.run_key(one.run_id, layout.day_of(one.started_at))
+    copy.archive.store.delete(key)
+    assert [found.run_id for found in recover(copy)] == [one.run_id], "what is not there is made again, and told"
+
+
+def test_what_others_have_put_there_keeps_nobody_from_recovering(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    store = storage.archive.store
+    store.put("journal/foo.ndjson", b"{}\n")
+    store.put("journal/no run of ours/a.ndjson", b"{}\n")
+    write(storage, "r", ev.RunStarted(at=T0, run={"command": "c"}), ev.RunEnded(at=T0 + timedelta(seconds=1)))
+    assert [(one.run_id, one.error) for one in recover(storage)] == [("r", None)]
+    assert recover(storage) == []
+
+
+def test_a_run_of_which_nothing_began_is_no_success(tmp_path):
+    storage = TrackingStorage(base_path=tmp_path / "s")
+    refused = {"file_path": "a", "task_run_id": "t1", "status": "skipped", "reason": NOT_BEGUN}
+    start = ev.RunStarted(at=T0, run={"command": "c", "flow_name": "f"})
+    end = ev.RunEnded(at=T0 + timedelta(minutes=1), state="Completed", run_count=1)
+    write(storage, "r", start, ev.FileInferred(at=T0, row=refused), end)
+    (done,) = recover(storage)
+    assert (done.run.total_files, done.run.never_began, done.run.status.value) == (1, 1, "failed")
+    write(storage, "s", start, ev.FileInferred(at=T0, row=refused), outcome("b", 1), end)
+    (done,) = recover(storage)
+    assert (done.run.total_files, done.run.never_began, done.run.status.value) == (2, 1, "partial_success")

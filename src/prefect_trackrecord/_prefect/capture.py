@@ -123,7 +123,10 @@ def running(flow: Flow[..., Any], flow_run: FlowRun, options: FlowOptions) -> No
     if fresh:
         outer = current_run()  # in a subflow the context is still the parent's
         run.outer = outer.run_id if outer is not None and outer.run_id != run.run_id else None
-    _start(run, flow, flow_run, dict(flow_run.parameters or {}), flow_run.run_count + 1, None)
+    # Prefect counts an attempt as it lets it begin, and none that goes on after it was suspended
+    resumes = flow_run.empirical_policy.resuming and flow_run.run_count
+    turn = flow_run.run_count + (0 if resumes else 1)
+    _start(run, flow, flow_run, dict(flow_run.parameters or {}), turn, None)
 
 
 def _begun(run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun, arguments: dict[str, Any], turn: int) -> None:

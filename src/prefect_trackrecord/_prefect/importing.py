@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +25,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunStatus
 from prefect_trackrecord.documents.run_journal import IMPORTED, SAVED
-from prefect_trackrecord.errors import PrefectApiError
+from prefect_trackrecord.errors import KeyExistsError, PrefectApiError
 from prefect_trackrecord.journal.plain import mask_text, plain
 from prefect_trackrecord.journal.writer import SUFFIX
 from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER
@@ -94,10 +95,12 @@ def import_runs(
                     done.own += 1
                 else:
                     done.found += 1
-                    if layout.safe_part(row["id"]) in known:
+                    new = layout.safe_part(row["id"]) not in known
+                    files = _import_one(prefect, archive, row, names) if new else None
+                    if files is None:
                         done.known += 1
                     else:
-                        done.files += _import_one(prefect, archive, row, names)
+                        done.files += files
                         done.added += 1
                 if progress is not None:
                     progress(n, max(total, n))
@@ -162,8 +165,14 @@ def _page(prefect: Requests, start: datetime, end: datetime, **more: Any) -> lis
     return rows
 
 
-def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]) -> int:
-    """One run: its events as one segment, then its documents. The same row gives the same segment."""
+def _import_one(
+    prefect: Requests, archive: Archive, row: Mapping[str, Any], names: dict[str, str | None]
+) -> int | None:
+    """One run: its events as one segment, then its documents. The same row gives the same segment.
+
+    Returns:
+        How many files it has; None where another import has brought it meanwhile.
+    """
     begun = moment(row.get("start_time") or row["created"])  # one that never began has only that
     tasks = api.read_task_runs(prefect, row["id"], time.monotonic() + SECONDS)
     deployment = row.get("deployment_id")
@@ -188,9 +197,11 @@ def _import_one(prefect: Requests, archive: Archive, row: Mapping[str, Any], nam
     events.append(ended)
     body = b"".join(ev.encode(event) for event in events)
     name = f"{IMPORTED}{hashlib.sha256(body).hexdigest()[:16]}.ndjson"
-    archive.store.put(f"{layout.journal_prefix(row['id'])}/{name}", body)
-    archive.seal(row["id"], now=ended.at)
-    return len(files)
+    with suppress(KeyExistsError):
+        archive.store.create(f"{layout.journal_prefix(row['id'])}/{name}", body)
+    made: list[int] = []
+    archive.seal(row["id"], now=ended.at, made=made.append)
+    return len(files) if made else None
 
 
 def _is_subflow(task: Mapping[str, Any]) -> bool:

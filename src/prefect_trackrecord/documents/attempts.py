@@ -43,8 +43,25 @@ class Attempts:
         An end of an earlier attempt counts no longer once a later attempt has begun.
         """
         attempt = self.number()
-        ends = [e for e in self.ends if (e.run_count or attempt) >= attempt]
-        return max(ends, key=lambda e: (e.run_count or 0, not is_recovered(e), e.at), default=None)
+        ends = [e for e in self.ends if self.number_of(e) >= attempt]
+        return max(ends, key=lambda e: (self.number_of(e), not is_recovered(e), e.at), default=None)
+
+    def number_of(self, ended: ev.RunEnded) -> int:
+        """Which attempt an end belongs to; a process that tells of another's crash may know only when that was."""
+        if ended.run_count:
+            return ended.run_count
+        before = [_count(s) for s in self.starts if s.at <= ended.at]
+        return max(before) if before else min(map(_count, self.starts), default=1)
+
+    def resumed(self) -> list[tuple[int, datetime]]:
+        """When an attempt went on in another process, after it was suspended: number and time, in order."""
+        first: set[int] = set()
+        found = []
+        for number, at in sorted((_count(s), s.at) for s in self.starts):
+            if number in first:
+                found.append((number, at))
+            first.add(number)
+        return found
 
     def fields(self) -> dict[str, Any]:
         """What the starts say of the run, the last word on most things."""
@@ -62,7 +79,7 @@ class Attempts:
             starts[number] = min(starts.get(number, start.at), start.at)
         if len(starts) < 2:
             return []
-        ends = {e.run_count or max(starts): e for e in sorted(self.ends, key=lambda e: e.at)}
+        ends = {self.number_of(e): e for e in sorted(self.ends, key=lambda e: e.at)}
         return [
             {
                 "number": number,
@@ -120,9 +137,10 @@ def ending(run: dict[str, Any], begun: datetime, ended: ev.RunEnded, *, lost: in
 def status_by_items(run: dict[str, Any]) -> str:
     """The status of a run that completed: by its files and emails.
 
-    None failed: success. Files were processed and all of them failed: failed. Else: partial success.
+    None failed: success. There were files and all of them failed: failed. Else: partial success. Files that never
+    began are none that went well.
     """
-    failed = run.get("failed_count") or 0
+    failed = (run.get("failed_count") or 0) + (run.get("never_began") or 0)
     if not failed and not (run.get("emails_failed") or 0):
         return RunStatus.SUCCESS.value
     if failed and failed == (run.get("total_files") or 0):

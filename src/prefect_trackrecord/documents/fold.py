@@ -213,6 +213,10 @@ class Fold:
         """The end that counts; see `Attempts.end`."""
         return self._attempts.end()
 
+    def number_of(self, ended: ev.RunEnded) -> int:
+        """Which attempt an end belongs to; see `Attempts.number_of`."""
+        return self._attempts.number_of(ended)
+
     def documents(self, ended: ev.RunEnded | None, *, generation: int = 0) -> Documents:
         """The documents, for a run that ended so (None: it still runs)."""
         sheet, sums = self._files.document(self._besides(ended))
@@ -246,7 +250,8 @@ class Fold:
         silent = self._silent.outcomes(self._files.task_runs, self._event) if ended else {}
         if ended is not None and (given := self.given(ended)):
             silent = with_unbegun(given, silent, self._files.paths(), ended.at)
-        return Besides(silent, numbers, rows.saved_rows(self.run_id, self._saved.get("files", ())))
+        saved = rows.saved_rows(self.run_id, self._saved.get("files", ()))
+        return Besides(silent, numbers, saved, self._attempts.resumed())
 
     def given(self, ended: ev.RunEnded) -> list[str]:
         """The items that a run was given which did not complete; none where it did, or where they are not known."""

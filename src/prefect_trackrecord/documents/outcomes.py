@@ -11,8 +11,9 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,11 +39,13 @@ class Besides:
         silent: by item, outcomes that others told.
         numbers: by path, numbers that were told of files.
         saved: rows that were saved directly, by identity; what was tracked goes before.
+        resumed: when attempts went on in another process (see `occurrences.by_file`).
     """
 
     silent: Mapping[str, list[ev.FileTracked]] = field(default_factory=dict)
     numbers: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     saved: Mapping[str, rows.Row] = field(default_factory=dict)
+    resumed: Sequence[tuple[int, datetime]] = ()
 
     def __bool__(self) -> bool:
         return bool(self.silent or self.numbers or self.saved)
@@ -197,6 +200,7 @@ class _Writing:
         self._sheet, self._sums = sheet, Sums()
         self._groups, self._next = groups, next(groups, None)
         self._silent, self._saved, self._numbers = dict(besides.silent), dict(besides.saved), besides.numbers
+        self._resumed = besides.resumed
 
     def batch(self, batch: Batch, start: int, several: array[int]) -> None:
         """The rows of a batch whose first outcome has the place `start`.
@@ -226,7 +230,8 @@ class _Writing:
         self._sheet.add(batch.part(at - start, len(batch)).rows(self._sums, at))
 
     def _group(self, group: Group) -> None:
-        for file in by_file([*group.outcomes, *self._silent.pop(rows.item_of(group.outcomes[0]), [])]):
+        outcomes = [*group.outcomes, *self._silent.pop(rows.item_of(group.outcomes[0]), [])]
+        for file in by_file(outcomes, self._resumed):
             self._file(file, group.place)
 
     def _file(self, outcomes: list[ev.FileTracked], place: int) -> None:
@@ -243,7 +248,7 @@ class _Writing:
     def end(self, place: int) -> tuple[Sheet, Sums]:
         """What no outcome of their own speaks of: files of which others told, and rows that were saved directly."""
         for found in self._silent.values():
-            for file in by_file(found):
+            for file in by_file(found, self._resumed):
                 self._file(file, place)
                 place += 1
         for place, row in enumerate(map(self._measured, self._saved.values()), place):  # noqa: B020

@@ -268,11 +268,7 @@ class RunJournal:
         Args:
             run_entry: what a listing shows of the run's document.
         """
-        return not self.spooled and self.is_carried_out(run_entry)
-
-    def is_carried_out(self, run_entry: Entry | None) -> bool:
-        """As `is_done`, whatever waits in the spool."""
-        return run_entry is not None and self.mark_of(run_entry.etag) in self.marks
+        return not self.spooled and run_entry is not None and self.mark_of(run_entry.etag) in self.marks
 
 
 def newest_record(store: Store, run_id: str) -> SealRecord | None:

@@ -137,6 +137,8 @@ def _settle(before: SealRecord | None, fold: Fold, ended: ev.RunEnded | None) ->
     """
     attempt = fold.attempt()
     own = fold.end()
+    if ended is not None and fold.number_of(ended) < attempt:
+        ended = None  # that of an earlier one
     ending = own or ended
     if ending is not None and ending.run_count is None:
         ending = replace(ending, run_count=attempt)

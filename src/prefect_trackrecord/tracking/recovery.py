@@ -5,7 +5,7 @@ Two listings tell which runs there is anything to do for; of the others nothing 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -21,6 +21,7 @@ from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal, SealRecord
 from prefect_trackrecord.documents.seal import utc_now
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.store.base import Entry, Store
 from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
 
@@ -88,19 +89,20 @@ def recover(
     archive = resolve_storage(storage).archive
     silence = silence or archive.settings.silence
     judge = _Judge(ask, silence, max(silence, running_silence or archive.settings.running_silence), now)
-    open_runs, carried_out = _open_runs(archive)
+    open_runs, documents = _open_runs(archive)
     if (expect := getattr(ask, "expect", None)) is not None:
         expect([journal.run_id for journal in open_runs])
     done: list[RecoveredRun] = []
     for n, journal in enumerate(open_runs, 1):
         try:
             made: list[int] = []
+            before = documents.get(layout.safe_part(journal.run_id))
             run = _recover_one(archive, journal, judge, reconcile, made.append)
             if run is not None and run.generation not in made:
                 if run.generation != journal.generation or (run.reason or "").startswith(RECOVERED):
                     continue  # another recovery has closed it, and says so
-                if journal.run_id in carried_out:
-                    continue  # its workers live on, and keep their segments; there was nothing new
+                if before is not None and (now_is := archive.store.get(before.key)) and now_is.etag == before.etag:
+                    continue  # there was nothing new: its workers live on, or it was only copied here
         except Exception as exc:  # noqa: BLE001 - one run that can't be sealed keeps no other from it
             done.append(RecoveredRun(journal.run_id, None, f"{type(exc).__name__}: {exc}"))
         else:
@@ -117,33 +119,38 @@ def _is_others_upkeep(run: RunMetadata) -> bool:
     return run.role == UPKEEP_ROLE and not (run.reason or "").startswith(RECOVERED)
 
 
-def _open_runs(archive: Archive) -> tuple[list[RunJournal], set[str]]:
+def _open_runs(archive: Archive) -> tuple[list[RunJournal], dict[str, Entry]]:
     """The runs of which a listing does not tell that they are done, and those with events in this host's spool.
 
     Returns:
-        The runs, and which of them are only the latter.
+        The runs, and the documents of all runs by their names.
     """
-    carried_out: set[str] = set()
     store = archive.store
     documents = {entry.key.rsplit("/", 1)[-1].removesuffix(".json"): entry for entry in store.list(layout.RUNS)}
     found: dict[str, RunJournal] = {}
-    for run_id, entries in groupby(store.list(layout.JOURNAL), key=lambda entry: entry.key.split("/")[1]):
+    for run_id, entries in groupby(_of_journals(store), key=lambda entry: entry.key.split("/")[1]):
         journal = RunJournal.read(store, run_id, archive.spool, entries=entries)
         only_saved = not journal.spooled and not journal.generation and _were_saved(journal)
         entry = documents.get(layout.safe_part(run_id))
         if not only_saved and not journal.is_done(entry):
             found[run_id] = journal
-            if journal.is_carried_out(entry):
-                carried_out.add(run_id)
     for spooled in archive.spooled():
         if spooled.run_id not in found:
             found[spooled.run_id] = RunJournal.read(store, spooled.run_id, archive.spool, entries=())
-    return [journal for _, journal in sorted(found.items())], carried_out
+    return [journal for _, journal in sorted(found.items())], documents
+
+
+def _of_journals(store: Store) -> Iterator[Entry]:
+    """What lies where journals do; what somebody else has put there is none of ours."""
+    for entry in store.list(layout.JOURNAL):
+        parts = entry.key.split("/")
+        if len(parts) == 3 and layout.safe_part(parts[1]) == parts[1]:
+            yield entry
 
 
 def _were_saved(journal: RunJournal) -> bool:
-    """Whether its documents were saved directly: nothing ran."""
-    return all(name.startswith(SAVED) for name in journal.segments)
+    """Whether its documents were saved directly, or imported: what Prefect told then is all that there is."""
+    return all(name.startswith(SAVED) for name in (*journal.segments, *journal.spooled))
 
 
 def _recover_one(
@@ -169,7 +176,8 @@ def _recover_one(
             ended = judge(run_id, found)
             if ended is None:
                 return None
-    if reconcile is not None and _is_prefects(fold):  # also where tasks have told something after the end
+    # also where tasks have told something after the end
+    if reconcile is not None and _is_prefects(fold) and not _were_saved(journal):
         reconcile(archive, run_id, fold)
     return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE, made=made)
 
