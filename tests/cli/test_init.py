@@ -57,6 +57,25 @@ def test_a_folder_that_is_not_there_yet(tmp_path, capsys):
     assert f"Next, in {tmp_path / 'project'}," in capsys.readouterr().err
 
 
+def test_parents_that_are_not_there_are_made(tmp_path):
+    assert main(["init", str(tmp_path / "new" / "deep")]) == 0
+    assert names(tmp_path / "new" / "deep") == FILES
+
+
+@pytest.mark.parametrize("url", ["ftp://x:s3cr3t@h/p", "sftp://x:s3cr3t@h/p", "s3://bucket/p?sig=s3cr3t"])
+@pytest.mark.parametrize("by", ["option", "environment"])
+def test_a_history_whose_url_holds_a_secret_is_refused(tmp_path, capsys, monkeypatch, url, by):
+    """It would stand in files that go into a repository."""
+    if by == "environment":
+        monkeypatch.setenv("TRACKING_PATH", url)
+        settings.current.cache_clear()
+    assert main(["init", str(tmp_path / "p"), *(["--history", url] if by == "option" else [])]) == 2
+    told = capsys.readouterr()
+    assert "--history trackrecord-storage/NAME" in told.err
+    assert "s3cr3t" not in told.out + told.err
+    assert not (tmp_path / "p").exists()
+
+
 def test_it_overwrites_nothing(tmp_path, capsys):
     (tmp_path / "prefect.yaml").write_text("name: mine\n")
     (tmp_path / "serve.py").write_text("mine\n")
@@ -75,11 +94,12 @@ def test_it_overwrites_nothing(tmp_path, capsys):
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
-@pytest.mark.parametrize("arguments", [["no/where"], [".", "--timezone", "Mars/Base"]])
+@pytest.mark.parametrize("arguments", [["file/where"], [".", "--timezone", "Mars/Base"]])
 def test_what_makes_no_sense_is_refused(tmp_path, monkeypatch, capsys, arguments):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("in the way")
     assert main(["init", *arguments]) != 0
-    assert names(tmp_path) == set()
+    assert names(tmp_path) == {"file"}
 
 
 def test_commands_in_its_folder_find_the_history(tmp_path, monkeypatch, capsys):

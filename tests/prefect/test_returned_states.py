@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -128,3 +129,49 @@ def test_fail_over_alone_fails_the_flow_and_changes_nothing_below_it(history, sh
     assert state.name == name
     if name == "Completed":
         assert state.result() == "done"
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+@pytest.mark.parametrize(
+    ("options", "bad", "state"),
+    [
+        ({"partial": "completed"}, "bad", "PartialSuccess"),
+        ({"partial": "failed"}, "bad", "PartialSuccess"),
+        ({"fail_over": 0.2}, "bad", "Failed"),
+        ({"fail_over": 0.9}, "bad", "Completed"),
+        ({"partial": "completed"}, "good", "Completed"),
+    ],
+)
+async def test_a_generator_flow_gets_the_state_of_a_partial_success(history, is_async, options, bad, state):
+    paths = ("a", bad)
+    seen = []
+    if is_async:
+
+        @track(**options)
+        @flow
+        async def several():
+            for path in paths:
+                check(path, return_state=True)
+                yield path
+    else:
+
+        @track(**options)
+        @flow
+        def several():
+            for path in paths:
+                check(path, return_state=True)
+                yield path
+
+    fails = state == "Failed" or options.get("partial") == "failed"
+    with pytest.raises(Exception, match="1 of 2 files failed") if fails else contextlib.nullcontext():
+        if is_async:
+            async for path in several():
+                seen.append(path)
+        else:
+            seen.extend(several())
+    assert len(seen) in (0, 2)
+    (run,) = history.list_runs()
+    async with get_client() as client:
+        flow_run = await client.read_flow_run(run.run_id)
+    assert flow_run.state.name == state
+    assert run.state == state

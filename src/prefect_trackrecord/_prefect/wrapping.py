@@ -18,6 +18,8 @@ import types
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, cast
 
+from prefect_trackrecord._prefect import async_generators
+
 COPIED = ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__")
 OPTIONS = "__trackrecord__"
 
@@ -182,4 +184,4 @@ async def _run_async_generator(
             one.raised(exc)
         raise
     if one is not None:
-        one.returned(None)
+        async_generators.end_with(one.returned(None))

@@ -13,6 +13,7 @@ from prefect_trackrecord.cli.place import settings_in
 from prefect_trackrecord.delivery import ReportConfig, load_config
 from prefect_trackrecord.documents.layout import JOURNAL, RUNS
 from prefect_trackrecord.errors import ConfigFileError, UsageError
+from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.report import zone
 from prefect_trackrecord.tracking.storage import BLOCK_PREFIX
 
@@ -40,10 +41,11 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     """Write the starter's files that are not there, and say what to type next.
 
     Raises:
-        UsageError: the folder, or a file in it, can't be written.
+        UsageError: the folder, or a file in it, can't be written, or the history's URL holds a secret.
     """
     place = folder.expanduser().absolute()
     where = history or _history_so_far(place)
+    _refuse_secret(where)
     words = {
         "TIME_ZONE": zone(timezone).key,
         "PROJECT_NAME": re.sub(r"[^A-Za-z0-9._-]+", "-", place.name).strip("-.") or "project",
@@ -52,7 +54,7 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
         "CONFIG": _config_of(place),
     }
     try:
-        place.mkdir(exist_ok=True)
+        place.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise UsageError(f"{place} can't be made: {exc.strerror}") from None
     with_example = not (place / EXAMPLE).exists() or _has_flow(place / EXAMPLE)
@@ -89,6 +91,20 @@ def init(folder: Path, timezone: str, history: str | None, as_json: bool = False
     return 0
 
 
+def _refuse_secret(where: str) -> None:
+    """The files are for a repository, and Prefect shows deployments in clear.
+
+    Raises:
+        UsageError: the URL holds a secret.
+    """
+    if (shown := mask_text(where)) != where:
+        way_out = f"the URL without it, the secret in storage_options), and: --history {BLOCK_PREFIX}NAME"
+        raise UsageError(
+            f"the history's URL holds a secret, which would be written in clear: {shown}. Save it in a block of type "
+            f"trackrecord-storage ({way_out}"
+        )
+
+
 def _history_so_far(place: Path) -> str:
     """Where what was tracked so far is, which must not be lost from sight; the project's own folder for a new one."""
     own, found = place / "history", settings_in(place)
@@ -100,7 +116,7 @@ def _history_so_far(place: Path) -> str:
         named = str(found.default_path)
     if named is None or named == str(own):
         return str(own)
-    note(f"the history stays where it is: {named} (--history names another place)")
+    note(f"the history stays where it is: {mask_text(named)} (--history names another place)")
     return named
 
 
