@@ -54,6 +54,39 @@ def test_a_wrong_call_is_told_without_a_stack(trackrecord, arguments, message):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("prune", "--older-than", "1d", "--delete", "--storage", ""), "--storage"),
+        (("prune", "--older-than", "1d", "--delete", "--storage="), "--storage"),
+        (("runs", "list", "--storage", "  "), "--storage"),
+        (("export", "--folder", ""), "--folder"),
+        (("demo", "--output="), "--output"),
+        (("delivery-report", "--config", ""), "--config"),
+        (("delivery-report", "--config", "x.yaml", "--preview", ""), "--preview"),
+        (("records", "show", "INV-1", "--folder", ""), "--folder"),
+        (("init", ""), "init"),
+        (("init", "--history", ""), "--history"),
+        (("silence", "", "2h"), "silence"),
+        (("--install-completion", "--output", ""), "--output"),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_value_is_none_and_not_another_place(trackrecord, tmp_path, monkeypatch, arguments, named):
+    """The shell's variable was not set, and `prune --delete` would have deleted in the default history."""
+    monkeypatch.setattr("prefect_trackrecord.cli.place.resolve_storage", lambda *_: pytest.fail("a place was looked at"))
+    done = trackrecord(*arguments, storage=False)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"error TR107: what is given after {named} is empty; is a variable of the shell not set?\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_value_that_has_an_equals_sign_is_not_empty(trackrecord, tracked):
+    pytest.importorskip("duckdb")
+    tracked()
+    assert trackrecord("sql", "select 1 as one where 'a'='a'").out == "one\n1\n"
+
+
 def test_exit_codes_of_the_program(program, tmp_path):
     assert program("runs", "list").returncode == 0
     assert program("runs", "show", "nope").returncode == 1

@@ -14,7 +14,7 @@ from cyclopts import CycloptsError
 
 from prefect_trackrecord.cli.output import complain, note
 from prefect_trackrecord.cli.root import app
-from prefect_trackrecord.errors import ConfigurationError, TrackRecordError
+from prefect_trackrecord.errors import ConfigurationError, TrackRecordError, UsageError
 
 SIGPIPE = 141
 """How a shell tells that a program's reader went away; what the program still had to do is not done."""
@@ -32,6 +32,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0].startswith("-"):
         app.resolved_commands()  # the program's own help, and completion, tell of all of them
     try:
+        _refuse_empty(words)
         code = app(
             words,
             exit_on_error=False,
@@ -48,6 +49,19 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return SIGPIPE
     except Exception as exc:  # noqa: BLE001 - a stack tells a person nothing
         return _tell(exc)
+
+
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Refuse values that are empty: most often a shell's variable that is not set, and no place meant to be left out.
+
+    Raises:
+        UsageError: there is one; else `prune --delete --storage "$HISTORY"` would delete in another history.
+    """
+    for before, word in zip(("trackrecord", *words), words, strict=False):
+        option, equals, value = word.partition("=")
+        named = option if equals and option.startswith("--") else before
+        if not (value if named is option else word).strip():
+            raise UsageError(f"what is given after {named} is empty; is a variable of the shell not set?")
 
 
 def _tell(error: Exception) -> int:
