@@ -51,7 +51,7 @@ can't be used | what was stored and sent stands; called again, it sends to the o
 way is [unknown](delivery-report.md#what-became-of-each-mail), and not sent again by itself |
 | `demo` | | its folder is half full; called again, it is made anew |
 | `doctor` | something does not work | what it tried the storage with is removed again |
-| `export` | | each day is whole, the old one or the new one; one that was being replaced may be missing |
+| `export` | a document could not be read; the rest is written | each day is whole, the old one or the new one |
 | `files failed` | a document could not be read; the rest is listed | it only reads |
 | `import-runs` | | each run is imported as a whole, or not yet |
 | `init` | the deployments could not be written | the files that were written stay; the others come the next time |
@@ -66,7 +66,7 @@ brought to its end first; a second Ctrl+C stops at once, and what it leaves goes
 | `runs open` | there is no browser | it only reads, and may keep a copy of the page under the Prefect home |
 | `runs show` | the run's files or emails could not be read; the rest is shown | it only reads |
 | `silence` | | it is as before, or as typed |
-| `sql` | | it only reads |
+| `sql` | a document could not be read; the rest is asked | it only reads |
 """
 JSON = """\
 With `--json` standard output holds one JSON document with every field, and nothing else. It is strict JSON: a number

@@ -74,7 +74,9 @@ def test_a_wrong_call_is_told_without_a_stack(trackrecord, arguments, message):
 )
 def test_an_empty_value_is_none_and_not_another_place(trackrecord, tmp_path, monkeypatch, arguments, named):
     """The shell's variable was not set, and `prune --delete` would have deleted in the default history."""
-    monkeypatch.setattr("prefect_trackrecord.cli.place.resolve_storage", lambda *_: pytest.fail("a place was looked at"))
+    monkeypatch.setattr(
+        "prefect_trackrecord.cli.place.resolve_storage", lambda *_: pytest.fail("a place was looked at")
+    )
     done = trackrecord(*arguments, storage=False)
     assert (done.code, done.out) == (2, "")
     assert done.err == f"error TR107: what is given after {named} is empty; is a variable of the shell not set?\n"

@@ -1,4 +1,4 @@
-"""`trackrecord prune`, `sql` and `export` on a real history."""
+"""`trackrecord prune` on a real history."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.history import analytics
-from prefect_trackrecord.store import StoreConfig
 from prefect_trackrecord.tracking import RunTracker
 
 NOW = datetime.now(timezone.utc)
@@ -218,67 +215,3 @@ def test_a_document_of_another_day_is_left_and_named(trackrecord, history, years
 @pytest.mark.parametrize("age", ["0d", "d", "400", "-3d", "99999y"])
 def test_no_age(trackrecord, age):
     assert trackrecord("prune", f"--older-than={age}").code == 2
-
-
-def test_sql_over_the_views(trackrecord, years):
-    pytest.importorskip("duckdb")
-    done = trackrecord("sql", "select status, count(*) n from files group by 1 order by 1", "--json")
-    assert json.loads(done.out) == [{"status": "failed", "n": 2}, {"status": "success", "n": 2}]
-    done = trackrecord(
-        "sql", "select day, run_id from runs where total_files = 2", "--from", f"{NOW:%Y-01-01}", "--json"
-    )
-    day = NOW - timedelta(days=1)
-    if day.year == NOW.year:
-        assert json.loads(done.out) == [{"day": f"{day:%Y-%m-%d}", "run_id": years["new"]}]
-    done = trackrecord("sql", "select (select count(*) from emails) e, (select max(since) from records) r", "--json")
-    assert json.loads(done.out) == [{"e": 0, "r": None}], done.err
-    bad = trackrecord("sql", "selec 1")
-    assert bad.code == 2
-    assert "DuckDB" in bad.err
-
-
-def test_export_by_day(trackrecord, years, tmp_path):
-    duckdb = pytest.importorskip("duckdb")
-    done = trackrecord("export", "--to", "parquet", "--folder", tmp_path / "lake")
-    assert done.code == 0
-    day = NOW - timedelta(days=730)
-    assert list((tmp_path / "lake" / "files" / f"day={day:%Y-%m-%d}").glob("*.parquet"))
-    read = f"read_parquet('{tmp_path}/lake/files/**/*.parquet', hive_partitioning=true)"
-    failed = duckdb.sql(f"select count(*), count(distinct run_id) from {read} where status = 'failed'")
-    assert failed.fetchall() == [(2, 2)]
-    stale = tmp_path / "lake" / "files" / f"day={day:%Y-%m-%d}" / "data_7.parquet"
-    stale.write_bytes(next(stale.parent.glob("*.parquet")).read_bytes())
-    other = tmp_path / "lake" / "files" / "day=2001-01-01"
-    other.mkdir()
-    assert trackrecord("export", "--folder", tmp_path / "lake").code == 0, "again, over it"
-    assert not stale.exists(), "a day is written anew as a whole"
-    assert other.exists(), "and no other day goes"
-    assert duckdb.sql(f"select count(*) from {read}").fetchall() == [(4,)]
-
-
-def test_a_bucket_gives_the_same_tables(trackrecord, years, history, s3_server, bucket, tmp_path):
-    """A bucket's documents, out of an index or not, in DuckDB and in whatever else reads Parquet."""
-    duckdb = pytest.importorskip("duckdb")
-    away = Archive(StoreConfig(f"s3://{bucket}/x", s3_server.options))
-    for key in keys(history):
-        away.store.put(key, history.archive.store.get(key).data)
-    sql = "select 'runs' t, day, run_id, status, rollup ->> '$.files' f from runs union all "
-    sql += "select 'files', day, run_id, status, file_path from files order by all"
-    local = analytics.query(history.archive, sql)
-    assert len(local[1]) == 3 + 4
-    for _ in range(2):
-        assert analytics.query(away, sql) == local
-    day = NOW - timedelta(days=1)
-    one = analytics.query(away, "select run_id, day from runs", end=f"{day - timedelta(days=1):%Y-%m-%d}")
-    assert {row[0] for row in one[1]} == {years["old"], years["open"]}
-    assert analytics.query(away, "select run_id from runs", start=f"{day:%Y-%m-%d}")[1] == [(years["new"],)]
-    counts = analytics.export(away, tmp_path / "lake")
-    assert counts == {"runs": 3, "files": 4, "emails": 0, "records": 0}
-    read = f"read_parquet('{tmp_path}/lake/files/**/*.parquet', hive_partitioning=true)"
-    assert duckdb.sql(f"select count(*), count(distinct day) from {read}").fetchall() == [(4, 2)]
-    dataset = pytest.importorskip("pyarrow.dataset").dataset(tmp_path / "lake" / "files", partitioning="hive")
-    table = dataset.to_table(columns=["day", "status", "file_path", "started_at"])
-    assert table.num_rows == 4
-    assert sorted(map(str, table["day"].unique().to_pylist())) == sorted(
-        {row[1] for row in local[1] if row[0] == "files"}
-    )

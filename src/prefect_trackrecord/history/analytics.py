@@ -6,178 +6,189 @@ days only. What is larger than one machine is exported, and read by Spark, Athen
 
 from __future__ import annotations
 
-import contextlib
+import concurrent.futures
+import functools
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from dataclasses import asdict, fields
-from datetime import datetime
-from enum import Enum
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, TypeVar
 
-import orjson
-from pydantic import BaseModel
-
-from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
-from prefect_trackrecord.documents.index import read_days
-from prefect_trackrecord.documents.kinds import BYTES
-from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata
-from prefect_trackrecord.documents.window import Bound, bounds, day_folders, last_day
-from prefect_trackrecord.errors import MissingDriverError, StoreError, UsageError
-from prefect_trackrecord.history.reading import runs
-from prefect_trackrecord.history.records import RecordState, records_of
+from prefect_trackrecord.documents.window import Bound
+from prefect_trackrecord.errors import DamagedDocumentError, MissingDriverError, UsageError
+from prefect_trackrecord.history.views import SOURCES, Documents, connected, documents_of, quoted
 
+T = TypeVar("T")
 TABLES = ("runs", "files", "emails", "records")
-_SOURCES: dict[str, tuple[str, type[BaseModel], str]] = {
-    "runs": (layout.RUNS, RunMetadata, "unstructured"),
-    "files": (layout.FILES, FileProcessingLog, "array"),
-    "emails": (layout.EMAILS, EmailResult, "array"),
-}
-_KINDS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMPTZ"}
-_DAY = r"(\d{4})/(\d{2})/(\d{2})/[^/]*$"
+_READS = {"SELECT", "EXPLAIN", "MULTI", "CREATE", "INSERT", "UPDATE", "DELETE", "DROP", "SET", "VARIABLE_SET"}
+"""What may be asked for: to read, and what changes nothing but the memory of that one question."""
 
 
-@contextlib.contextmanager
-def tables(archive: Archive, start: Bound = None, end: Bound = None) -> Iterator[Any]:
-    """A DuckDB connection with the views `runs`, `files`, `emails` and `records`, each with a column `day`.
-
-    Args:
-        archive: the history.
-        start, end: days, both included; all where left out.
+def _asked(
+    archive: Archive,
+    start: Bound,
+    end: Bound,
+    damaged: list[DamagedDocumentError],
+    ask: Callable[[Any, Documents], T],
+) -> T:
+    """What DuckDB answers; a document that it can't read is set aside, and it is asked again, anew.
 
     Raises:
         MissingDriverError: DuckDB is not installed.
-        StoreError: the store can't be read.
-        DateRangeError: the range runs backwards.
+        UsageError: DuckDB refuses; the message is its own.
+        KeyboardInterrupt: Ctrl+C, of which DuckDB makes an error of its own.
     """
     try:
         import duckdb
     except ImportError:
         raise MissingDriverError('DuckDB is not installed: pip install "prefect-trackrecord[analytics]"') from None
-    with tempfile.TemporaryDirectory(prefix="trackrecord-") as temporary, duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        for name, (prefix, model, form) in _SOURCES.items():
-            folders = _folders(archive, prefix, bounds(start, end), Path(temporary))
-            columns = {field: _kind(info.annotation) for field, info in model.model_fields.items()}
-            connection.execute(f"CREATE VIEW {name} AS {_select(folders, columns, form)}")
-        place = Path(temporary) / "records.ndjson"
-        _write_records(archive, start, end, place)
-        kinds = {field.name: "VARCHAR" for field in fields(RecordState)} | {"since": "TIMESTAMPTZ", "times": "JSON"}
-        columns = {**kinds, "day": "VARCHAR"}
-        source = f"read_json('{place}', format='newline_delimited', columns={columns})"
-        connection.execute(f"CREATE VIEW records AS SELECT * FROM {source}")  # noqa: S608 - our own names and paths
-        yield connection
+    with documents_of(archive, start, end) as documents:
+        while True:
+            try:
+                with connected(documents) as connection:
+                    answer = _interruptible(connection, functools.partial(ask, connection, documents))
+            except duckdb.InterruptException:
+                raise KeyboardInterrupt from None
+            except duckdb.Error as exc:
+                if not documents.set_aside(str(exc)):
+                    raise UsageError(f"DuckDB: {exc}") from None
+            except RuntimeError as exc:
+                if "interrupted" not in str(exc):
+                    raise
+                raise KeyboardInterrupt from None
+            else:
+                damaged += documents.damaged
+                return answer
+
+
+def _interruptible(connection: Any, work: Callable[[], T]) -> T:
+    """Do it in a thread: the one that Ctrl+C comes to would be DuckDB's, which may not look for long."""
+    with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="trackrecord-duckdb") as pool:
+        future = pool.submit(work)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def query(
-    archive: Archive, sql: str, start: Bound = None, end: Bound = None
+    archive: Archive,
+    sql: str,
+    start: Bound = None,
+    end: Bound = None,
+    damaged: list[DamagedDocumentError] | None = None,
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """The columns and rows of a query over the views; see `tables`.
+    """The columns and rows of a query over the views `runs`, `files`, `emails` and `records`.
+
+    It reads what lies in the history, no other files, and writes none.
+
+    Args:
+        archive: the history.
+        sql: the query.
+        start, end: days, both included; all where left out.
+        damaged: gets the documents that could not be read, and were left out.
 
     Raises:
+        MissingDriverError: DuckDB is not installed.
+        StoreError: the store can't be read.
+        DateRangeError: the range runs backwards.
         UsageError: DuckDB refuses it; the message is DuckDB's own.
     """
-    with tables(archive, start, end) as connection:
-        import duckdb
 
-        try:
-            cursor = connection.execute(sql)
-            if cursor is None:
-                raise UsageError("there is no question in it; ask as in: select count(*) from runs")
-            return [column[0] for column in cursor.description or ()], cursor.fetchall()
-        except duckdb.Error as exc:
-            raise UsageError(f"DuckDB: {exc}") from None
+    def ask(connection: Any, documents: Documents) -> tuple[list[str], list[tuple[Any, ...]]]:
+        _lock(connection, documents)
+        for statement in connection.extract_statements(sql):
+            _check(statement)
+        cursor = connection.execute(sql)
+        if cursor is None:
+            raise UsageError("there is no question in it; ask as in: select count(*) from runs")
+        return [column[0] for column in cursor.description or ()], cursor.fetchall()
+
+    return _asked(archive, start, end, [] if damaged is None else damaged, ask)
 
 
-def export(archive: Archive, folder: Path, start: Bound = None, end: Bound = None) -> dict[str, int]:
+def _lock(connection: Any, documents: Documents) -> None:
+    """Let it reach the documents alone."""
+    places = [documents.records.parent, *(documents.root / prefix for prefix, _, _ in SOURCES.values())]
+    allowed = ", ".join(map(quoted, places))
+    connection.execute(f"SET allowed_directories = [{allowed}]")
+    connection.execute("SET python_enable_replacements = false")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+
+
+def _check(statement: Any) -> None:
+    """Among the documents DuckDB may also write, so what would is not begun.
+
+    Raises:
+        UsageError: the statement does not only read.
+    """
+    kind = str(statement.type).rpartition(".")[2]
+    text = re.sub(r"'(?:[^']|'')*'", "", statement.query)  # EXPLAIN ANALYZE runs what it explains, MULTI is PIVOT
+    if kind not in _READS or (kind != "SELECT" and re.search(r"\b(copy|export|attach)\b", text, re.IGNORECASE)):
+        said = " ".join(statement.query.split())[:60]
+        raise UsageError(f"{said!r} does not only read; to write tables there is trackrecord export")
+
+
+def export(
+    archive: Archive,
+    folder: Path,
+    start: Bound = None,
+    end: Bound = None,
+    damaged: list[DamagedDocumentError] | None = None,
+) -> dict[str, int]:
     """Write the tables as Parquet, `<folder>/<table>/day=YYYY-MM-DD/*.parquet`; returns the rows of each.
 
     Days that are there already are written anew, whole; others stay.
 
-    Raises:
-        UsageError: DuckDB can't write there, or can't read a document.
-    """
-    counts = {}
-    folder.mkdir(parents=True, exist_ok=True)
-    with tables(archive, start, end) as connection:
-        import duckdb
+    Args:
+        archive: the history.
+        folder: where to.
+        start, end: days, both included; all where left out.
+        damaged: gets the documents that could not be read, and were left out.
 
-        for name in TABLES:
-            with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=folder) as temporary:
-                place = temporary.replace("'", "''")
-                try:
-                    (counts[name],) = connection.execute(
-                        f"COPY (SELECT * FROM {name}) TO '{place}' "  # noqa: S608 - our own names, and a quoted path
-                        "(FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day), OVERWRITE_OR_IGNORE)"
-                    ).fetchone()
-                except duckdb.Error as exc:
-                    raise UsageError(f"DuckDB: {exc}") from None
-                _put_days(Path(temporary), folder / name)
+    Raises:
+        UsageError: the folder can't be written.
+    """
+
+    def write(connection: Any, _: Documents) -> dict[str, int]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as temporary:
+                return _write(connection, folder, Path(temporary))
+        except OSError as exc:
+            raise UsageError(f"{folder} can't be written: {exc.strerror or exc}") from None
+
+    return _asked(archive, start, end, [] if damaged is None else damaged, write)
+
+
+def _write(connection: Any, folder: Path, temporary: Path) -> dict[str, int]:
+    counts = {}
+    for name in TABLES:
+        (counts[name],) = connection.execute(
+            f"COPY (SELECT * FROM {name}) TO {quoted(temporary / name)} "  # noqa: S608 - our own names, a quoted path
+            "(FORMAT parquet, COMPRESSION zstd, PARTITION_BY (day))"
+        ).fetchone()
+    for name in TABLES:  # all could be written
+        _put_days(temporary / name, folder / name, temporary / "old")
     return counts
 
 
-def _put_days(made: Path, table: Path) -> None:
+def _put_days(made: Path, table: Path, aside: Path) -> None:
     """Put the folders of days in the places of those that are there: a file of an older export would count twice."""
     table.mkdir(exist_ok=True)
-    for day in made.iterdir():
+    for day in made.iterdir() if made.is_dir() else ():
         place = table / day.name
-        if place.exists():
-            shutil.rmtree(place)
-        day.rename(place)
-
-
-def _folders(
-    archive: Archive, prefix: str, window: tuple[datetime | None, datetime | None], temporary: Path
-) -> list[str]:
-    """The folders of the days on this machine that hold documents."""
-    days, until = day_folders(prefix, *window), last_day(window[1])
-    cut = len(prefix) + 1
-    root = archive.store.local_root
-    if root is not None:
-        found = {key.rpartition("/")[0] for key in archive.store.keys(days) if key.endswith(".json")}
-        found = {folder for folder in found if folder[cut:] <= until}
-        return sorted(str(root / folder) for folder in found)
-    made: set[Path] = set()
-    for keys, documents in read_days(archive.store, days, BYTES, until):
-        for key, data in zip(keys, documents, strict=True):
-            if isinstance(data, Exception):
-                raise StoreError(f"{key} can't be read: {data}") from data
-            path = temporary / key
-            if path.parent not in made:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                made.add(path.parent)
-            path.write_bytes(data)
-    return sorted(map(str, made))
-
-
-def _select(folders: list[str], columns: dict[str, str], form: str) -> str:
-    if not folders:
-        nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
-        return f"SELECT {nothing}, NULL::VARCHAR AS day WHERE false"
-    places = [f"{folder}/*.json" for folder in folders]
-    names = ", ".join(f'"{name}"' for name in columns)
-    day = f"regexp_replace(regexp_extract(filename, '{_DAY}'), '{_DAY}', '\\1-\\2-\\3')"
-    source = f"read_json({places}, format='{form}', columns={columns}, filename=true, maximum_object_size=268435456)"
-    return f"SELECT {names}, {day} AS day FROM {source}"  # noqa: S608 - our own names and paths
-
-
-def _kind(annotation: Any) -> str:
-    """DuckDB's type for a field: its own for plain values, JSON for what has parts."""
-    for one in (annotation, *get_args(annotation)):
-        inner = next((a for a in get_args(one) if isinstance(a, type)), one)
-        if isinstance(inner, type) and issubclass(inner, Enum):
-            return "VARCHAR"
-        if inner in _KINDS and getattr(annotation, "__origin__", None) not in (list, dict):
-            return _KINDS[inner]
-    return "JSON"
-
-
-def _write_records(archive: Archive, start: Bound, end: Bound, place: Path) -> None:
-    known = runs(archive, start, end).runs if archive.store.folders(layout.RECORDS) else ()
-    days = {run.run_id: layout.day_of(run.started_at).replace("/", "-") for run in known}
-    with place.open("wb") as file:
-        for state in records_of(archive, known).states:
-            row = {**asdict(state), "day": days[state.run_id]}
-            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+        try:
+            if place.exists():
+                place.rename(aside)
+            day.rename(place)
+        except BaseException:  # also Ctrl+C between the two
+            if aside.exists() and not place.exists():
+                aside.rename(place)
+            raise
+        if aside.exists():
+            shutil.rmtree(aside)

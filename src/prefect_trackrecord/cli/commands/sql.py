@@ -27,7 +27,7 @@ def sql(
 ) -> int:
     """Ask the history in SQL: the views runs, files, emails and records, each with a column day.
 
-    Needs the extra analytics (DuckDB).
+    It reads the history's documents and no other file, and writes none. Needs the extra analytics (DuckDB).
 
     Args:
         query: What to ask.
