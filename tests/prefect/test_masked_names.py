@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 
 import pytest
 from prefect import flow, tags, task
 from prefect.client.orchestration import get_client
 
 from prefect_trackrecord import track
+from prefect_trackrecord._prefect import importing
 from prefect_trackrecord._prefect.reconciling import inferred
 from prefect_trackrecord._prefect.retrying import RETRY_TAG
 from prefect_trackrecord.journal.masking import MASK
@@ -111,3 +112,36 @@ def test_what_is_known_of_a_task_run_from_prefect_alone():
         f"get-{SHOWN}",
         "get",
     )
+
+
+def test_an_imported_run(history):
+    @task(task_run_name="get {url}")
+    def old(url):
+        raise ValueError("bad")
+
+    @flow(flow_run_name=f"old password={SECRET}")
+    def old_days():
+        old(URL, return_state=True)
+
+    start = datetime.now(timezone.utc)
+    with tags(f"password={SECRET}"):
+        old_days(return_state=True)
+    done = importing.import_runs(history.archive, start, datetime.now(timezone.utc) + timedelta(seconds=1))
+    assert done.added == 1
+    (run,) = history.list_runs()
+    assert (run.flow_run_name, run.tags) == (f"old password={MASK}", [f"password={MASK}"])
+    assert not leaks(history)
+
+
+def test_what_a_returned_cancelled_says(history):
+    from prefect.states import Cancelled
+
+    @track
+    @flow
+    def stopped():
+        return Cancelled(message=f"password={SECRET}")
+
+    stopped(return_state=True)
+    (run,) = history.list_runs()
+    assert run.error_message == f"password={MASK}"
+    assert not leaks(history)

@@ -28,6 +28,7 @@ from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import RunNotFoundError, TrackRecordError
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
 from prefect_trackrecord.tracking import values
+from prefect_trackrecord.tracking.describing import MAX_TEXT, text_or_none
 
 logger = logging.getLogger("prefect_trackrecord")
 assert observed  # imported for the filter that it sets
@@ -197,12 +198,13 @@ def ended(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any], options: F
     if status is not None:
         kind, message = outcome.error_of(state, run.error)
         cancelled = state.is_cancelled() or state.is_cancelling()
-        fields = {"error_type": None if cancelled else kind, "error_message": state.message if cancelled else message}
+        said = text_or_none(state.message, MAX_TEXT)
+        fields = {"error_type": None if cancelled else kind, "error_message": said if cancelled else message}
         if run.error is not None:
             fields["traceback"] = outcome.trace_text(run.error, outcome.own_trace(run.error))
         if status == "aborted":
             how = "cancelled" if cancelled else "stopped"
-            fields["reason"] = _reason(how, state.message)
+            fields["reason"] = _reason(how, said)
     run.ended = ev.RunEnded(
         at=now(),  # the state may be older than what its process still said: cancelling comes before the end
         status=status,

@@ -26,9 +26,10 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunStatus
 from prefect_trackrecord.documents.run_journal import IMPORTED, SAVED
 from prefect_trackrecord.errors import KeyExistsError, PrefectApiError
+from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.journal.plain import mask_text, plain
 from prefect_trackrecord.journal.writer import SUFFIX
-from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER
+from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER, masked, text_or_none
 
 PAGE = 100
 SECONDS = 30.0
@@ -180,10 +181,10 @@ def _import_one(
         "command": _name(prefect, names, "flows", row["flow_id"]),
         "flow_name": _name(prefect, names, "flows", row["flow_id"]),
         "flow_id": row["flow_id"],
-        "flow_run_name": row.get("name"),
+        "flow_run_name": text_or_none(row.get("name")),
         "deployment_id": deployment,
         "deployment_name": _name(prefect, names, "deployments", deployment) if deployment else None,
-        "tags": row.get("tags") or [],
+        "tags": [masked(tag) for tag in row.get("tags") or []],
         "parameters": plain(row.get("parameters") or {}, max_text=MAX_PARAMETER, max_items=MAX_ITEMS),
         "run_count": row.get("run_count") or 1,
         "parent_run_id": _parent(prefect, row.get("parent_task_run_id")),
@@ -251,27 +252,31 @@ def _ended(row: Mapping[str, Any]) -> ev.RunEnded:
 def _file(task: Mapping[str, Any]) -> ev.FileTracked:
     """A task run as a file: its path is the task run's name, as where `track` is given no `file`."""
     state = task.get("state") or {}
+    name = str(task.get("name"))
+    shown = mask_text(name)
     row: dict[str, Any] = {
-        "file_path": task.get("name"),
+        "file_path": shown,
         "file_type": "task",
         "task_run_id": task["id"],
-        "task_run_name": task.get("name"),
+        "task_run_name": shown,
         "started_at": task.get("start_time"),
         "ended_at": task.get("end_time"),
     }
     took = task.get("total_run_time")
     if isinstance(took, int | float):
         row["processing_time_ms"] = round(took * 1000)
-    name = str(task.get("state_name") or "Unknown")
+    ended = str(task.get("state_name") or "Unknown")
     kind, message = _error(state.get("message"))
-    if task.get("state_type") == "COMPLETED" and name not in ("Cached", "Skipped"):
+    if task.get("state_type") == "COMPLETED" and ended not in ("Cached", "Skipped"):
         row["status"] = FileStatus.SUCCESS.value
     elif task.get("state_type") == "COMPLETED" or not task.get("start_time"):  # served otherwise, or never begun
         row.update(fields_of_state(task))
     else:
-        row.update(status=FileStatus.FAILED.value, error_type=kind or name, error_message=message or f"ended in {name}")
+        row.update(
+            status=FileStatus.FAILED.value, error_type=kind or ended, error_message=message or f"ended in {ended}"
+        )
     at = moment(task.get("end_time") or task.get("start_time") or state.get("timestamp"))
-    item = f"{task.get('task_key')}\0{task.get('name')}"
+    item = f"{task.get('task_key')}\0{mask_name(name)}"
     return ev.FileTracked(at=at, row=row, item=item, turn=task.get("flow_run_run_count") or 1)
 
 
