@@ -149,6 +149,25 @@ def test_a_file_that_the_flows_own_retry_brings_through_has_not_failed(history, 
     assert (end.event, end.follows) == ("trackrecord.run.failed", failed.id)
 
 
+def test_what_two_processes_tell_alike_has_one_id(history, sent):
+    """Prefect keeps one event of an id, and its automations act on one; a hook and a recovery may both tell."""
+    nightly(["bad", "a"], return_state=True)
+    (run,) = history.list_runs()
+    rows = [row.model_dump() for row in history.archive.files(run) if row.file_path == "bad"]
+    settings = history.archive.settings
+    for count in (1, 1, 2):
+        events_out._said.clear()  # as in another process
+        again = run.model_copy(update={"run_count": count})
+        events_out.file_failed(run.run_id, rows[0], settings)
+        events_out.run_ended(again, "place", settings)
+        events_out.run_recovered(again, "place", settings)
+    ids = {kind: [e.id for e in sent() if e.event == f"trackrecord.{kind}"] for kind in ("run.partial", "file.failed")}
+    assert len(ids["run.partial"]) >= 3
+    assert len(set(ids["run.partial"])) == 2, "one for each attempt of the run"
+    assert len(ids["file.failed"]) >= 3
+    assert len(set(ids["file.failed"])) == 1
+
+
 KILLED = """
 import time
 from prefect import flow, task

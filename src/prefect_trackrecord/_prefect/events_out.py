@@ -2,6 +2,9 @@
 
 Each event goes into the queue from which Prefect's own task events are sent: nothing here waits for the API, and
 nothing is raised. Busy kinds are rationed for each run and process; how many were left out is told with the next one.
+
+What several processes may tell (a worker's hook and a recovery of the same dead run) has an id made of what it tells,
+by which Prefect drops the second one.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID, uuid5
 
 from prefect import Flow
 from prefect.client.schemas import FlowRun
@@ -36,6 +40,8 @@ WINDOW = 60.0
 MOST = {"trackrecord.file.failed": 20, "trackrecord.record.status-changed": 200}
 """So many events of a kind for each run, in each process, within `WINDOW` seconds."""
 MAX_TEXT = 500
+_OURS = UUID("5d7b6c1e-0f63-4d0e-9f0e-4f1f5a1c6a52")
+"""The namespace of the ids that are made of what an event tells (RFC 9562, version 5)."""
 _ENDS = {
     RunStatus.SUCCESS: "completed",
     RunStatus.PARTIAL_SUCCESS: "partial",
@@ -96,13 +102,15 @@ def run_ended(run: RunMetadata, place: str, settings: Settings) -> None:
     """
     end = _ENDS.get(run.status)
     if end is not None:
-        _emit(settings, f"trackrecord.run.{end}", run.run_id, _resource(run, place), _related(run), _of_run(run, place))
+        kind, once = f"trackrecord.run.{end}", f"{run.run_count}"
+        _emit(settings, kind, run.run_id, _resource(run, place), _related(run), _of_run(run, place), once)
 
 
 def run_recovered(run: RunMetadata, place: str, settings: Settings) -> None:
     """Somebody else closed a run that could not do it itself: `trackrecord.run.recovered`."""
     payload = {**_of_run(run, place), "reason": run.reason or RECOVERED}
-    _emit(settings, "trackrecord.run.recovered", run.run_id, _resource(run, place), _related(run), payload)
+    kind, once = "trackrecord.run.recovered", f"{run.run_count}"
+    _emit(settings, kind, run.run_id, _resource(run, place), _related(run), payload, once)
 
 
 def files_failed(run_id: str, rows: Sequence[FileProcessingLog], settings: Settings) -> None:
@@ -151,7 +159,8 @@ def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> bool
         "error_message": mask_text(str(row.get("error_message") or ""))[:MAX_TEXT],
         "attempts": len(row.get("attempts") or ()),
     }
-    sent = _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload)
+    once = f"{row['task_run_id']} {payload['attempts']}" if row.get("task_run_id") else None
+    sent = _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload, once)
     if sent:
         _said_of(run_id, "").task_runs.add(str(row.get("task_run_id")))
     return sent
@@ -269,7 +278,15 @@ def _emit(
     resource: dict[str, str],
     related: list[dict[str, str]],
     payload: dict[str, Any],
+    once: str | None = None,
 ) -> bool:
+    """Send an event; whether it was handed over.
+
+    Args:
+        settings: whether events are wanted.
+        kind, run_id, resource, related, payload: what it says.
+        once: what tells it from others of its kind and run, where others may send the same.
+    """
     if not settings.events:
         return False
     try:
@@ -279,7 +296,8 @@ def _emit(
         if left_out:
             payload["left_out"] = left_out
         before = _said_of(run_id, "").last
-        event = emit_event(kind, resource, related=related, payload=payload, follows=before)
+        name = None if once is None else uuid5(_OURS, f"{run_id} {kind} {once}")
+        event = emit_event(kind, resource, related=related, payload=payload, follows=before, id=name)
         if event is not None:
             _said_of(run_id, "").last = event
     except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
