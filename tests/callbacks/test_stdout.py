@@ -61,6 +61,16 @@ def test_paths_and_errors_can_not_steer_a_terminal():
     assert r"a\x1b[2J\udcff.wav" in out.getvalue()
 
 
+def test_secrets_are_masked():
+    out = io.StringIO()
+    with batch_on(out, 3) as batch:
+        batch.on_file_end("https://h/a?token=geheim", 0, 3, "failed", error="password=geheim")
+        batch.on_file_error("b", 1, 3, ValueError("password=geheim"))
+        batch.on_file_end("c", 2, 3, "skipped", reason="password: geheim")
+    assert out.getvalue().count("********") == 4
+    assert "geheim" not in out.getvalue()
+
+
 def test_printable_leaves_other_scripts_alone():
     assert printable("Überweisung 2025 日本.wav") == "Überweisung 2025 日本.wav"
 

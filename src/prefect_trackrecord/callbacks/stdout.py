@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, key_of
 from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.journal.masking import mask_text
 from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.tracking.describing import describe
 
@@ -54,7 +55,7 @@ class StdOutCallbackHandler(CallbackHandler):
         with self._lock:
             self._told.discard(key_of(file))
             if self._progress is not None and file.batch_id in self._bars:
-                name = printable(os.path.basename(os.fspath(file.file_path)))
+                name = printable(os.path.basename(mask_text(os.fspath(file.file_path))))
                 self._progress.update(self._bars[file.batch_id], now=name[:40])
 
     def on_file_error(self, file: FileEvent) -> None:
@@ -88,11 +89,11 @@ class StdOutCallbackHandler(CallbackHandler):
 
     def _show(self, file: FileEvent, status: FileStatus) -> None:
         done, failed = file.done, file.failed
-        text = printable(os.fspath(file.file_path))
+        text = printable(mask_text(os.fspath(file.file_path)))
         if file.error is not None:
             text += f": {_error(file.error)}"
         elif file.reason:
-            text += f": {printable(file.reason)}"
+            text += f": {printable(mask_text(str(file.reason)))}"
         if self._progress is not None and file.batch_id in self._bars:
             words = f"{failed:,} failed" if failed else ""
             self._progress.update(self._bars[file.batch_id], completed=done, failed=words)
@@ -146,7 +147,7 @@ class StdOutCallbackHandler(CallbackHandler):
 
 def _error(error: BaseException | str) -> str:
     name = f"{type(error).__name__}: " if isinstance(error, BaseException) else ""
-    text = describe(error) if isinstance(error, BaseException) else str(error)
+    text = describe(error) if isinstance(error, BaseException) else mask_text(str(error))
     first = printable(text.strip().splitlines()[0] if text.strip() else "")
     return name + (first if len(first) <= MAX_ERROR else first[:MAX_ERROR] + "...")
 
