@@ -50,6 +50,10 @@ class FlowTry:
         finally:
             reset_current(self.token)
 
+    def broken_off(self) -> None:
+        """Nobody wants more of a generator; Prefect asks for no state of it."""
+        reset_current(self.token)
+
     def _stated(self, result: Any) -> Any:
         options = self.run.options
         if isinstance(result, State):

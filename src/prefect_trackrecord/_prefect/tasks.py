@@ -24,7 +24,7 @@ from prefect.utilities.collections import visit_collection
 from prefect.utilities.engine import resolve_to_final_result
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord._prefect import events_out, finishing, following, homes, live, outcome, runs
+from prefect_trackrecord._prefect import events_out, finishing, following, homes, live, outcome, rolled_back, runs
 from prefect_trackrecord._prefect.flow_fields import flow_fields
 from prefect_trackrecord._prefect.options import RETURN, TaskOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -57,6 +57,7 @@ class FileCall:
     trace: TracebackType | None = None
     result: Any = None
     told: BaseException | None = None
+    came: str | None = None
 
     def follow(self, state: str, error: BaseException | None = None, reason: str = "") -> None:
         """Tell the task's record, where it has one, into which state the task came."""
@@ -86,7 +87,25 @@ class TaskTry:
             self.attempt.update(status="failed", error_type=kind, error_message=message)
         elif isinstance(result, State) and result.is_final() and not result.is_completed():
             self._no_hook_follows(result)
+        rolled_back.watch(self._rolled_back)
         return result
+
+    def broken_off(self) -> None:
+        """Nobody wants more of a generator: an early end, no failure, though Prefect rolls its transaction back."""
+        self._end("success")
+
+    def _rolled_back(self, came: outcome.Outcome) -> None:
+        """It came through, and is undone; of one that failed all is told."""
+        call = self.call
+        if call.came != "success":
+            return
+        try:
+            call.run.note_task(
+                self.task_run.id, TaskEnd(self.task_run.name, rolled_back.NAME, rolled_back.MESSAGE, bad=True)
+            )
+            _write(call, self.task_run, came)
+        except Exception as trouble:  # noqa: BLE001 - tracking never breaks the task
+            call.run.trouble("a task that was rolled back could not be tracked", trouble)
 
     def _no_hook_follows(self, state: State[Any]) -> None:
         """A returned Cancelled or Crashed ends the task run without a hook of it."""
@@ -291,7 +310,7 @@ def _write(call: FileCall, task_run: TaskRun, came: outcome.Outcome) -> Any:
         elif came.fields["status"] == "skipped":
             last["status"] = "skipped"
         row["attempts"] = call.attempts
-    row["ended_at"] = at
+    row["ended_at"], call.came = at, row["status"]
     if came.fields["status"] != "failed":
         row["output_path"] = _output(call, came.state)
     call.run.emit(ev.FileTracked(at=at, row=row, item=call.item, turn=call.turn))

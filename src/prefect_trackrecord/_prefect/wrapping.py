@@ -30,6 +30,9 @@ class Try(Protocol):
     def returned(self, result: Any) -> Any:
         """It returned; gives what to return instead (the same, mostly)."""
 
+    def broken_off(self) -> None:
+        """It is a generator of which nobody wants more: an early end, no failure."""
+
     def raised(self, exc: BaseException) -> None:
         """It raised."""
 
@@ -158,8 +161,8 @@ def _run_generator(
         return (yield from fn(*args, **kwargs))
     try:
         result = yield from fn(*args, **kwargs)
-    except GeneratorExit:  # nobody wants more of it: an early end, no failure
-        one.returned(None)
+    except GeneratorExit:
+        one.broken_off()
         raise
     except BaseException as exc:
         one.raised(exc)
@@ -177,7 +180,7 @@ async def _run_async_generator(
                 yield item
     except GeneratorExit:
         if one is not None:
-            one.returned(None)
+            one.broken_off()
         raise
     except BaseException as exc:
         if one is not None:
