@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from prefect_trackrecord.documents import layout
 from prefect_trackrecord.tracking import FileProcessingLog, RunMetadata
 from prefect_trackrecord.tracking.failed import mended as standing
 
@@ -120,3 +121,54 @@ def test_help_and_version_load_neither_models_nor_stores(program):
         loaded = {line.rsplit("|", 1)[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
         assert ("cyclopts" in loaded) == (word == "--help")
         assert not loaded & {"prefect", "fsspec", "jinja2", "pydantic", "sqlalchemy"}, word
+
+
+def test_a_path_with_a_line_break_is_one_line_of_a_retry(trackrecord, tracked, monkeypatch):
+    from prefect_trackrecord._prefect import retrying
+
+    made = retrying.Retried(None, None, "flow/deployment", "paths", ["new\nline.wav"])
+    monkeypatch.setattr(retrying, "retry", lambda *_, **__: made)
+    done = trackrecord("retry", tracked(files=[("new\nline.wav", "failed")]), "--dry-run")
+    assert (done.code, done.out) == (0, "new\\nline.wav\n")
+
+
+def test_paths_alone_each_once_as_they_are(program, history, tracked):
+    """The newest failure of each, however many there are, and whatever is in its name."""
+    odd = ["with space.wav", 'it\'s "quoted".wav', "new\nline.wav", "größe.wav"]
+    tracked(files=[(path, "failed") for path in odd])
+    many = [f"{n}.wav" for n in range(60)]
+    tracked(files=[(path, "failed") for path in (*many, odd[0])])
+    place = ("--storage", history.url)
+    done = program("files", "failed", "--null", *place)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\0") == [*many, *odd, ""]
+    assert program("files", "failed", "-0", *place).stdout == done.stdout
+    lines = program("files", "failed", "--paths", *place).stdout.splitlines()
+    assert lines == [*many, odd[0], odd[1], r"new\nline.wav", odd[3]]
+    limited = program("files", "failed", "--paths", "--limit", "62", *place).stdout.splitlines()
+    assert limited == lines[:62]
+    both = program("files", "failed", "--paths", "--json", *place)
+    assert (both.returncode, both.stdout) == (2, "")
+
+
+def test_a_program_gets_all_and_a_terminal_fifty(terminal, trackrecord, tracked, history):
+    tracked(files=[(f"{n}.wav", "failed") for n in range(60)])
+    assert len(json.loads(trackrecord("files", "failed", "--json").out)) == 60
+    assert len(trackrecord("files", "failed").out.splitlines()) == 61
+    assert len(json.loads(trackrecord("files", "failed", "--json", "--limit", "7").out)) == 7
+    _, text = terminal("files", "failed", "--storage", history.url)
+    assert "50 of 60 failed files shown; --limit 0 shows all" in text
+    code, text = terminal("files", "failed", "--json", "--storage", history.url)
+    assert (code, text.count('"file_path"')) == (0, 60)
+
+
+def test_a_program_gets_all_runs_too(trackrecord, tracked, history, terminal):
+    run = history.archive.run(tracked())
+    for n in range(59):
+        other = run.model_copy(update={"run_id": f"run-{n}"})
+        key = layout.run_key(other.run_id, layout.day_of(run.started_at))
+        history.archive.store.put(key, other.model_dump_json().encode())
+    assert len(json.loads(trackrecord("runs", "list", "--json").out)) == 60
+    assert len(trackrecord("runs", "list").out.splitlines()) == 61
+    _, text = terminal("runs", "list", "--storage", history.url)
+    assert "50 of 60 runs shown; --limit 0 shows all" in text

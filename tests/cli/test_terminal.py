@@ -2,16 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import re
-import select
-import signal
-import subprocess
-import sys
-import time
-
-import pytest
 
 SLOW = """
 import sys, time
@@ -23,35 +14,6 @@ TrackingStorage.list_runs = lambda self, *given: (time.sleep(SECONDS), slow(self
 from prefect_trackrecord.cli import main
 main(sys.argv[1:])
 """
-
-
-@pytest.fixture
-def terminal(tmp_path):
-    """Runs a command on a terminal of 120 columns and returns its exit code and all that it wrote there."""
-
-    def call(*arguments, code=None, until=None, **env):
-        master, slave = pty.openpty()
-        start = [sys.executable, "-c", code] if code else [sys.executable, "-m", "prefect_trackrecord"]
-        home = {"PREFECT_HOME": str(tmp_path / "prefect_home"), "COLUMNS": "120", "TERM": "xterm-256color"}
-        own = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "FORCE_COLOR")}
-        process = subprocess.Popen(
-            [*start, *map(str, arguments)], stdin=slave, stdout=slave, stderr=slave, env={**own, **home, **env}
-        )
-        os.close(slave)
-        text, ends = b"", time.monotonic() + 60
-        while time.monotonic() < ends:
-            if select.select([master], [], [], 0.1)[0]:
-                try:
-                    text += os.read(master, 65536)
-                except OSError:  # the other side is closed
-                    break
-            if until is not None and until in text:
-                process.send_signal(signal.SIGINT)
-                until = None
-        os.close(master)
-        return process.wait(30), text.decode()
-
-    return call
 
 
 def test_colours_and_numbers_are_for_a_terminal(terminal, program, history, tracked):

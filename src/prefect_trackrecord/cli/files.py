@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
+from itertools import islice
 from typing import Any
 
-from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, note, table
+from prefect_trackrecord.cli.output import complain_of_damage, dump, is_terminal, most, note, say, say_exactly, table
 from prefect_trackrecord.cli.place import must_be_there, storage_of
 from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
+from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.failed import NEVER_BEGAN, fixed_by, is_undone
 
@@ -26,12 +28,15 @@ def failed_files(
     last: str | None,
     command: str | None,
     still: bool,
-    limit: int,
+    limit: int | None,
+    paths: bool,
+    null: bool,
     as_json: bool,
 ) -> int:
     """Print them; 1 where a document could not be read."""
-    if limit < 0:
-        raise UsageError(f"--limit {limit}: a number of files, or 0 for all")
+    if paths and as_json:
+        raise UsageError("give --json, or --paths, not both")
+    limit = most(limit, "files", as_json or paths)
     place = storage_of(storage)
     if first is None and last is None:
         first = f"{(datetime.now(timezone.utc) - timedelta(days=DAYS - 1)).date()}"
@@ -44,9 +49,13 @@ def failed_files(
     with waiting("looking for runs that did them again"):
         fixed = fixed_by(runs, place.archive)
     wanted = [run for run in reversed(runs) if run.failed_count or run.never_began]
-    shown = list(_rows(place.archive, wanted, fixed if still else {}, limit, damaged))
+    every = _rows(place.archive, wanted, fixed if still else {}, damaged)
+    shown = list(islice(_once(every) if paths else every, limit or None))
     by = [fixed[run.run_id].get(row.file_path) for run, row in shown]
-    if as_json:
+    if paths:
+        for _, row in shown:
+            say_exactly(row.file_path) if null else say(printable(row.file_path))
+    elif as_json:
         dump([{"command": run.command, **_json(row, of)} for (run, row), of in zip(shown, by, strict=True)])
     elif shown or not is_terminal():
         names = ("run", "command", "file", "error", "message", "fixed by")
@@ -69,10 +78,8 @@ def _rows(
     archive: Archive,
     runs: list[RunMetadata],
     without: Mapping[str, Container[str]],
-    limit: int,
     damaged: list[DamagedDocumentError],
 ) -> Iterator[tuple[RunMetadata, FileProcessingLog]]:
-    left = limit or None
     with progress("runs") as bar:
         for n, run in enumerate(runs):
             if bar is not None:
@@ -85,9 +92,15 @@ def _rows(
             for row in rows:
                 if is_undone(row) and row.file_path not in without.get(run.run_id, ()):
                     yield run, row
-                    left = left - 1 if left is not None else None
-                    if left == 0:
-                        return
+
+
+def _once(rows: Iterable[tuple[RunMetadata, FileProcessingLog]]) -> Iterator[tuple[RunMetadata, FileProcessingLog]]:
+    """Each path once, where it failed last."""
+    seen: set[str] = set()
+    for run, row in rows:
+        if row.file_path not in seen:
+            seen.add(row.file_path)
+            yield run, row
 
 
 def _cells(run: RunMetadata, row: FileProcessingLog, fixed: str | None) -> tuple[str | None, ...]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from prefect_trackrecord.errors import DamagedDocumentError, TrackRecordError
+from prefect_trackrecord.errors import DamagedDocumentError, TrackRecordError, UsageError
 from prefect_trackrecord.journal.printable import printable
 
 COLORS = {
@@ -22,9 +23,19 @@ COLORS = {
 }
 
 
+ROWS = 50
+"""How many rows a terminal shows where nobody says how many."""
+
+
 def say(text: str = "") -> None:
     """A line on standard output, without anything that could steer the terminal."""
     sys.stdout.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+
+
+def say_exactly(text: str) -> None:
+    """A text on standard output as it is, for a program, with a NUL after it."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(text) + b"\0")
 
 
 def note(text: str) -> None:
@@ -47,6 +58,24 @@ def complain_of_damage(damaged: Iterable[DamagedDocumentError]) -> None:
 def is_terminal() -> bool:
     """Whether a person looks at standard output."""
     return sys.stdout.isatty()
+
+
+def most(limit: int | None, what: str, as_data: bool) -> int:
+    """How many rows are shown, 0 for all: what `--limit` says, else what a person reads; a program gets all.
+
+    Args:
+        limit: as given.
+        what: what the rows are.
+        as_data: whether it is no table, but for a program also on a terminal.
+
+    Raises:
+        UsageError: it is no such number.
+    """
+    if limit is None:
+        return ROWS if is_terminal() and not as_data else 0
+    if limit < 0:
+        raise UsageError(f"--limit {limit}: a number of {what}, or 0 for all")
+    return limit
 
 
 def dump(value: Any) -> None:

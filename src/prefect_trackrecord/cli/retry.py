@@ -10,6 +10,7 @@ from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.cli.runs import find_run
 from prefect_trackrecord.documents.models import RunStatus
 from prefect_trackrecord.errors import RunGoesOnError
+from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.failed import mended
 
@@ -34,7 +35,7 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
         dump({"retry_of": run.run_id, **asdict(made)})
         return 0
     for item in made.items:
-        say(item)
+        say(printable(item))
     if made.flow_run_id is None:
         note(f"{plural(len(made.items), 'file')} would be given to {made.parameter}=; nothing was started")
     else:

@@ -10,6 +10,7 @@ from prefect_trackrecord.cli.output import (
     dump,
     how_long,
     is_terminal,
+    most,
     note,
     say,
     table,
@@ -37,12 +38,11 @@ def list_runs(
     last: str | None,
     command: str | None,
     status: str | None,
-    limit: int,
+    limit: int | None,
     as_json: bool,
 ) -> int:
     """Print the runs of a window, newest first; 1 where a document could not be read."""
-    if limit < 0:
-        raise UsageError(f"--limit {limit}: a number of runs, or 0 for all")
+    limit = most(limit, "runs", as_json)
     place = storage_of(storage)
     with waiting(f"reading {place.url}"):
         found = place.list_runs(first, last, command, status)

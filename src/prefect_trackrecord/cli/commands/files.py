@@ -18,8 +18,8 @@ command = App(
 @command.command(
     name="failed",
     help_epilogue="Example:\n  trackrecord files failed --from 2025-01-20 --command nightly\n\n"
-    "Their paths alone, to work through them again:\n"
-    "  trackrecord files failed --still --json | jq -r '.[].file_path'",
+    "Their paths alone, each once, to work through them again; -0 also where names have spaces:\n"
+    "  trackrecord files failed --still --from 2025-01-20 -0 | xargs -0 -r python convert.py",
 )
 @in_paragraphs
 def failed_files(
@@ -29,7 +29,9 @@ def failed_files(
     to: str | None = None,
     command: str | None = None,
     still: Annotated[bool, Parameter(negative=())] = False,
-    limit: int = 50,
+    limit: int | None = None,
+    paths: Annotated[bool, Parameter(negative=())] = False,
+    null: Annotated[bool, Parameter(name=("--null", "-0"), negative=())] = False,
     json: Json = False,
 ) -> int:
     """List the files that failed or never began, of the newest run first; of the last seven days where no day is given.
@@ -39,8 +41,10 @@ def failed_files(
         to: Last day, included.
         command: Only runs of this command or flow.
         still: Only those that no run brought through that `trackrecord retry` started.
-        limit: At most so many; 0 for all.
+        limit: At most so many; 0 for all. Where left out 50 on a terminal, all elsewhere and with --json or --paths.
+        paths: Print nothing but the paths, one a line and each once; what could steer a terminal is written out.
+        null: The same, as they are and with a NUL after each, for xargs -0.
     """
     from prefect_trackrecord.cli.files import failed_files as work
 
-    return work(storage, from_, to, command, still, limit, json)
+    return work(storage, from_, to, command, still, limit, paths or null, null, json)

@@ -19,8 +19,8 @@ command = App(
 @command.command(
     name="list",
     help_epilogue="Example:\n  trackrecord runs list --from 2025-01-20 --to 2025-01-26 --status failed\n\n"
-    "Without a terminal the rows are separated by tabs, with run ids in full:\n"
-    "  trackrecord runs list | cut -f 1",
+    "Without a terminal the rows are separated by tabs, below a line of headings, with run ids in full:\n"
+    "  trackrecord runs list | tail -n +2 | cut -f 1",
 )
 @in_paragraphs
 def list_runs(
@@ -30,7 +30,7 @@ def list_runs(
     to: str | None = None,
     command: str | None = None,
     status: Status | None = None,
-    limit: int = 50,
+    limit: int | None = None,
     json: Json = False,
 ) -> int:
     """List runs, newest first.
@@ -40,7 +40,7 @@ def list_runs(
         to: Last day, included.
         command: Only runs of this command or flow.
         status: Only runs that stand so.
-        limit: At most so many; 0 for all.
+        limit: At most so many; 0 for all. Where left out 50 on a terminal, all elsewhere and with --json.
     """
     from prefect_trackrecord.cli.runs import list_runs as work
 
