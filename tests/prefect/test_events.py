@@ -20,7 +20,7 @@ from prefect.settings import get_current_settings
 from prefect.states import Crashed
 
 from prefect_trackrecord import recover, track
-from prefect_trackrecord._prefect import events_out, untold
+from prefect_trackrecord._prefect import events_out, events_queue, untold
 from prefect_trackrecord._prefect.asking import Asker
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord.record import RecordStatus, ThoughtfulRecord
@@ -82,7 +82,7 @@ def test_each_end_has_a_kind_of_its_own(history, sent, paths, kind):
 
 
 def test_many_failed_files_are_rationed_and_the_rest_is_counted(history, sent, monkeypatch):
-    monkeypatch.setitem(events_out.MOST, "trackrecord.file.failed", 3)
+    monkeypatch.setitem(events_queue.MOST, "trackrecord.file.failed", 3)
     nightly([f"bad-{n}" for n in range(8)], return_state=True)
     *files, end = sent()
     assert [e.event for e in files] == ["trackrecord.file.failed"] * 3
@@ -156,9 +156,9 @@ def test_what_two_processes_tell_alike_has_one_id(history, monkeypatch):
     (run,) = history.list_runs()
     (row,) = [row.model_dump() for row in history.archive.files(run) if row.file_path == "bad"]
     told = defaultdict(list)
-    monkeypatch.setattr(events_out, "emit_event", lambda kind, *_, id, **_more: told[kind].append(id))  # noqa: A006
+    monkeypatch.setattr(events_queue, "emit_event", lambda kind, *_, id, **_more: told[kind].append(id))  # noqa: A006
     for count in (1, 1, 2):
-        events_out._said.clear()  # as in another process
+        events_queue._said.clear()  # as in another process
         again = run.model_copy(update={"run_count": count})
         events_out.file_failed(run.run_id, row, history.archive.settings)
         events_out.run_ended(again, "place", history.archive.settings)

@@ -1,32 +1,21 @@
 """What happens to runs, files and records, as Prefect events, so that automations can act on it.
 
-Each event goes into the queue from which Prefect's own task events are sent: nothing here waits for the API, and
-nothing is raised. Busy kinds are rationed for each run and process; how many were left out is told with the next one.
-
-What several processes may tell (a worker's hook and a recovery of the same dead run) has an id made of what it tells,
-by which Prefect drops the second one.
+How they are sent is in `events_queue`.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID, uuid5
 
 from prefect import Flow
 from prefect.client.schemas import FlowRun
 from prefect.context import FlowRunContext
-from prefect.events import Event, emit_event
-from prefect.events.worker import EventsWorker
 
 from prefect_trackrecord._prefect import runs
 from prefect_trackrecord._prefect import settings as prefect_settings
+from prefect_trackrecord._prefect.events_queue import emit, said_of
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import EmailResult, FileProcessingLog, RunMetadata, RunStatus
 from prefect_trackrecord.documents.silent import NO_END
@@ -34,44 +23,13 @@ from prefect_trackrecord.journal import watching
 from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.settings import Settings
 
-logger = logging.getLogger("prefect_trackrecord")
-KEPT = 128
-WINDOW = 60.0
-MOST = {"trackrecord.file.failed": 20, "trackrecord.record.status-changed": 200}
-"""So many events of a kind for each run, in each process, within `WINDOW` seconds."""
 MAX_TEXT = 500
-_OURS = UUID("5d7b6c1e-0f63-4d0e-9f0e-4f1f5a1c6a52")
-"""The namespace of the ids that are made of what an event tells (RFC 9562, version 5)."""
 _ENDS = {
     RunStatus.SUCCESS: "completed",
     RunStatus.PARTIAL_SUCCESS: "partial",
     RunStatus.FAILED: "failed",
     RunStatus.ABORTED: "aborted",
 }
-
-
-def send(seconds: float) -> None:
-    """Wait, bounded, until what was told is sent: at its exit Prefect's queue would complain that it is not empty."""
-    waiting = threading.Thread(target=EventsWorker.instance().wait_until_empty, daemon=True)
-    waiting.start()
-    waiting.join(seconds)
-
-
-@dataclass
-class _Said:
-    """What this process has said of one run, and what it knows of its flow run."""
-
-    last: Event | None = None
-    began: float = 0.0
-    count: int = 0
-    left_out: int = 0
-    held: bool = False
-    task_runs: set[str] = field(default_factory=set)
-    place: list[dict[str, str]] = field(default_factory=list)
-
-
-_said: OrderedDict[tuple[str, str], _Said] = OrderedDict()
-_lock = threading.Lock()
 
 
 def is_held(flow: Flow[..., Any] | None, flow_run: FlowRun) -> bool:
@@ -86,7 +44,7 @@ def know(flow_run: FlowRun, flow: Flow[..., Any] | None = None) -> None:
         flow_run: as Prefect knows it.
         flow: its flow, where that is at hand.
     """
-    said = _said_of(str(flow_run.id), "")
+    said = said_of(str(flow_run.id), "")
     said.held = is_held(flow, flow_run)
     ids = {kind: getattr(flow_run, f"{kind.replace('-', '_')}_id", None) for kind in ("work-queue", "work-pool")}
     said.place = [{"prefect.resource.id": f"prefect.{k}.{v}", _ROLE: k} for k, v in ids.items() if v is not None]
@@ -103,14 +61,14 @@ def run_ended(run: RunMetadata, place: str, settings: Settings) -> None:
     end = _ENDS.get(run.status)
     if end is not None:
         kind, once = f"trackrecord.run.{end}", f"{run.run_count}"
-        _emit(settings, kind, run.run_id, _resource(run, place), _related(run), _of_run(run, place), once)
+        emit(settings, kind, run.run_id, _resource(run, place), _related(run), _of_run(run, place), once)
 
 
 def run_recovered(run: RunMetadata, place: str, settings: Settings) -> None:
     """Somebody else closed a run that could not do it itself: `trackrecord.run.recovered`."""
     payload = {**_of_run(run, place), "reason": run.reason or RECOVERED}
     kind, once = "trackrecord.run.recovered", f"{run.run_count}"
-    _emit(settings, kind, run.run_id, _resource(run, place), _related(run), payload, once)
+    emit(settings, kind, run.run_id, _resource(run, place), _related(run), payload, once)
 
 
 def files_failed(run_id: str, rows: Sequence[FileProcessingLog], settings: Settings) -> None:
@@ -123,7 +81,7 @@ def files_failed(run_id: str, rows: Sequence[FileProcessingLog], settings: Setti
         rows: its failed files.
         settings: whether events are wanted.
     """
-    said = _said_of(run_id, "")
+    said = said_of(run_id, "")
     untold = [
         row
         for row in rows
@@ -131,7 +89,7 @@ def files_failed(run_id: str, rows: Sequence[FileProcessingLog], settings: Setti
     ]
     for n, row in enumerate(untold):
         if not file_failed(run_id, row.model_dump(), settings):
-            _said_of(run_id, "trackrecord.file.failed").left_out += len(untold) - n - 1
+            said_of(run_id, "trackrecord.file.failed").left_out += len(untold) - n - 1
             return
 
 
@@ -148,7 +106,7 @@ def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> bool
         "prefect.resource.name": path[-MAX_TEXT:],
         "trackrecord.error-type": str(row.get("error_type") or ""),
     }
-    related = [_run_of(run_id), *_said_of(run_id, "").place]
+    related = [_run_of(run_id), *said_of(run_id, "").place]
     if row.get("task_run_id"):
         related.append({"prefect.resource.id": f"prefect.task-run.{row['task_run_id']}", _ROLE: "task-run"})
     payload = {
@@ -160,9 +118,9 @@ def file_failed(run_id: str, row: Mapping[str, Any], settings: Settings) -> bool
         "attempts": len(row.get("attempts") or ()),
     }
     once = f"{row['task_run_id']} {payload['attempts']}" if row.get("task_run_id") else None
-    sent = _emit(settings, "trackrecord.file.failed", run_id, resource, related, payload, once)
+    sent = emit(settings, "trackrecord.file.failed", run_id, resource, related, payload, once)
     if sent:
-        _said_of(run_id, "").task_runs.add(str(row.get("task_run_id")))
+        said_of(run_id, "").task_runs.add(str(row.get("task_run_id")))
     return sent
 
 
@@ -187,7 +145,7 @@ def record_changed(change: watching.StatusChange) -> None:
     }
     kind = "trackrecord.record.status-changed"
     settings = run.archive.settings if run is not None else _settings()
-    _emit(settings, kind, change.run_id, resource, [_run_of(change.run_id)], payload)
+    emit(settings, kind, change.run_id, resource, [_run_of(change.run_id)], payload)
 
 
 def report_delivered(
@@ -210,7 +168,7 @@ def report_delivered(
     }
     told = {"name": name, "period": period, "emails": counts, **payload}
     related = [_run_of(run_id)] if run_id else []
-    _emit(prefect_settings.current(), "trackrecord.report.delivered", run_id or name, resource, related, told)
+    emit(prefect_settings.current(), "trackrecord.report.delivered", run_id or name, resource, related, told)
 
 
 _ROLE = "prefect.resource.role"
@@ -243,7 +201,7 @@ def _related(run: RunMetadata) -> list[dict[str, str]]:
         found.append({"prefect.resource.id": f"prefect.flow.{run.flow_id}", _ROLE: "flow"})
     if run.deployment_id:
         found.append({"prefect.resource.id": f"prefect.deployment.{run.deployment_id}", _ROLE: "deployment"})
-    found += _said_of(run.run_id, "").place
+    found += said_of(run.run_id, "").place
     return found + [{"prefect.resource.id": f"prefect.tag.{tag}", _ROLE: "tag"} for tag in run.tags[:20]]
 
 
@@ -269,70 +227,6 @@ def _of_run(run: RunMetadata, place: str) -> dict[str, Any]:
         "retry_of": run.retry_of,
         "storage": place,
     }
-
-
-def _emit(
-    settings: Settings,
-    kind: str,
-    run_id: str,
-    resource: dict[str, str],
-    related: list[dict[str, str]],
-    payload: dict[str, Any],
-    once: str | None = None,
-) -> bool:
-    """Send an event; whether it was handed over.
-
-    Args:
-        settings: whether events are wanted.
-        kind, run_id, resource, related, payload: what it says.
-        once: what tells it from others of its kind and run, where others may send the same.
-    """
-    if not settings.events:
-        return False
-    try:
-        left_out = _ration(kind, run_id)
-        if left_out is None:
-            return False
-        if left_out:
-            payload["left_out"] = left_out
-        before = _said_of(run_id, "").last
-        name = None if once is None else uuid5(_OURS, f"{run_id} {kind} {once}")
-        event = emit_event(kind, resource, related=related, payload=payload, follows=before, id=name)
-        if event is not None:
-            _said_of(run_id, "").last = event
-    except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
-        logger.debug("event %s of run %s was not sent: %s", kind, run_id, exc)
-        return False
-    return True
-
-
-def _said_of(run_id: str, kind: str) -> _Said:
-    key = (run_id, kind)
-    found = _said.get(key)
-    if found is None:
-        with _lock:
-            found = _said.setdefault(key, _Said())
-            while len(_said) > KEPT:
-                _said.popitem(last=False)
-    return found
-
-
-def _ration(kind: str, run_id: str) -> int | None:
-    """How many events of the kind were left out since the last one; None for one that is to be left out too."""
-    most = MOST.get(kind)
-    if most is None:
-        return 0
-    said = _said_of(run_id, kind)
-    now = time.monotonic()
-    with _lock:
-        if now - said.began >= WINDOW:
-            said.began, said.count = now, 0
-        if said.count >= most:
-            said.left_out += 1
-            return None
-        said.count += 1
-        left_out, said.left_out = said.left_out, 0
-        return left_out
 
 
 watching.on_status(record_changed)

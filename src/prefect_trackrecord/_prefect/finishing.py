@@ -27,6 +27,7 @@ from prefect_trackrecord._prefect import (
     artifact,
     clients,
     events_out,
+    events_queue,
     items,
     posting,
     reconciling,
@@ -79,7 +80,7 @@ class Finish:
                 if sealed is not None and self._tell(sealed, prefect) and not self._named:
                     self._name_late()
                 if not self.run.turn:  # a process that was started for this hook, and is about to end
-                    events_out.send(SENDING)
+                    events_queue.send(SENDING)
             except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
                 self.run.trouble("the run's end could not be tracked", exc)
 

@@ -42,11 +42,11 @@ def _tell_prefect(place: TrackingStorage, closed: list[RunMetadata]) -> None:
     waiting = place.archive.settings.spool / "untold"
     if not any(run.flow_name for run in closed) and not (waiting.is_dir() and any(waiting.iterdir())):
         return
-    from prefect_trackrecord._prefect import events_out, untold
+    from prefect_trackrecord._prefect import events_queue, untold
     from prefect_trackrecord._prefect.settings import has_api
 
     if has_api() and (told := untold.tell(place, [run for run in closed if run.flow_name])):
-        events_out.send(seconds=5.0)
+        events_queue.send(seconds=5.0)
         note(f"Prefect was told of {plural(told, 'run')}")
 
 
