@@ -43,6 +43,14 @@ def test_the_one_that_is_named(program, home, shell, files):
     assert "runs" in (home / (files[0] if shell != "bash" else files[1])).read_text()
 
 
+def test_a_home_that_can_not_be_written(program, home):
+    (home / "file").write_text("")
+    done = program("--install-completion", "--shell", "fish", HOME=str(home / "file"))
+    assert (done.returncode, done.stdout, written(home)) == (2, "", ["file"])
+    assert done.stderr.startswith(f"error TR107: {home}/file/")
+    assert "can't be written: Not a directory" in done.stderr
+
+
 def test_one_that_nobody_knows_can_not_be_named(program, home):
     done = program("--install-completion", "--shell", "tcsh", HOME=str(home))
     assert (done.returncode, done.stdout, written(home)) == (2, "", [])

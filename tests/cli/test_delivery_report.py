@@ -80,6 +80,13 @@ def test_dry_run_writes_nothing(trackrecord, history, config, week):
     assert report["runs_by"]["success"] == 2
 
 
+def test_a_preview_that_can_not_be_written(trackrecord, config, week, tmp_path):
+    (tmp_path / "file").write_text("")
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--preview", tmp_path / "file" / "x.html")
+    assert (done.code, done.out) == (2, "")
+    assert "error TR107: the preview " in done.err
+
+
 def test_json(trackrecord, config, week):
     found = json.loads(trackrecord("delivery-report", "--config", config(), *DATES, "--json").out)
     assert found["emails"][0]["status"] == "skipped"

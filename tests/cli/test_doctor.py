@@ -31,14 +31,18 @@ def test_a_storage_that_cannot_be_written(trackrecord, tmp_path):
     assert one["way_out"]
 
 
-def test_events_that_were_left_behind(trackrecord, tmp_path):
-    place = tmp_path / "s"
-    place.write_text("in the way")
-    RunTracker("lost", storage=place).start().track_file("a")
-    place.unlink()
-    done = trackrecord("doctor", "--storage", str(place), storage=False)
-    assert "events of 1 run wait on this host" in done.out
-    assert f"trackrecord recover --storage {place}" in done.err
+def test_a_wrong_setting_of_prefects(program, history):
+    """Prefect can't even be imported then."""
+    wrong = {"PREFECT_LOGGING_LEVEL": "bogus", "PREFECT_SERVER_API_PORT": "x"}
+    for name, value in wrong.items():
+        done = program("doctor", "--json", "--storage", history.url, **{name: value})
+        (one,) = [f for f in json.loads(done.stdout) if f["check"] == "Prefect settings"]
+        assert (done.returncode, one["result"]) == (1, "wrong")
+        assert one["said"].startswith(f"Prefect can't read its settings: {name}: Input should be ")
+        assert "mail server" in done.stdout
+        done = program("import-runs", "--from", "2025-01-01", "--storage", history.url, **{name: value})
+        assert done.returncode == 2
+        assert f"error TR100: Prefect can't read its settings: {name}: " in done.stderr
 
 
 def test_events_that_were_left_behind_for_another_storage(trackrecord, tmp_path, history):

@@ -168,6 +168,11 @@ def test_a_pipe_is_written_to_and_a_link_stays(run_with_records, command, place,
 
 
 @pytest.mark.parametrize("what", ["report", "pack"])
+def test_a_device_is_written_to(run_with_records, command, place, what):
+    assert command("records", what, run_with_records(place[0]), "--output", "/dev/null")[0] == 0
+
+
+@pytest.mark.parametrize("what", ["report", "pack"])
 def test_ctrl_c_leaves_nothing_half_done(run_with_records, command, place, tmp_path, monkeypatch, what):
     from prefect_trackrecord.record.kept import KeptRecords
 

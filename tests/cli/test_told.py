@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-EMPTY = "must not be empty"
+EMPTY = "is empty; is a variable of the shell not set?"
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ EMPTY = "must not be empty"
         (("retry", ""), EMPTY),
         (("records", "report", ""), EMPTY),
         (("records", "pack", ""), EMPTY),
-        (("sql", ""), "there is no question in it"),
+        (("sql", ""), EMPTY),
         (("sql", " -- nothing\n;"), "there is no question in it"),
         (("runs", "list", "--from", "0001-01-01T00:00:00+02:00"), "outside of the years"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -17,6 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Raises:
         SystemExit: always.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever called: what would be said there is nobody's to read
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for the process's whole life
     try:
         raise SystemExit(_run(sys.argv[1:] if arguments is None else list(arguments)))
     except KeyboardInterrupt:  # while modules load, when nobody else is there to catch it
@@ -28,8 +32,10 @@ def _run(words: list[str]) -> int:
     if words == ["--version"]:  # what scripts ask for: nothing else need be loaded for it
         from prefect_trackrecord import __version__
 
-        sys.stdout.write(f"trackrecord {__version__}\n")
-        return 0
+        with contextlib.suppress(OSError):  # `cli.app.run` then tells it
+            sys.stdout.write(f"trackrecord {__version__}\n")
+            sys.stdout.flush()
+            return 0
     # A short process: looking for pydantic's plugins in every installed distribution, and collecting the garbage that
     # imports leave, would each take a tenth of its start.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")

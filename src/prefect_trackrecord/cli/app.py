@@ -47,6 +47,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         _drop_output()
         return SIGPIPE
+    except SystemExit as exc:
+        if not isinstance(exc.__context__, BrokenPipeError):
+            raise
+        return SIGPIPE  # of a help, which rich prints, and drops by itself
     except Exception as exc:  # noqa: BLE001 - a stack tells a person nothing
         return _tell(exc)
 
@@ -80,6 +84,12 @@ def _tell(error: Exception) -> int:
             except OSError:
                 _drop_output()
         return 1
+    from prefect_trackrecord.cli.prefect_settings import WAY_OUT, wrong_setting
+
+    if (wrong := wrong_setting(error)) is not None:
+        complain(wrong)
+        note(WAY_OUT)
+        return 2
     complain(TrackRecordError(f"a fault of trackrecord's own, in {_place(error)}: {type(error).__name__}: {error}"))
     if sys.flags.dev_mode:
         traceback.print_exception(error)

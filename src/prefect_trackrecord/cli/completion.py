@@ -22,12 +22,16 @@ def install_completion(shell: Shell | None, output: Path | None) -> int:
     """Write the shell's script, and let its start-up file load it.
 
     Raises:
-        UsageError: nobody says which shell it is, or it is one that is not known.
+        UsageError: nobody says which shell it is, or it is one that is not known, or the script can't be
+            written.
     """
     from prefect_trackrecord.cli.root import app
 
     shell = shell or _own_shell()
-    place = app.install_completion(shell=shell, output=output)
+    try:
+        place = app.install_completion(shell=shell, output=output)
+    except OSError as exc:
+        raise UsageError(f"{exc.filename or output} can't be written: {exc.strerror or exc}") from None
     say(str(place))
     note(f"{shell} completes trackrecord's commands and options once it is started anew: {_NEXT[shell]}")
     return 0

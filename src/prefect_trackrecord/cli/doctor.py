@@ -12,6 +12,7 @@ from prefect_trackrecord.cli.checking_storage import check_storage
 from prefect_trackrecord.cli.finding import Finding
 from prefect_trackrecord.cli.output import dump, note, table
 from prefect_trackrecord.cli.place import storage_of
+from prefect_trackrecord.cli.prefect_settings import WAY_OUT, wrong_setting
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.errors import ConfigurationError
 from prefect_trackrecord.settings import variable
@@ -50,11 +51,24 @@ def _all(storage: str | None) -> Iterator[Finding]:
         store = archive.store
     except ConfigurationError as exc:
         yield Finding("storage", "wrong", str(exc), "name a storage that works: --storage, or TRACKING_PATH")
+    except Exception as exc:  # noqa: BLE001 - a wrong setting stops Prefect's import with whatever it likes
+        yield _setting(exc)
     else:
         yield from check_storage(store)
         yield from check_spool(archive)
-    yield _prefect()
+    try:
+        yield _prefect()
+    except Exception as exc:  # noqa: BLE001 - as above
+        yield _setting(exc)
     yield _mail()
+
+
+def _setting(error: Exception) -> Finding:
+    """What is wrong with Prefect's settings; anything else is raised again."""
+    wrong = wrong_setting(error)
+    if wrong is None:
+        raise error
+    return Finding("Prefect settings", "wrong", str(wrong), WAY_OUT)
 
 
 def _versions() -> Iterator[Finding]:

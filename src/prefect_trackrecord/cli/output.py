@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -39,8 +40,9 @@ def say_exactly(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """A line on standard error that is no complaint."""
-    sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
+    """A line on standard error that is no complaint; where that takes none, what is done counts."""
+    with contextlib.suppress(OSError):
+        sys.stderr.write("\n".join(printable(line) for line in text.split("\n")) + "\n")
 
 
 def complain(error: str | Exception) -> None:

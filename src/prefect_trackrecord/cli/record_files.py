@@ -52,6 +52,8 @@ def _write(
     try:
         with waiting(f"writing {path}"):
             write(records, path)
+    except BrokenPipeError:  # of /dev/stdout: its reader has seen enough
+        raise
     except OSError as exc:
         raise UsageError(f"{path} can't be written: {exc.strerror or exc}") from None
     if as_json:

@@ -23,7 +23,7 @@ from prefect_trackrecord.delivery.sender import deliver
 from prefect_trackrecord.delivery.smtp import SmtpServer
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import EmailResult
-from prefect_trackrecord.errors import DeliveryError, StoreError
+from prefect_trackrecord.errors import StoreError, UsageError
 from prefect_trackrecord.report import Period, Report
 from prefect_trackrecord.tracking import RunTracker
 
@@ -267,14 +267,14 @@ def write_preview(made: Made, preview: Path) -> Stored:
     """Write the page to a file, or into a folder.
 
     Raises:
-        DeliveryError: it can't be written.
+        UsageError: it can't be written.
     """
     page, text = report_keys(made.report)
     path = preview / page.rsplit("/", 1)[-1] if preview.is_dir() else preview
     try:
         path.write_text(made.rendered.page, encoding="utf-8")
     except OSError as exc:
-        raise DeliveryError(f"the preview {path} can't be written: {exc.strerror or exc}") from None
+        raise UsageError(f"the preview {path} can't be written: {exc.strerror or exc}") from None
     return Stored(page, text, page_path=path)
 
 

@@ -117,7 +117,7 @@ def run_delivery_report(
         DateRangeError: the dates can't be read, one is missing, or they run backwards.
         ConfigurationError: the store or the mail server's password can't be found.
         StoreError: the history can't be read.
-        DeliveryError: the preview can't be written.
+        UsageError: the preview can't be written.
     """
     prepared = prepare(
         config,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, BinaryIO, Protocol
 
 from prefect_trackrecord.record import document
 from prefect_trackrecord.record.folder import PAGE, replace_file, write_all
@@ -55,7 +57,7 @@ def pack(records: Records, target: Path) -> None:
     def write(fd: int) -> None:
         with (
             open(fd, "wb", closefd=False) as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+            zipfile.ZipFile(_as_it_is(file), "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
         ):
             with archive.open(PAGE, "w", force_zip64=True) as member:
                 for piece in records.page():
@@ -67,6 +69,17 @@ def pack(records: Records, target: Path) -> None:
                 _add(archive, name, picture)
 
     _to_target(target, write)
+
+
+def _as_it_is(file: BinaryIO) -> Any:
+    """A file, or of what is none only its writing: `/dev/null` says that it stands at 0 whatever was written."""
+    return file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else _Stream(file.write, file.flush)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    write: Callable[[bytes], int]
+    flush: Callable[[], None]
 
 
 def _to_target(target: Path, write: Callable[[int], None]) -> None:
