@@ -98,6 +98,21 @@ def test_a_value_whose_name_stands_beside_it(given, hidden):
     assert values["env"][0][last] == (MASK if hidden else S)
 
 
+def test_pairs_of_names_and_values():
+    """As headers are handed on."""
+    given = [("X-Api-Key", S), ("Host", "h"), ("cookie", None), ("Authorization", {"a": S})]
+    shown = [["X-Api-Key", MASK], ["Host", "h"], ["cookie", None], ["Authorization", MASK]]
+    assert plain(given) == shown
+    values = {"sent": [list(pair) for pair in given]}
+    secrets, _ = settle(values)
+    assert values["sent"] == shown
+    assert list(secrets) == ["sent[0][1]", "sent[3][1]"]
+    for other in (["token", S], [["token", S], ["a"]], [["token", S], "a"]):
+        assert plain(other) == other
+        settle(values := {"n": other})
+        assert values == {"n": other}
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [

@@ -23,7 +23,7 @@ from pydantic.types import Secret
 
 from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word
 from prefect_trackrecord.journal.naming import mask_name
-from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
+from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret, secret_pairs
 
 __all__ = ["MASK", "MAX_DEPTH", "MAX_REPR", "clean", "is_secret_name", "mask_text", "plain", "text_of"]
 
@@ -149,6 +149,8 @@ class _Plain:
     def items(self, values: list[Any], depth: int) -> list[Any]:
         cut = self.max_items is not None and len(values) > self.max_items
         kept = [self(v, depth) for v in (values[: self.max_items] if cut else values)]
+        for n in secret_pairs(values[: len(kept)]) if self.mask else ():
+            kept[n] = [self.text(str(values[n][0])), MASK]
         if self.mask and any(type(v) is str and v[:1] == "-" for v in kept):  # as a command line is kept
             kept[1:] = [masked_word(v, before) for before, v in itertools.pairwise(kept)]
         if cut:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
@@ -106,3 +106,10 @@ def named_secret(mapping: Mapping[Any, Any]) -> str | None:
             names = (mapping.get(key) for key in ("name", "key", "Name", "Key"))
             return value if any(isinstance(name, str) and is_secret_name(name) for name in names) else None
     return None
+
+
+def secret_pairs(values: Sequence[Any]) -> list[int]:
+    """Which of a list of pairs tell a secret after its name, as headers do: `[["X-Api-Key", ...], ["Host", ...]]`."""
+    if not values or not all(isinstance(v, list | tuple) and len(v) == 2 and isinstance(v[0], str) for v in values):
+        return []
+    return [n for n, (name, value) in enumerate(values) if is_secret_name(name) and value not in (None, "", False)]

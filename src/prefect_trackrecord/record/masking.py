@@ -12,7 +12,7 @@ import orjson
 
 from prefect_trackrecord.journal.masking import MASK, mask_text, masked_word, may_hold_secret
 from prefect_trackrecord.journal.naming import mask_name
-from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret
+from prefect_trackrecord.journal.secret_names import is_secret_name, named_secret, secret_pairs
 from prefect_trackrecord.record.paths import joined, under
 
 PYDANTIC_MASK = "**********"
@@ -114,6 +114,9 @@ def _inside(value: Any, own: Any, before: Any, truths: bool) -> tuple[dict[str, 
     if mixed:
         value.sort(key=orjson.dumps)
     reals = own if type(own) is list or type(own) is tuple else ()
+    for n in secret_pairs(value):
+        found = {**(found or {}), f"[{n}][1]": Secret(_number(value[n][1]), MASK)}
+        value[n][1] = MASK
     option = None
     for n, item in enumerate(value):
         kind = type(item)
