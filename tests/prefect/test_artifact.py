@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -210,7 +211,35 @@ def test_names_stay_as_they_are():
     (row_,) = json.loads(artifact_table.table([row("<b>&lt; 1<2 & 3.txt", message="</td>")]))
     assert row_["file"].replace("\u2060", "") == "<b>&lt; 1<2 & 3.txt"
     assert row_["file"].count("\u2060") == 2
+    signs = "__init__.py", "# head", "- a", "1. b", "~~s~~", "*a*b*", "[x](y)", "\\_x_", "> q", "_a b_", "`tick"
+    for name in signs:
+        (row_,) = json.loads(artifact_table.table([row(name)]))
+        parted = re.split("[\u2060\ufeff]+", row_["file"])
+        assert "".join(parted) == name
+        assert len(parted) > 1 or name == "`tick"
+    (row_,) = json.loads(artifact_table.table([row("f", message="`tick` snake_case https://h/__a__?b=1&c=*d*")]))
+    assert row_["message"] == "ˋtickˋ snake_case https://h/__a__?b=1&c=*d*"
     assert "</" not in row_["message"]
+
+
+def test_urls_stay_as_they_are():
+    """Both pages make links of them by themselves, backslashes included; one makes `&amp;` of `&`."""
+    assert escape("see https://h/a_b#c_d, (http://h/p_q).") == "see <https://h/a_b#c_d>, (<http://h/p_q>)."
+    assert escape("'https://h/a?b=1&c_=2': no_") == "'`https://h/a?b=1&c_=2`': no\\_"
+    assert escape("www.h_i.com/j_k! to a_b@h.com.") == "`www.h_i.com/j_k`\\! to <a_b@h.com>."
+    assert escape(f"https://h/{'long_' * 30}end").startswith("`https://h/long_")
+
+
+def test_a_text_that_begins_like_a_list_is_none():
+    assert [escape(text) for text in ("- a", "+ b", "1. c", "2) d", "-e", "1.5", "===")] == [
+        *("\\- a", "\\+ b", "1\\. c", "2\\) d", "-e", "1.5", "\\==="),
+    ]
+
+
+def test_the_description_of_a_file_is_text():
+    """Both pages show it as markdown."""
+    about = artifact.file_description(row("<b>__init__</b>.py"))
+    assert about == "ValueError: \\<b\\>\\_\\_init\\_\\_\\</b\\>.py"
 
 
 def test_long_names_leave_room_for_the_error():

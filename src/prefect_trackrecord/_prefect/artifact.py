@@ -101,6 +101,11 @@ def live(
     return "\n".join([*out, ""])
 
 
+def file_description(row: FileProcessingLog) -> str:
+    """One sentence about one failed file."""
+    return f"{escape(row.error_type or 'Failed')}: {escape(row.file_path)}"
+
+
 def file_markdown(row: FileProcessingLog) -> str:
     """The text about one failed file, for its task run."""
     out = [f"# ❌ {escape(row.error_type or 'failed')}", "", code(row.file_path), ""]

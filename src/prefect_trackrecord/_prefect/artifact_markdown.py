@@ -16,15 +16,43 @@ MAX_CELL = 300
 MAX_PATH = 64
 """Characters of code that fit one line beside the page's margin; a word of text has no more room."""
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|!~&])")
+_BEGINS = re.compile(r"^([-+=](?=\s|[-=]|$)|\d+(?=[.)](?:\s|$)))")
 _LONG = re.compile(rf"\S{{{MAX_PATH + 1},}}")
+_URL = re.compile(
+    r"(?:https?|ftp)://[^\s<>|\"'`\\]*[^\s<>|\"'`\\.,;:!?)\]}…]"
+    r"|\bwww\.[^\s<>|\"'`\\]*[A-Za-z0-9/]"
+    r"|[A-Za-z0-9._+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]*[A-Za-z0-9])+"
+)
+"""What both pages make a link of by themselves, backslashes included."""
 
 
 def escape(text: str) -> str:
     """Text as text inside markdown, also inside a table: on one line, bounded, nothing of it is markup."""
-    line = _LONG.sub(lambda word: middle(word[0], MAX_PATH), one_line(text))
+    line = _LONG.sub(_shortened, one_line(text))
     if len(line) > MAX_CELL:
         line = line[: MAX_CELL - 1] + "…"
-    return _SPECIAL.sub(r"\\\1", line)
+    out, end = [], 0
+    for url in _URL.finditer(line):
+        out += [_plain(line[end : url.start()]), _link_of(url[0])]
+        end = url.end()
+    whole = "".join([*out, _plain(line[end:])])
+    return _BEGINS.sub(lambda sign: f"\\{sign[1]}" if not sign[1].isdigit() else f"{sign[1]}\\", whole)
+
+
+def _shortened(word: re.Match[str]) -> str:
+    return middle(word[0], MAX_PATH)
+
+
+def _plain(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", text)
+
+
+def _link_of(url: str) -> str:
+    """A URL as the link that it is; as code where that would lead astray: one that was cut, or one with `&`.
+
+    Of the latter one page makes `&amp;`, also in the link's address. `www.` is no link but by GitHub's markdown.
+    """
+    return f"`{url}`" if "…" in url or "&" in url or url.startswith("www.") else f"<{url}>"
 
 
 def code(text: str) -> str:

@@ -17,8 +17,17 @@ MAX_NAME = 40
 """Characters of a file's name that leave room for error and message in the narrower page: no cell wraps there."""
 MAX_PATH = 1_000
 """Characters of a file's whole path, in a column of its own."""
-_MARKUP = re.compile(r"([<&])(?=[A-Za-z/!?#])")
 _JOINER = "\u2060"
+_SPACE = "\ufeff"
+"""Nothing to be seen, and a space to the page that looks for markup: no sign of emphasis has one beside it."""
+_URL = re.compile(r"https?://[^\s<>\"'`]+")
+_PARTED = (
+    (re.compile(r"([<&])(?=[A-Za-z/!?#])"), rf"\1{_JOINER}"),  # tags and entities
+    (re.compile(r"\\(?=[!-/:-@\[-`{-~])"), rf"\\{_JOINER}"),  # escapes
+    (re.compile(r"\](?=[(\[:])"), f"]{_JOINER}"),  # links
+    (re.compile(r"(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|[*~]"), rf"{_SPACE}\g<0>{_SPACE}"),  # emphasis
+    (re.compile(r"^(?=[-#+>=|]|\d+[.)])"), _JOINER),  # headings, lists, quotes, rules
+)
 
 
 def table(failed: Sequence[FileProcessingLog], links: Links | None = None) -> str:
@@ -49,8 +58,24 @@ def table(failed: Sequence[FileProcessingLog], links: Links | None = None) -> st
 
 
 def cell(text: str, most: int = MAX_CELL) -> str:
-    """A text as a cell: one page takes `<b>` for markup, the other shows all as it is, so a joiner parts the sign."""
-    return _MARKUP.sub(rf"\1{_JOINER}", clip(text, most))
+    """A text as a cell: one page takes it for markdown, the other shows it as it is, so signs that nobody sees part it.
+
+    Code can't be parted: where two backticks would make it, they get another sign that looks like them.
+    """
+    line = clip(text, most)
+    if line.count("`") > 1:
+        line = line.replace("`", "ˋ")
+    out, end = [], 0
+    for url in _URL.finditer(line):
+        out += [_parted(line[end : url.start()]), url[0]]
+        end = url.end()
+    return "".join([*out, _parted(line[end:])])
+
+
+def _parted(text: str) -> str:
+    for signs, by in _PARTED:
+        text = signs.sub(by, text)
+    return text
 
 
 def table_folder(failed: Sequence[FileProcessingLog]) -> str:

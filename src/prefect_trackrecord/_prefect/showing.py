@@ -191,7 +191,7 @@ def _show_files(
         if made and time.monotonic() > deadline:
             break
         made += 1
-        about = f"{row.error_type or 'Failed'}: {row.file_path}"[:200]
+        about = artifact.file_description(row)
         data = artifact.file_markdown(row)
         shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)
 
