@@ -189,6 +189,16 @@ class RunGoesOnError(TrackRecordError):
     code = "TR303"
 
 
+class RecordNotFoundError(TrackRecordError, LookupError):
+    """No run in the store knows this record.
+
+    Way out: `trackrecord sql "select record_type, record_id from records"` shows those that there are; look whether
+    `--storage`, or `--folder`, is where the program kept them.
+    """
+
+    code = "TR304"
+
+
 class DeliveryError(TrackRecordError):
     """A mail could not be handed over.
 

@@ -151,7 +151,7 @@ def test_a_run_that_is_not_there(trackrecord, run_id, words):
 def test_a_record_that_is_not_there(trackrecord, run_id):
     done = trackrecord("records", "show", "INV-2", "--json")
     assert (done.code, done.out) == (1, "")
-    assert done.err.startswith("error: no record 'INV-2' in ")
+    assert done.err.startswith("error TR304: no record 'INV-2' in ")
 
 
 def test_a_letter_that_the_output_can_not_show_is_escaped_as_json_does(program, history, tracked):

@@ -50,6 +50,12 @@ def test_a_story_across_runs_in_order(trackrecord, history):
 def test_unknown_records_types_and_folders(trackrecord, history, tmp_path):
     one_run(history, fixed)
     assert trackrecord("records", "show", "INV-1").code == 1
-    assert trackrecord("records", "show", "INV-1041", "--type", "Claim").code == 1
+    done = trackrecord("records", "show", "INV-1041", "--type", "Claim")
+    assert (done.code, done.out) == (1, "")
+    place = f"{history.url}/records"
+    said = f"no record 'INV-1041' of type 'Claim' in {place}; there is Invoice 'INV-1041'"
+    assert done.err == f"error TR304: {said}\n"
+    done = trackrecord("records", "show", "INV-1", "--type", "Claim")
+    assert done.err == f"error TR304: no record 'INV-1' of type 'Claim' in {place}\n"
     folder = tmp_path / "history" / "records"
     assert trackrecord("records", "show", "INV-1041", "--folder", folder, storage=False).code == 0

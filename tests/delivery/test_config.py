@@ -111,6 +111,9 @@ def test_a_name_comes_from_the_title() -> None:
         ("filters: {status: broken}", "filters.status"),
         ("- a\n- b", "keys and values are expected, not list"),
         ("title: [", "line 2: this is no YAML"),
+        ("title: T\nwindow: today\ntitle: U", "line 3: the key 'title' is given twice"),
+        ("smtp:\n  host: h\n  'host': i", "line 3: the key 'host' is given twice"),
+        ("window: last-99999-days", "or any last-N-days of 1 to 3660 days"),
         ("title: 'a\n  b", "no YAML"),
         ("attach_page: maybe", "attach_page"),
     ],
@@ -121,6 +124,12 @@ def test_what_is_wrong_is_named_with_its_file(tmp_path: Path, text: str, says: s
         load_config(path)
     assert str(path) in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def test_what_is_merged_may_be_said_otherwise(tmp_path: Path) -> None:
+    smtp = load_config(write(tmp_path, "smtp: {<<: {host: h, port: 25}, port: 26}\n")).smtp
+    assert smtp is not None
+    assert (smtp.host, smtp.port) == ("h", 26)
 
 
 def test_all_errors_are_told_at_once(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from prefect_trackrecord.cli.output import complain, dump, how_long, say
+from prefect_trackrecord.cli.output import dump, how_long, say
 from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.documents.layout import RECORDS
+from prefect_trackrecord.errors import RecordNotFoundError
 
 if TYPE_CHECKING:
     from prefect_trackrecord.record import RecordEntry, RecordHistory
@@ -18,7 +19,7 @@ MAX_TEXT = 200
 
 
 def show_record(storage: str | None, folder: str | None, record_id: str, record_type: str | None, as_json: bool) -> int:
-    """Print a record's story across all runs, earliest first; 1 where no run knows it.
+    """Print a record's story across all runs, earliest first.
 
     Args:
         storage: the history in whose runs it is looked for.
@@ -26,15 +27,17 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
         record_id: the record's id.
         record_type: only records of this type.
         as_json: every field, as JSON.
+
+    Raises:
+        RecordNotFoundError: no run knows it.
     """
     place, runs = runs_with_records(storage, folder)
     from prefect_trackrecord.record.over_time import histories
 
     with waiting(f"looking through {place}"):
         found = histories(record_id, runs, record_type)
-    if not found:
-        complain(f"no record {record_id!r} in {place}")
-        return 1
+        if not found:
+            raise RecordNotFoundError(_not_there(storage, folder, record_id, record_type, place))
     if as_json:
         dump([_as_json(one) for one in found])
     else:
@@ -43,6 +46,17 @@ def show_record(storage: str | None, folder: str | None, record_id: str, record_
                 say()
             _print(one)
     return 0
+
+
+def _not_there(storage: str | None, folder: str | None, record_id: str, record_type: str | None, place: str) -> str:
+    if record_type is None:
+        return f"no record {record_id!r} in {place}"
+    from prefect_trackrecord.record.over_time import histories
+
+    others = histories(record_id, runs_with_records(storage, folder)[1], None)
+    types = sorted({one.entry.record_type for one in others if one.entry.record_type})
+    there = f"; there is {' and '.join(types)} {record_id!r}" if types else ""
+    return f"no record {record_id!r} of type {record_type!r} in {place}{there}"
 
 
 def runs_with_records(storage: str | None, folder: str | None) -> tuple[str, Iterator[Located]]:

@@ -19,6 +19,24 @@ from prefect_trackrecord.errors import ConfigFileError, DateRangeError
 from prefect_trackrecord.report import Filters
 
 
+class _Loader(yaml.SafeLoader):
+    """As `yaml.safe_load`, which takes the last of two values of a key and says nothing."""
+
+    def compose_mapping_node(self, anchor: dict[Any, Any]) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if (key.tag, key.value) in seen:
+                    raise _TwiceError(problem=f"the key {key.value!r} is given twice", problem_mark=key.start_mark)
+                seen.add((key.tag, key.value))
+        return node
+
+
+class _TwiceError(yaml.MarkedYAMLError):
+    """A key is given twice."""
+
+
 def load_config(path: str | os.PathLike[str]) -> ReportConfig:
     """Read a configuration file.
 
@@ -29,7 +47,7 @@ def load_config(path: str | os.PathLike[str]) -> ReportConfig:
     name = os.fspath(path)
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
-        data = yaml.safe_load(text)
+        data = yaml.load(text, _Loader)  # noqa: S506 - a safe one
     except OSError as exc:
         raise ConfigFileError(f"{name} can't be read: {exc.strerror or exc}") from None
     except UnicodeDecodeError:
@@ -38,7 +56,8 @@ def load_config(path: str | os.PathLike[str]) -> ReportConfig:
         mark = getattr(exc, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark is not None else ""
         problem = getattr(exc, "problem", None) or "it can't be parsed"
-        raise ConfigFileError(f"{name}{place}: this is no YAML: {problem}") from None
+        why = problem if isinstance(exc, _TwiceError) else f"this is no YAML: {problem}"
+        raise ConfigFileError(f"{name}{place}: {why}") from None
     except (ValueError, RecursionError) as exc:  # a date such as 2025-02-30
         raise ConfigFileError(f"{name}: {exc}") from None
     return parse_config(_beside(data, Path(path).parent) if data is not None else {}, name)

@@ -196,4 +196,5 @@ def _window(name: str, today: date, tz: str) -> Period:
     found = _LAST_DAYS.fullmatch(name)
     if found and 1 <= int(found[1]) <= _MAX_DAYS:
         return Period(today - timedelta(days=int(found[1])), yesterday, tz)
-    raise DateRangeError(f"there is no window {name!r}; there are {', '.join(WINDOWS)}, or any last-N-days")
+    known = f"{', '.join(WINDOWS)}, or any last-N-days of 1 to {_MAX_DAYS} days"
+    raise DateRangeError(f"there is no window {name!r}; there are {known}")
