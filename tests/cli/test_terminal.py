@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 SLOW = """
 import sys, time
 from prefect_trackrecord.cli import progress, runs
@@ -40,12 +42,12 @@ def test_what_takes_long_says_so_and_ctrl_c_ends_it(terminal, history, tracked):
 
 def test_paths_are_whole_on_a_narrow_terminal_and_long_commands_are_cut(terminal, history, tracked):
     path = f"calls/2025/01/20/{'x' * 60}.wav"
-    tracked(command="c" * 5000, files=[(path, "failed")])
+    run_id = tracked(command="c" * 5000, files=[(path, "failed")])
     code, text = terminal("files", "failed", "--storage", history.url, COLUMNS="80")
-    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).split("\n")
     assert (code, len(lines) < 8) == (0, True)
     assert [line.split() for line in lines if path in line] == [["file", path]]
-    assert any("ValueError" in line and f"{'c' * 60}..." in line for line in lines)
+    assert [line.strip() for line in lines[1:3]] == [f"{run_id[:8]}  {'c' * 60}...", "ValueError"]
     code, text = terminal("runs", "list", "--storage", history.url, COLUMNS="80")
     assert (code, text.count("\n") < 12) == (0, True)
 
@@ -54,3 +56,32 @@ def test_paths_that_fit_stand_in_a_table(terminal, history, tracked):
     tracked(files=[("calls/dan.wav", "failed")])
     _, text = terminal("files", "failed", "--storage", history.url, COLUMNS="80")
     assert re.search(r"calls/dan\.wav\s+ValueError\s+too short", text)
+
+
+def plain(text):
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).splitlines()]
+
+
+def test_every_table_is_told_in_lines_where_it_does_not_fit(terminal, history, tracked):
+    """Words were cut to letters, and columns left out without a word."""
+    run_id = tracked(command="transcribe-calls", files=[("a.wav", "failed"), ("b.wav", "success")])
+    place = ("--storage", history.url)
+    lines = plain(terminal("runs", "list", *place, COLUMNS="40")[1])
+    assert lines[0].startswith(f"{run_id[:8]}  20")
+    assert lines[1] == "  transcribe-calls  partial_success"
+    assert lines[2].startswith("  files 2  failed 1  took ")
+    lines = plain(terminal("doctor", *place, COLUMNS="40")[1])
+    assert "storage: exclusive create  ok" in lines
+    assert "  message  the second one is refused" in lines
+    pytest.importorskip("duckdb")
+    lines = plain(terminal("sql", "select run_id, status, 1 as n, null as x from runs", *place, COLUMNS="40")[1])
+    assert f"run_id  {run_id}" in lines
+    assert lines[-5:] == [f"run_id  {run_id}", "status  partial_success", "n       1", "x", ""]
+
+
+def test_every_table_is_one_where_it_fits(terminal, history, tracked):
+    tracked(files=[("a.wav", "failed"), ("b.wav", "success")])
+    lines = plain(terminal("runs", "list", "--storage", history.url, COLUMNS="80")[1])
+    assert lines[0].split() == ["run", "started", "(UTC)", "command", "status", "files", "failed", "took"]
+    lines = plain(terminal("doctor", "--storage", history.url, COLUMNS="80")[1])
+    assert any(line.split() == ["check", "result", "message"] for line in lines)

@@ -22,7 +22,7 @@ def sql(storage: str | None, query: str, first: str | None, last: str | None, as
         columns = _told_apart(columns)
         dump([dict(zip(columns, row, strict=True)) for row in rows])
     else:
-        table(columns, rows)
+        table(columns, rows, named=True)
     complain_of_damage(damaged)
     return 1 if damaged else 0
 

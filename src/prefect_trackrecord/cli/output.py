@@ -7,7 +7,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any, Literal
 
@@ -108,14 +108,16 @@ MOST = {"command": 60}
 LEAST = 12
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, named: bool = False) -> None:
     """Rows under their columns; on a terminal numbers and durations stand right, columns in `LONG` may wrap.
 
-    Paths are whole on their line, to be copied: where they don't fit beside the rest, each row is told in some lines.
+    Where a terminal is too narrow for that, each row is told in some lines: no word is cut, and paths are whole on
+    their line, to be copied.
 
     Args:
         columns: their names.
         rows: a value for each column; None is shown as nothing.
+        named: such lines name every column, of which nobody knows what they mean.
     """
     given = [list(row) for row in rows]
     texts = [[printable("" if value is None else str(value)) for value in row] for row in given]
@@ -130,15 +132,20 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
     texts = [[_cut(name, cell) for name, cell in zip(columns, row, strict=True)] for row in texts]
     console = Console(file=sys.stdout)
+    numbers = {
+        name
+        for n, name in enumerate(columns)
+        if name in DURATIONS or all(isinstance(row[n], int | float | None) for row in given)
+    }
     if _least_width(columns, texts) > console.width:
         for row in texts:
-            for line in _told(columns, row):
+            cells = list(zip(columns, row, strict=True))
+            for line in _all_named(cells) if named else _told(cells, numbers, console.width):
                 console.print(Text.assemble(*line), soft_wrap=True)
         return
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), show_edge=False)
-    for n, name in enumerate(columns):
-        number = name in DURATIONS or all(isinstance(row[n], int | float | None) for row in given)
-        justify: Literal["left", "right"] = "right" if number else "left"
+    for name in columns:
+        justify: Literal["left", "right"] = "right" if name in numbers else "left"
         least = LEAST if name in LONG else None
         shown.add_column(
             name, justify=justify, no_wrap=name not in LONG or name == PATH, overflow="fold", min_width=least
@@ -155,23 +162,54 @@ def _cut(name: str, cell: str) -> str:
 
 
 def _least_width(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
-    """What a table of these needs, if what may wrap wraps as narrow as it can; 0 for one without paths."""
-    if PATH not in columns:
-        return 0
-    widths = [max(map(len, column)) for column in zip(columns, *texts, strict=True)]
-    least = (LEAST if name in LONG and name != PATH else width for name, width in zip(columns, widths, strict=True))
-    return sum(map(min, widths, least)) + len(widths)
+    """What a table of these needs, if what may wrap wraps as narrow as it can."""
+    least = 2 * (len(columns) - 1)
+    for name, *column in zip(columns, *texts, strict=True):
+        width = max(map(len, (name, *column)))
+        least += min(width, LEAST) if name in LONG and name != PATH else width
+    return least
 
 
-def _told(columns: Sequence[str], row: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
-    """A row in lines: what is short in the first, each of the others in one of its own."""
-    cells = [(name, cell) for name, cell in zip(columns, row, strict=True) if cell]
-    first = [(f"{cell}  ", COLORS.get(cell, "")) for name, cell in cells if name not in LONG or name in MOST]
-    if first:
-        yield first
+Line = list[tuple[str, str]]
+
+
+def _told(cells: Sequence[tuple[str, str]], numbers: Collection[str], width: int) -> Iterator[Line]:
+    """A row in lines: what is short in the first, numbers by name in another, what is long in one of its own."""
+    named = {name for name, _ in cells if name in LONG and name not in MOST}
+    plain = [(cell, COLORS.get(cell, "")) for name, cell in cells if cell and name not in named and name not in numbers]
+    counts = [(name, cell) for name, cell in cells if cell and name in numbers]
+    yield from _filled([[part] for part in plain], width)
+    yield from _filled([[(f"{name} ", "dim"), (cell, "")] for name, cell in counts], width, "  ")
     for name, cell in cells:
-        if name in LONG and name not in MOST:
+        if cell and name in named:
             yield [(f"  {name:<8} ", "dim"), (cell, "")]
+
+
+def _filled(parts: Sequence[Line], width: int, indent: str = "") -> Iterator[Line]:
+    """Lines of as many parts as there is room for, those after the first indented."""
+    line: Line = []
+    room = 0
+    for part in parts:
+        size = 2 + sum(len(text) for text, _ in part)
+        if line and size > room:
+            yield line
+            line, indent = [], "  "
+        if not line:
+            line, room = [(indent, "")], width - len(indent) + 2
+        else:
+            line.append(("  ", ""))
+        line += part
+        room -= size
+    if line:
+        yield line
+
+
+def _all_named(cells: Sequence[tuple[str, str]]) -> Iterator[Line]:
+    """A row in lines, a value in each, and an empty one."""
+    wide = max(len(name) for name, _ in cells)
+    for name, cell in cells:
+        yield [(f"{name:<{wide}}  ", "dim"), (cell, "")]
+    yield []
 
 
 def when(moment: datetime | None) -> str:
