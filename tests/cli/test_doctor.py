@@ -14,12 +14,26 @@ from prefect_trackrecord.tracking import RunTracker
 
 
 def test_all_is_well(trackrecord, history):
+    history.archive.store.local_root.mkdir(exist_ok=True)
     done = trackrecord("doctor", "--json")
     found = {one["check"]: one for one in json.loads(done.out)}
     names = {"write", "list", "exclusive create", "compare-and-swap", "clock"}
     assert {n for n in found if n.startswith("storage")} == {f"storage: {n}" for n in names}
     assert all(one["result"] != "wrong" for one in found.values() if one["check"] != "Prefect API")
-    assert history.archive.store.list("index") == [], "it tidies up"
+    assert not (history.archive.store.local_root / "index").exists(), "it tidies up"
+
+
+@pytest.mark.parametrize("name", ["typo", "typo/folder"])
+def test_a_folder_that_is_not_there_is_told_of_and_not_made(trackrecord, tmp_path, name):
+    before = sorted(tmp_path.rglob("*"))
+    done = trackrecord("doctor", "--json", "--storage", str(tmp_path / name), storage=False)
+    found = {one["check"]: one for one in json.loads(done.out)}
+    assert found["storage"]["result"] == "warning"
+    assert found["storage"]["said"].startswith(f"there is no folder {tmp_path / name} yet")
+    assert found["storage"]["way_out"] == "is it spelled right?"
+    assert {found[f"storage: {n}"]["result"] for n in ("write", "list", "clock")} == {"ok"}
+    assert str(tmp_path / name) in found["storage: write"]["said"]
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_storage_that_cannot_be_written(trackrecord, tmp_path):

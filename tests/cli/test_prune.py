@@ -55,6 +55,10 @@ def test_what_is_old_and_has_ended_goes_whole(trackrecord, history, years):
     tops = [key.partition("/")[0] for key in gone["keys"]]
     assert tops.index("journal") < tops.index("run_metadata") < tops.index("file_logs")
     left = keys(history)
+    root = history.archive.store.local_root
+    empty = [str(path) for path in root.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert empty == []
+    assert not list(root.glob(f"*/{NOW - timedelta(days=730):%Y/%m/%d}"))
     assert not any(years["old"] in key for key in left)
     assert sum(years["new"] in key for key in left) >= 3
     assert any(years["open"] in key for key in left)

@@ -356,3 +356,34 @@ def test_open_store_gives_a_local_store_with_its_folder(tmp_path: Path) -> None:
 
 def _hidden_files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.name.startswith(".") and path.is_file())
+
+
+def test_folders_are_tidied_while_others_write_into_them(tmp_path):
+    """A writer whose folder goes as soon as it is made makes it anew."""
+    store, done = LocalStore(tmp_path), threading.Event()
+
+    def tidy():
+        while not done.is_set():
+            store.tidy("runs/2026/11/29")
+
+    tidier = threading.Thread(target=tidy)
+    tidier.start()
+    try:
+        for n in range(300):
+            key = f"runs/2026/11/29/{n % 3}.json"
+            (store.create if n % 2 else store.put)(key, b"%d" % n)
+            blob = store.get(key)
+            assert blob is not None
+            assert blob.data == b"%d" % n
+            store.delete(key)
+    finally:
+        done.set()
+        tidier.join()
+    store.put("runs/2026/11/28/x.json", b"1")
+    store.tidy("runs/2026/11/28")
+    store.tidy("runs/2026/11/29")
+    assert [entry.key for entry in store.list("")] == ["runs/2026/11/28/x.json"]
+    store.delete("runs/2026/11/28/x.json")
+    store.tidy("runs/2026/11/28")
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == ["runs"]
+    assert list((tmp_path / "runs").iterdir()) == []

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 from prefect_trackrecord.cli.finding import Finding
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, TrackRecordError
+from prefect_trackrecord.store import LocalStore
 from prefect_trackrecord.store.base import Store
 
 MAX_SKEW = 30.0
@@ -29,6 +34,10 @@ class _BrokenPromiseError(Exception):
 
 def check_storage(store: Store) -> Iterator[Finding]:
     """Write, list, exclusive create, compare-and-swap, and the clock."""
+    root = store.local_root
+    if root is not None and not os.path.lexists(root) and (elsewhere := _beside(root)) is not None:
+        yield from _not_there(root, elsewhere)
+        return
     if store.url.startswith("memory:"):
         way_out = "name a folder or a bucket; memory is for tests"
         yield Finding("storage", "warning", f"{store.url} ends with the process that writes it", way_out)
@@ -61,6 +70,28 @@ def check_storage(store: Store) -> Iterator[Finding]:
         for name in made:
             with contextlib.suppress(TrackRecordError):
                 store.delete(name)
+        if isinstance(store, LocalStore):
+            store.tidy(folder, keep=0)
+
+
+def _beside(root: Path) -> Path | None:
+    """A new folder on the disk where the store's would be made; None where none can be."""
+    above = next(path for path in root.parents if os.path.lexists(path))
+    try:
+        return Path(tempfile.mkdtemp(prefix=".trackrecord-doctor-", dir=above))
+    except OSError:
+        return None
+
+
+def _not_there(root: Path, elsewhere: Path) -> Iterator[Finding]:
+    """A folder that is misspelt would pass for a new one, so none is made; what it has to do is tried beside it."""
+    said, way_out = f"there is no folder {root} yet; the first tracked run makes it", "is it spelled right?"
+    yield Finding("storage", "warning", said, way_out)
+    try:
+        for found in check_storage(LocalStore(elsewhere)):
+            yield replace(found, said=found.said.replace(str(elsewhere), str(root)))
+    finally:
+        shutil.rmtree(elsewhere, ignore_errors=True)
 
 
 def _way_out(name: str) -> str:

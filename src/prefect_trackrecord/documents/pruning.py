@@ -9,7 +9,7 @@ rows after that. Rows whose run is gone are what a kill in between has left; the
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -140,6 +140,7 @@ def remove(archive: Archive, old: OldRun) -> None:
     segments = [key for key in old.keys[:at] if key.endswith(SUFFIX)]
     for keys in (segments, old.keys[len(segments) : at], [own], old.keys[at + 1 :]):
         _delete(archive, keys)
+    _tidy(archive, old.keys)
 
 
 def remove_rest(archive: Archive, old: Old) -> None:
@@ -148,7 +149,9 @@ def remove_rest(archive: Archive, old: Old) -> None:
     Raises:
         StoreError: one can't be removed.
     """
-    _delete(archive, [entry.key for entry in old.rest])
+    keys = [entry.key for entry in old.rest]
+    _delete(archive, keys)
+    _tidy(archive, keys)
 
 
 def _delete(archive: Archive, keys: Sequence[str]) -> None:
@@ -159,6 +162,18 @@ def _delete(archive: Archive, keys: Sequence[str]) -> None:
         return
     with concurrent.futures.ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="trackrecord-prune") as pool:
         list(pool.map(archive.store.delete, keys))
+
+
+def _tidy(archive: Archive, keys: Iterable[str]) -> None:
+    """Remove the folders of these keys that are empty now, where the store has folders.
+
+    The uppermost stays, and a process's of records: who writes records counts on it.
+    """
+    tidy: Callable[[str, int], None] | None = getattr(archive.store, "tidy", None)
+    if tidy is None:
+        return
+    for folder in sorted({key.rpartition("/")[0] for key in keys}, reverse=True):
+        tidy(folder, 2 if folder.startswith(f"{layout.RECORDS}/") else 1)
 
 
 def remove_indexes(archive: Archive, days: set[str]) -> None:
@@ -172,6 +187,7 @@ def remove_indexes(archive: Archive, days: set[str]) -> None:
     for key in store.keys([INDEX]) if empty else ():
         if key.removesuffix(".z")[-len("YYYY/MM/DD") :] in empty:
             store.delete(key)
+            _tidy(archive, [key])
 
 
 def _size(entries: Iterable[Entry]) -> int:

@@ -279,9 +279,9 @@ def _made(path: Path) -> io.FileIO:
     """A new file, in a folder that may be tidied away as soon as it is made: a sealer removes one that is empty."""
     tries = 10
     while True:
-        os.makedirs(path.parent, exist_ok=True)
         tries -= 1
         with contextlib.suppress(*((FileNotFoundError,) if tries else ())):
+            os.makedirs(path.parent, exist_ok=True)
             # a file object, so that the descriptor's number can't be used again while a thread still writes to it
             return io.FileIO(path, "xb", opener=lambda p, flags: os.open(p, flags | os.O_APPEND, 0o666))
 

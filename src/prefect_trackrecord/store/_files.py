@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
-from typing import BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from typing import BinaryIO, TypeVar
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _CHUNK = 1 << 20
+_TRIES = 100
+T = TypeVar("T")
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -78,11 +80,8 @@ def write_beside(path: str, data: bytes | BinaryIO, stamp: int) -> tuple[str, st
     if not isinstance(data, bytes) and (fd := _named(data, temporary)) is not None:
         return temporary, _settled(fd, temporary, (), stamp)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    try:
-        fd = os.open(temporary, flags, 0o666)  # less the umask, as any file of the user's
-    except FileNotFoundError:  # somebody tidied the empty folder away meanwhile
-        make_folder(folder)
-        fd = os.open(temporary, flags, 0o666)
+    # less the umask, as any file of the user's
+    fd = _while_tidied(lambda: os.open(temporary, flags, 0o666), folder)
     return temporary, _settled(fd, temporary, _pieces(data), stamp)
 
 
@@ -129,11 +128,26 @@ def _pieces(data: bytes | BinaryIO) -> Iterator[memoryview]:
 
 def make_folder(path: str) -> None:
     """Make the folder and those above it, each entry durable."""
+    _while_tidied(lambda: _make_folder(path))
+
+
+def _while_tidied(make: Callable[[], T], folder: str | None = None) -> T:
+    """What `make` makes, in a folder that somebody may tidy away while it is empty: it is made anew then."""
+    for _ in range(_TRIES):
+        try:
+            return make()
+        except FileNotFoundError:
+            if folder is not None:
+                make_folder(folder)
+    return make()
+
+
+def _make_folder(path: str) -> None:
     if os.path.isdir(path):
         return
     parent = os.path.dirname(path)
     if parent != path:
-        make_folder(parent)
+        _make_folder(parent)
     with contextlib.suppress(FileExistsError):
         os.mkdir(path)
         sync_folder(parent)

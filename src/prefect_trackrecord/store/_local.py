@@ -206,7 +206,21 @@ class LocalStore:
                 os.unlink(path)
             except NOT_THERE:
                 return
-            sync_folder(os.path.dirname(path))
+            with contextlib.suppress(*NOT_THERE):  # somebody else has tidied it away
+                sync_folder(os.path.dirname(path))
+
+    def tidy(self, folder: str, keep: int = 1) -> None:
+        """Remove a folder that is empty, and those above it that then are, but for the uppermost `keep` of them.
+
+        Who writes there at the same time makes them anew (see `make_folder` and `write_beside`).
+        """
+        parts = check_prefix(folder).split("/")
+        while len(parts) > keep:
+            try:
+                os.rmdir(os.path.join(self._root, *parts))
+            except OSError:  # something is in it, or came into it
+                return
+            parts.pop()
 
     def list(self, prefix: str) -> list[Entry]:
         """All objects below `prefix`, sorted by key; hidden files are left out."""
