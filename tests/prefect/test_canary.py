@@ -208,6 +208,7 @@ def sent():
         return [e for c in AssertingEventsClient.all for e in c.events if e.event.startswith("trackrecord.")]
 
     yield read
+    EventsWorker.drain_all()  # or the next test's events go to this one's client
     EventsWorker.set_client_override(None)
 
 

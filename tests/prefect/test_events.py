@@ -42,6 +42,7 @@ def sent():
         return sorted(found, key=lambda e: e.occurred)
 
     yield read
+    EventsWorker.drain_all()  # or the next test's events go to this one's client
     EventsWorker.set_client_override(None)
 
 
