@@ -124,6 +124,21 @@ def test_a_damaged_document_is_named_and_set_aside(trackrecord, history, tracked
     assert f"not read: {found[1]}: " in done.err
 
 
+def test_a_damaged_document_of_a_bucket(history, tracked, s3_server, bucket):
+    for _ in range(4):
+        tracked()
+    away = Archive(StoreConfig(f"s3://{bucket}/x", s3_server.options))
+    for key in keys(history):
+        away.store.put(key, history.archive.store.get(key).data)
+    bad = [keys(history, layout.RUNS)[0], *keys(history, layout.FILES)[:2]]
+    for key, text in zip(bad, (b"{", b"", b"[{"), strict=True):
+        away.store.put(key, text)
+    damaged = []
+    found = analytics.query(away, "select (select count(*) from runs), count(*) from files", damaged=damaged)
+    assert found[1] == [(3, 2)]
+    assert sorted(error.key for error in damaged) == sorted(bad)
+
+
 def test_many_damaged_documents_are_found_in_one_go(trackrecord, history, tracked, monkeypatch):
     tries = []
     real = analytics.connected
