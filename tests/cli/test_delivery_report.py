@@ -168,8 +168,26 @@ def test_preview_writes_the_page_alone(trackrecord, history, config, week, tmp_p
     done = trackrecord("delivery-report", "--config", config(), *DATES, "--preview", page)
     assert done.code == 0
     assert f"page    {page}" in done.out
+    assert "emails" not in done.out, "nothing is sent, whoever the recipients are"
     assert page.read_text().startswith("<!")
     assert sorted(history.archive.store.local_root.rglob("*")) == before
+
+
+def test_preview_names_no_more_than_it_has_made(trackrecord, config, week, tmp_path):
+    page = tmp_path / "page.html"
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--preview", page, "--json")
+    said = json.loads(done.out)
+    assert (set(said), said["page"]) == ({"verdict", "page", "problems"}, str(page))
+    done = trackrecord("delivery-report", "--config", config(), *DATES, "--preview", page, "--to", "me@b.com")
+    assert (done.code, "--preview writes the page and sends nothing" in done.err) == (2, True)
+
+
+def test_dry_run_shows_a_mail_of_ones_own_template(trackrecord, config, week, tmp_path):
+    (tmp_path / "mail.html.j2").write_text("<h1>Mine: {{ report.title }}</h1>")
+    given = config("title: Weekly report\nrecipients: [a@b.com]\ntemplates: {email: mail.html.j2}\n")
+    done = trackrecord("delivery-report", "--config", given, *DATES, "--dry-run")
+    assert "<h1>Mine: Weekly report</h1>" in done.out
+    assert "<h1>" not in trackrecord("delivery-report", "--config", config(), *DATES, "--dry-run").out
 
 
 def test_a_preview_with_a_template_that_can_not_be_used_has_failed(trackrecord, config, week, tmp_path):

@@ -57,6 +57,8 @@ def delivery_report(
     """Make the report, say where it is, and return 1 where it could not be stored or a mail not be sent."""
     if window and (date_from or date_to):
         raise UsageError("give --window, or --date-from and --date-to, not both")
+    if sending.preview is not None and (sending.to or sending.resend or sending.dry_run):
+        raise UsageError("--preview writes the page and sends nothing: give it without --to, --resend and --dry-run")
     try:
         to = tuple(check_address(address) for address in sending.to)
     except ValueError as exc:
@@ -86,9 +88,10 @@ def delivery_report(
             expect=_expect(config) if sending.preview is None else None,
         )
     if sending.dry_run:
-        return _dry(outcome, as_json)
-    code = _print(outcome, as_json)
-    return 1 if sending.preview and outcome.problems else code  # a look at a template that can't be used has failed
+        return _dry(outcome, as_json, own_mail=config.templates.email is not None)
+    if sending.preview is not None:
+        return _previewed(outcome, as_json)
+    return _print(outcome, as_json)
 
 
 def _server(config: ReportConfig) -> SmtpServer | None:
@@ -107,16 +110,32 @@ def _expect(config: ReportConfig) -> Expect | None:
     return expecting(config.filters, config.alerts.grace) if has_api() else None
 
 
-def _dry(outcome: DeliveryOutcome, as_json: bool) -> int:
+def _dry(outcome: DeliveryOutcome, as_json: bool, *, own_mail: bool) -> int:
     if as_json:
         dump(outcome.report.model_dump(mode="json"))
     else:
         say(outcome.rendered.text)
+        if own_mail:
+            note("the mail's HTML, by its own template:")
+            say(outcome.rendered.email)
     for mail in outcome.emails:
         note(f"{mail.email or mail.agent_name or mail.agent_id}: {mail.reason}")
     for problem in outcome.problems:
         complain(problem)
     return 0
+
+
+def _previewed(outcome: DeliveryOutcome, as_json: bool) -> int:
+    """Say where the page is; 1 where a template could not be used, as the look at it has failed then."""
+    verdict, page = outcome.report.verdict.sentence, str(outcome.stored.page_path)
+    if as_json:
+        dump({"verdict": verdict, "page": page, "problems": list(outcome.problems)})
+    else:
+        say(verdict)
+        say(f"page    {page}")
+    for problem in outcome.problems:
+        complain(problem)
+    return 1 if outcome.problems else 0
 
 
 def _place(config: ReportConfig, storage: str | None) -> TrackingStorage:
