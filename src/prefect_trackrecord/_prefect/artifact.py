@@ -66,6 +66,7 @@ def live(
     expected: int | None = None,
     waiting: int = 0,
     items: int | None = None,
+    stopped: str | None = None,
 ) -> str:
     """The text of a run that goes on: its files so far.
 
@@ -77,15 +78,16 @@ def live(
         expected: how many files it will have; None where nobody knows.
         waiting: how many more wait or are worked on, so far as is known.
         items: how many items the flow was given, where it says so.
+        stopped: that it is suspended, in Prefect's word; it goes on when it is resumed.
     """
     good, bad, skipped = (counts_.get(status, 0) for status in ("success", "failed", "skipped"))
     ended = good + bad + skipped
     rows = [("files", f"{good:,}", f"{bad:,}", f"{skipped:,}", f"{ended:,}")]
     as_of = f"{now.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     out = [
-        f"# {story.VERDICTS[RunStatus.RUNNING]}",
+        f"# {f'⏸ {escape(stopped)}' if stopped else story.VERDICTS[RunStatus.RUNNING]}",
         "",
-        f"**{escape(name or 'This run')}** goes on, as of {as_of}.",
+        f"**{escape(name or 'This run')}** {'waits to be resumed' if stopped else 'goes on'}, as of {as_of}.",
         "",
     ]
     if expected and expected >= ended:

@@ -85,6 +85,8 @@ class FlowTry:
     def raised(self, exc: BaseException) -> None:
         """The function raised. What becomes of the run is Prefect's to say; the attempt ended here."""
         reset_current(self.token)
+        if isinstance(exc, Pause):
+            live.stopped(self.run, exc)
         if isinstance(exc, Pause | Abort):
             return
         try:
@@ -134,6 +136,8 @@ def running(flow: Flow[..., Any], flow_run: FlowRun, options: FlowOptions) -> No
     resumes = flow_run.empirical_policy.resuming and flow_run.run_count
     turn = flow_run.run_count + (0 if resumes else 1)
     _start(run, flow, flow_run, dict(flow_run.parameters or {}), turn, None)
+    if resumes and turn == 1:  # of a later attempt `_start` has seen to it
+        live.again(run)
 
 
 def _begun(run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun, arguments: dict[str, Any], turn: int) -> None:

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from prefect.context import AsyncClientContext, FlowRunContext, SyncClientContext
+from prefect.exceptions import Pause
 
 from prefect_trackrecord._prefect import api, artifact, artifact_keys, clients, posting
 from prefect_trackrecord._prefect.bounded import SECONDS, Bounded, Requests
@@ -35,6 +36,7 @@ WAIT = 1.0
 FINAL = "ended"
 ATTEMPT = "attempt"
 """Beside `FINAL`: which attempt of the flow has ended."""
+STOPPED = "stopped"
 SEVERAL = "several files of an item"
 _OVER = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
@@ -49,30 +51,51 @@ class Progress:
         self.turn = run.turn or _turn_by_context()
         self.tally = Tally(run, self.turn)
         self.waiting = self._only_again = False
+        self._stopped: str | None = None
         self._expects = Expects()
 
     def tick(self) -> None:
         """A file has come to its end; let it be shown when it is time."""
-        if self.waiting or not self.every or self.run.ended is not None:
+        if self.waiting or not self.every or self.run.ended is not None or self._stopped:
             return
         self.waiting = True
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._work,), name="trackrecord-live", daemon=True).start()
 
     def again(self) -> None:
-        """An attempt begins: where the end of an earlier one is shown, show now that the run goes on."""
+        """Where the end of an earlier attempt is shown, or that the run is suspended, show now that it goes on."""
         self._only_again, self.next = True, time.monotonic()
         self.tick()
 
+    def stop(self, state: str) -> None:
+        """The flow is suspended: show that, and how far it came; its process may end, but not before this is done."""
+        if not self.every:
+            return
+        self._stopped = state
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._show_stopped,), name="trackrecord-stopped").start()
+
+    def _show_stopped(self) -> None:
+        _use_no_client_of_the_flow()
+        try:
+            end = time.monotonic() + WAIT
+            while True:  # another process, or thread of ours, may be at it
+                with _turn(note_of(self.run), 0.0) as known:
+                    if known is not None:
+                        known.update(self._show())
+                if known is not None or time.monotonic() > end:
+                    return
+                time.sleep(0.02)
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+            logger.debug("run %s is not shown suspended: %s: %s", self.run.run_id, type(exc).__name__, exc)
+
     def _work(self) -> None:
-        # the flow's own client may be closed while this goes on
-        SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
-        AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+        _use_no_client_of_the_flow()
         try:
             time.sleep(max(0.0, self.next - time.monotonic()))
             self.next = time.monotonic() + self.every
             self.waiting = False  # what ends from now on may be too late for this time
-            if self.run.ended is not None:
+            if self.run.ended is not None or self._stopped:
                 return
             with _turn(note_of(self.run), self.every) as known:
                 if known is not None:
@@ -90,7 +113,7 @@ class Progress:
             found = posting.find(prefect, self.run.run_id, key)
             theirs = dict((found or {}).get("metadata_") or {})
             only_again, self._only_again = self._only_again, False
-            if only_again and FINAL not in theirs:
+            if theirs.pop(STOPPED, None) is None and only_again and FINAL not in theirs:
                 return {}
             if FINAL in theirs and _attempt(theirs) >= max(self.turn, self.run.turn):
                 return {}
@@ -105,7 +128,9 @@ class Progress:
             expected = self._expects(total.total(), counts.total() + waiting if waiting else 0, items, len(kinds))
             if items is not None and (expected is None or SEVERAL in theirs):  # as another process may have seen
                 expected, theirs[SEVERAL] = None, "true"
-            more: dict[str, Any] = {"expected": expected, "waiting": waiting, "items": items}
+            more: dict[str, Any] = {"expected": expected, "waiting": waiting, "items": items, "stopped": self._stopped}
+            if self._stopped:
+                theirs[STOPPED] = self._stopped
             text = artifact.live(total, self.tally.last_failed, name, now=now(), **more)
             about = f"How far run {self.run.run_id} is"
             if found is not None and posting.update(prefect, found["id"], text, about, theirs):
@@ -136,7 +161,7 @@ class Progress:
 
 
 def again(run: LiveRun) -> None:
-    """A later attempt of the run begins in this process, which has seen none go before or has told its end.
+    """The run goes on in this process, which has seen no attempt of it before or has told its end.
 
     Never raises.
     """
@@ -145,6 +170,22 @@ def again(run: LiveRun) -> None:
         run.progress.again()
     except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
         logger.debug("run %s is not shown to go on again: %s: %s", run.run_id, type(exc).__name__, exc)
+
+
+def stopped(run: LiveRun, signal: Pause) -> None:
+    """The run's flow is suspended, to go on in another process. Never raises."""
+    try:
+        progress = run.progress or Progress(run)
+        run.progress = None  # should it go on in this one, that begins anew
+        progress.stop((getattr(signal.state, "name", None) or "Suspended").lower())
+    except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
+        logger.debug("run %s is not shown suspended: %s: %s", run.run_id, type(exc).__name__, exc)
+
+
+def _use_no_client_of_the_flow() -> None:
+    """It may be closed while a thread of ours goes on."""
+    SyncClientContext.__var__.set(None)  # type: ignore[arg-type]
+    AsyncClientContext.__var__.set(None)  # type: ignore[arg-type]
 
 
 def _turn_by_context() -> int:
