@@ -54,8 +54,7 @@ def leaks(history):
 
 def artifacts_of(run_id):
     with get_client(sync_client=True) as api:
-        found = api.request("POST", "/artifacts/filter", json={}).json()
-    return [a for a in found if a["flow_run_id"] == run_id]
+        return api.request("POST", "/artifacts/filter", json={"flow_runs": {"id": {"any_": [run_id]}}}).json()
 
 
 def test_names_of_task_runs_flow_runs_and_tags(history):
