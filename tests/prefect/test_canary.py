@@ -288,8 +288,7 @@ def test_no_secret_is_in_anything_that_a_run_makes(tmp_path, monkeypatch, caplog
     ours = "\n".join(r.getMessage() for r in caplog.records if r.name.startswith("prefect_trackrecord"))
     found += leaks("our log", ours.encode())
     with get_client(sync_client=True) as api:
-        artifacts = api.request("POST", "/artifacts/filter", json={}).json()
-        mine = [a for a in artifacts if a["flow_run_id"] == run.run_id]
+        mine = api.request("POST", "/artifacts/filter", json={"flow_runs": {"id": {"any_": [run.run_id]}}}).json()
         found += [leak for a in mine for leak in leaks("artifact", json.dumps(a).encode())]
     assert mine, "the run has an artifact"
     assert any(p.suffix == ".eml" for p in tmp_path.rglob("*"))
