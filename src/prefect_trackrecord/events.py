@@ -279,9 +279,11 @@ def encode_record(at: datetime, process: str, record_id: str, record_type: str, 
         return orjson.dumps(_mended(body), option=_OPTIONS)
 
 
-def encode_file(at: datetime, row: dict[str, Any]) -> bytes:
-    """A `FileTracked` without item and turn, as `encode` gives it, without making the object."""
-    body = {"kind": FileTracked.kind, "at": at, "row": row}
+def encode_file(at: datetime, row: dict[str, Any], item: str | None = None) -> bytes:
+    """A `FileTracked` without turn, as `encode` gives it, without making the object."""
+    body: dict[str, Any] = {"kind": FileTracked.kind, "at": at, "row": row}
+    if item is not None:
+        body["item"] = item
     try:
         return orjson.dumps(body, option=_OPTIONS)
     except (TypeError, ValueError):

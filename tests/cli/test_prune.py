@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from prefect_trackrecord.record import ThoughtfulRecord
+from prefect_trackrecord.record.tracing import tracing
 from prefect_trackrecord.tracking import RunTracker
 
 NOW = datetime.now(timezone.utc)
@@ -63,6 +65,20 @@ def test_what_is_old_and_has_ended_goes_whole(trackrecord, history, years):
     assert sum(years["new"] in key for key in left) >= 3
     assert any(years["open"] in key for key in left)
     assert "would be removed: 0 runs" in trackrecord("prune", "--older-than", "400d").err
+
+
+class Invoice(ThoughtfulRecord):
+    pass
+
+
+def test_nothing_stays_of_a_run_with_records(trackrecord, history):
+    with RunTracker("extract", storage=history, now=lambda: NOW - timedelta(days=730)) as tracker:
+        Invoice(id="1").log_trace("seen")
+    tracing.reset()
+    folder = history.archive.store.local_root / "records"
+    assert any(tracker.run_id in str(path) for path in folder.rglob("*"))
+    assert trackrecord("prune", "--older-than", "400d", "--delete").code == 0
+    assert not [path for path in history.archive.store.local_root.rglob("*") if tracker.run_id in str(path)]
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def test_a_name_without_secrets_stays(name):
 def test_two_that_differ_in_a_secret_stay_two():
     one, two = (mask_name(f"https://h/a.pdf?token={secret}") for secret in ("hunter2", "hunter3"))
     assert one != two
-    assert re.fullmatch(r"https://h/a\.pdf\?token=\*{8}~[0-9a-f]{8}", one)
+    assert re.fullmatch(r"https://h/a\.pdf\?token=\*{8}~[0-9a-f]{16}", one)
     assert mask_name("https://h/a.pdf?token=hunter2") == one
 
 

@@ -7,7 +7,7 @@ import re
 
 from prefect_trackrecord.journal.masking import MASK, mask_text, may_hold_secret
 
-_MASKED_BEFORE = re.compile(r"(?P<name>.*)~[0-9a-f]{8}", re.DOTALL)
+_MASKED_BEFORE = re.compile(r"(?P<name>.*)~[0-9a-f]{16}", re.DOTALL)
 
 
 def mask_name(name: str) -> str:
@@ -26,8 +26,8 @@ def mask_name(name: str) -> str:
 def told_apart(masked: str, name: str) -> str:
     """A masked name, followed by a short hash of the name as it is, where the two differ.
 
-    It has 32 bits: too few to find a secret by that nobody could guess, enough for the names of one run.
+    It has 64 bits: of millions of names no two are taken for one, and no secret is found by it that nobody could guess.
     """
     if masked == name:
         return name
-    return f"{masked}~{hashlib.blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+    return f"{masked}~{hashlib.blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"

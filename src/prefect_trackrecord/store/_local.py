@@ -41,6 +41,7 @@ from prefect_trackrecord.store.base import Blob, Entry
 
 T = TypeVar("T")
 _LOCKS = 64
+_LOCK = ".lock"
 _BINARY = getattr(os, "O_BINARY", 0)
 _WAYS_OUT = {
     errno.ENOSPC: "free some space there, or keep the history on another disk",
@@ -212,12 +213,16 @@ class LocalStore:
     def tidy(self, folder: str, keep: int = 1) -> None:
         """Remove a folder that is empty, and those above it that then are, but for the uppermost `keep` of them.
 
-        Who writes there at the same time makes them anew (see `make_folder` and `write_beside`).
+        Who writes there at the same time makes them anew (see `make_folder` and `write_beside`). A lock that is left in
+        one alone is that of a writer of what was removed, and goes with it.
         """
         parts = check_prefix(folder).split("/")
         while len(parts) > keep:
+            path = os.path.join(self._root, *parts)
             try:
-                os.rmdir(os.path.join(self._root, *parts))
+                if os.listdir(path) == [_LOCK]:
+                    os.unlink(os.path.join(path, _LOCK))
+                os.rmdir(path)
             except OSError:  # something is in it, or came into it
                 return
             parts.pop()

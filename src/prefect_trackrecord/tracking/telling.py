@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.models import FileStatus
 from prefect_trackrecord.errors import UsageError
-from prefect_trackrecord.journal.plain import clean, mask_text
+from prefect_trackrecord.journal.naming import told_apart
+from prefect_trackrecord.journal.plain import MASK, clean, mask_text
 from prefect_trackrecord.tracking.describing import (
     MAX_TEXT,
     TRACEBACK_TAIL,
@@ -102,7 +103,10 @@ class Telling:
         row["ended_at"] = now
         if metrics:
             row["metrics"] = self._finite(metrics)
-        return self._emit(ev.encode_file(now, row))
+        item = None
+        if MASK in row["file_path"]:  # two that differ in a secret alone are two files
+            item = f"{told_apart(row['file_path'], as_text(file_path))}\0{file_type or ''}\0{agent_id or ''}"
+        return self._emit(ev.encode_file(now, row, item))
 
     def record_email_results(self, results: Mapping[str, Any] | Sequence[Any]) -> bool:
         """Say what became of emails.
