@@ -52,7 +52,7 @@ way is [unknown](delivery-report.md#what-became-of-each-mail), and not sent agai
 | `demo` | | its folder is half full; called again, it is made anew |
 | `doctor` | something does not work | what it tried the storage with is removed again |
 | `export` | a document could not be read; the rest is written | each day is whole, the old one or the new one |
-| `files failed` | a document could not be read; the rest is listed | it only reads |
+| `files failed` | a document could not be read, or a path is masked; the rest is listed | it only reads |
 | `import-runs` | | each run is imported as a whole, or not yet |
 | `init` | the deployments could not be written | the files that were written stay; the others come the next time |
 | `prune` | documents that can't be trusted were left | each run is gone as a whole, or is there: the run at hand is \

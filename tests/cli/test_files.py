@@ -151,6 +151,20 @@ def test_paths_alone_each_once_as_they_are(program, history, tracked):
     assert (both.returncode, both.stdout) == (2, "")
 
 
+@pytest.mark.parametrize(("how", "end"), [("--paths", "\n"), ("-0", "\0")])
+def test_paths_that_are_masked_are_not_handed_over(program, tracked, history, how, end):
+    """A program would look for a file of that name."""
+    tracked(files=[("https://x/a?token=k3yk3yk3y1", "failed"), ("b.wav", "failed")])
+    assert "token=********" in program("files", "failed", "--storage", history.url).stdout
+    done = program("files", "failed", how, "--storage", history.url)
+    assert (done.returncode, done.stdout) == (1, f"b.wav{end}")
+    assert done.stderr.startswith("left out: 1 path in which the history masks a secret; `trackrecord retry")
+    tracked(files=[("https://x/b?token=k3yk3yk3y1", "failed")])
+    done = program("files", "failed", how, "--command", "extract", "--storage", history.url)
+    assert (done.returncode, done.stdout, done.stderr.startswith("left out: 2 paths")) == (1, f"b.wav{end}", True)
+    assert "no failed file" not in done.stderr
+
+
 def test_a_program_gets_all_and_a_terminal_fifty(terminal, trackrecord, tracked, history):
     tracked(files=[(f"{n}.wav", "failed") for n in range(60)])
     assert len(json.loads(trackrecord("files", "failed", "--json").out)) == 60

@@ -8,6 +8,8 @@ import json
 import os
 import re
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -170,6 +172,41 @@ def test_a_pipe_is_written_to_and_a_link_stays(run_with_records, command, place,
 @pytest.mark.parametrize("what", ["report", "pack"])
 def test_a_device_is_written_to(run_with_records, command, place, what):
     assert command("records", what, run_with_records(place[0]), "--output", "/dev/null")[0] == 0
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="there is no /dev/stdout")
+@pytest.mark.parametrize("what", ["report", "pack"])
+@pytest.mark.parametrize("mode", ["wb", "ab"])
+def test_standard_output_that_is_a_file(run_with_records, tmp_path, what, mode):
+    """The line with the path was written over its beginning."""
+    history, out = tmp_path / "history", tmp_path / "out"
+    run_id = run_with_records(TrackingStorage(base_path=history))
+    out.write_bytes(b"before\n" if mode == "ab" else b"")
+
+    def call(*more):
+        words = ["records", what, run_id, "--output", "/dev/stdout", *more]
+        with out.open(mode) as file:
+            return subprocess.run(
+                [sys.executable, "-m", "prefect_trackrecord", *words],
+                stdout=file, stderr=subprocess.PIPE, text=True, check=False,
+                env={**os.environ, "TRACKING_PATH": str(history)},
+            )  # fmt: skip
+
+    done = call()
+    data = out.read_bytes()
+    assert (done.returncode, done.stderr) == (0, f"3 records of run {run_id} of book\n")
+    assert data.startswith(b"before\n") is (mode == "ab")
+    data = data.removeprefix(b"before\n")
+    if what == "pack":
+        assert data.startswith(b"PK")
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            assert archive.testzip() is None
+            assert "INV-2" in archive.read("records_logs.json").decode()
+    else:
+        assert data.lower().startswith(b"<!doctype html>")
+        assert data.rstrip().endswith(b"</html>")
+    done = call("--json")
+    assert (done.returncode, "in which --json tells" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("what", ["report", "pack"])

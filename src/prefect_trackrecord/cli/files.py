@@ -13,6 +13,7 @@ from prefect_trackrecord.cli.progress import progress, waiting
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileProcessingLog, FileStatus, RunMetadata
 from prefect_trackrecord.errors import DamagedDocumentError, UsageError
+from prefect_trackrecord.journal.masking import MASK
 from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.pages.words import plural
 from prefect_trackrecord.tracking.failed import NEVER_BEGAN, fixed_by, is_undone
@@ -33,7 +34,7 @@ def failed_files(
     null: bool,
     as_json: bool,
 ) -> int:
-    """Print them; 1 where a document could not be read."""
+    """Print them; 1 where a document could not be read, or a path is asked for that nobody knows any more."""
     if paths and as_json:
         raise UsageError("give --json, or --paths, not both")
     limit = most(limit, "files", as_json or paths)
@@ -50,7 +51,8 @@ def failed_files(
         fixed = fixed_by(runs, place.archive)
     wanted = [run for run in reversed(runs) if run.failed_count or run.never_began]
     every = _rows(place.archive, wanted, fixed if still else {}, damaged)
-    shown = list(islice(_once(every) if paths else every, limit or None))
+    masked: set[str] = set()
+    shown = list(islice(_once(every, masked) if paths else every, limit or None))
     by = [fixed[run.run_id].get(row.file_path) for run, row in shown]
     if paths:
         for _, row in shown:
@@ -64,10 +66,13 @@ def failed_files(
     complain_of_damage(damaged)
     if limit and len(shown) == limit < total:
         note(f"{len(shown):,} of {plural(total, 'failed file')} shown; --limit 0 shows all")
-    if not shown:
+    if masked:
+        them = f"{plural(len(masked), 'path')} in which the history masks a secret"
+        note(f"left out: {them}; `trackrecord retry RUN` hands over the true ones")
+    elif not shown:
         none = "no file is failed still" if still and total else "no failed file"
         note(f"{none} in {plural(len(runs), 'run')} in {place.url}")
-    return 1 if damaged else 0
+    return 1 if damaged or masked else 0
 
 
 def _json(row: FileProcessingLog, fixed: str | None) -> dict[str, Any]:
@@ -94,11 +99,15 @@ def _rows(
                     yield run, row
 
 
-def _once(rows: Iterable[tuple[RunMetadata, FileProcessingLog]]) -> Iterator[tuple[RunMetadata, FileProcessingLog]]:
-    """Each path once, where it failed last."""
+def _once(
+    rows: Iterable[tuple[RunMetadata, FileProcessingLog]], masked: set[str]
+) -> Iterator[tuple[RunMetadata, FileProcessingLog]]:
+    """Each path once, where it failed last; those in which something is masked name no file, and go to `masked`."""
     seen: set[str] = set()
     for run, row in rows:
-        if row.file_path not in seen:
+        if MASK in row.file_path:
+            masked.add(row.file_path)
+        elif row.file_path not in seen:
             seen.add(row.file_path)
             yield run, row
 

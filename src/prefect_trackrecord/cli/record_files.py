@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -38,7 +39,7 @@ def _write(
     run_id: str,
     target: Path | None,
     suffix: str,
-    write: Callable[[Any, Path], None],
+    write: Callable[[Any, Path | int], None],
     as_json: bool,
 ) -> int:
     from prefect_trackrecord.record.kept import KeptRecords
@@ -49,9 +50,12 @@ def _write(
     name = f"records-{safe_part(located.process)}-{safe_part(located.run_id)}{suffix}"
     path = Path(name) if target is None else target / name if target.is_dir() else target
     path = Path(os.path.abspath(path))
+    printed = _is_standard_output(path)
+    if printed and as_json:
+        raise UsageError(f"{path} is the output in which --json tells of the file; give another file, or no --json")
     try:
         with waiting(f"writing {path}"):
-            write(records, path)
+            write(records, _STANDARD_OUTPUT if printed else path)
     except BrokenPipeError:  # of /dev/stdout: its reader has seen enough
         raise
     except OSError as exc:
@@ -61,9 +65,20 @@ def _write(
         dump({"run_id": located.run_id, "process": located.process, "records": len(records), "path": str(path),
               "bytes": size})  # fmt: skip
     else:
-        say(str(path))
+        if not printed:
+            say(str(path))
         note(f"{plural(len(records), 'record')} of run {located.run_id} of {located.process}")
     return 0
+
+
+_STANDARD_OUTPUT = 1
+
+
+def _is_standard_output(path: Path) -> bool:
+    """Whether standard output goes there. Opened anew, a file would be written from its beginning, by two."""
+    with contextlib.suppress(OSError):  # one is not there, or is closed
+        return os.path.samestat(os.stat(path), os.fstat(_STANDARD_OUTPUT))
+    return False
 
 
 def find(storage: str | None, folder: str | None, run_id: str) -> Located:

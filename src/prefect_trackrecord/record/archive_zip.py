@@ -32,8 +32,8 @@ class Records(Protocol):
         """Every picture: its name below the run's folder, and where it lies, or what it is."""
 
 
-def save_page(records: Records, target: Path) -> None:
-    """Write the page, everything inside, to `target`.
+def save_page(records: Records, target: Path | int) -> None:
+    """Write the page, everything inside, to `target`: a path, or an open file's descriptor.
 
     Raises:
         OSError: it can't be written, or its folder is not there; an older one stays.
@@ -45,19 +45,27 @@ def save_page(records: Records, target: Path) -> None:
     _to_target(target, write)
 
 
-def pack(records: Records, target: Path) -> None:
-    """Write the archive of a run's records to `target`. Memory stays bounded whatever the pictures' sizes.
+def pack(records: Records, target: Path | int) -> None:
+    """Write the archive of a run's records to a path, or to an open file's descriptor.
+
+    Memory stays bounded whatever the pictures' sizes.
 
     Names inside are made by this package alone, so none can point outside of the folder it is unpacked to.
 
     Raises:
         OSError: it can't be written, or its folder is not there; an older one stays.
     """
+    given = isinstance(target, int)  # and may be appended to, where what was written can't be gone back to
 
     def write(fd: int) -> None:
         with (
             open(fd, "wb", closefd=False) as file,
-            zipfile.ZipFile(_as_it_is(file), "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive,
+            zipfile.ZipFile(
+                _as_it_is(file, goes_back=not given),
+                "w",
+                zipfile.ZIP_DEFLATED,
+                compresslevel=6,
+            ) as archive,
         ):
             with archive.open(PAGE, "w", force_zip64=True) as member:
                 for piece in records.page():
@@ -71,9 +79,9 @@ def pack(records: Records, target: Path) -> None:
     _to_target(target, write)
 
 
-def _as_it_is(file: BinaryIO) -> Any:
+def _as_it_is(file: BinaryIO, *, goes_back: bool) -> Any:
     """A file, or of what is none only its writing: `/dev/null` says that it stands at 0 whatever was written."""
-    return file if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else _Stream(file.write, file.flush)
+    return file if goes_back and stat.S_ISREG(os.fstat(file.fileno()).st_mode) else _Stream(file.write, file.flush)
 
 
 @dataclass(frozen=True)
@@ -82,8 +90,11 @@ class _Stream:
     flush: Callable[[], None]
 
 
-def _to_target(target: Path, write: Callable[[int], None]) -> None:
-    """Replace a file; what is none, such as a pipe, a device or `/dev/stdout`, is written to."""
+def _to_target(target: Path | int, write: Callable[[int], None]) -> None:
+    """Replace a file; what is none, such as a pipe or a device, is written to, and what is open is written on."""
+    if isinstance(target, int):
+        write(target)
+        return
     system = target.parts[1:2] in (("dev",), ("proc",))
     if not target.exists() or (target.is_file() and not system):
         replace_file(Path(os.path.realpath(target)), write)  # a link stays one

@@ -43,7 +43,8 @@ def failed_files(
         still: Only those that no run brought through that `trackrecord retry` started.
         limit: At most so many; 0 for all. Where left out 50 on a terminal, all elsewhere and with --json or --paths.
         paths: Print nothing but the paths, one a line and each once; what could steer a terminal is written out.
-        null: The same, as they are and with a NUL after each, for xargs -0.
+        null: The same, as the history keeps them and with a NUL after each, for xargs -0. A path with a secret that the
+            history masks is left out of both, and the exit code is 1.
     """
     from prefect_trackrecord.cli.files import failed_files as work
 
