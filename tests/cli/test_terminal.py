@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 
 import pytest
+from rich.cells import cell_len
+
+from prefect_trackrecord.cli.output import table
 
 SLOW = """
 import sys, time
@@ -85,3 +90,27 @@ def test_every_table_is_one_where_it_fits(terminal, history, tracked):
     assert lines[0].split() == ["run", "started", "(UTC)", "command", "status", "files", "failed", "took"]
     lines = plain(terminal("doctor", "--storage", history.url, COLUMNS="80")[1])
     assert any(line.split() == ["check", "result", "message"] for line in lines)
+
+
+def test_letters_that_take_two_columns_are_counted_so(monkeypatch):
+    """A table that had no room for them was said to fit, and cut them."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    def shown(columns, row, width, **more):
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr(sys, "stdout", Terminal())
+        table(columns, [row], **more)
+        return plain(sys.stdout.getvalue())
+
+    row = ("通話を書き起こす", "失敗した", 3)
+    for width in range(18, 50):
+        lines = shown(("run", "status", "n"), row, width)
+        assert all(cell_len(line) <= width for line in lines)
+        text = "\n".join(lines)
+        assert row[0] in text, f"it is whole at {width}"
+        assert row[1] in text, f"it is whole at {width}"
+    lines = shown(("実行", "n"), ("通話" * 10, 3), 20, named=True)
+    assert lines[:2] == ["実行  " + "通話" * 10, "n     3"]

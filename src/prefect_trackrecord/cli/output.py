@@ -163,9 +163,11 @@ def _cut(name: str, cell: str) -> str:
 
 def _least_width(columns: Sequence[str], texts: Sequence[Sequence[str]]) -> int:
     """What a table of these needs, if what may wrap wraps as narrow as it can."""
+    from rich.cells import cell_len  # a Chinese letter takes two
+
     least = 2 * (len(columns) - 1)
     for name, *column in zip(columns, *texts, strict=True):
-        width = max(map(len, (name, *column)))
+        width = max(map(cell_len, (name, *column)))
         least += min(width, LEAST) if name in LONG and name != PATH else width
     return least
 
@@ -187,10 +189,12 @@ def _told(cells: Sequence[tuple[str, str]], numbers: Collection[str], width: int
 
 def _filled(parts: Sequence[Line], width: int, indent: str = "") -> Iterator[Line]:
     """Lines of as many parts as there is room for, those after the first indented."""
+    from rich.cells import cell_len
+
     line: Line = []
     room = 0
     for part in parts:
-        size = 2 + sum(len(text) for text, _ in part)
+        size = 2 + sum(cell_len(text) for text, _ in part)
         if line and size > room:
             yield line
             line, indent = [], "  "
@@ -206,9 +210,11 @@ def _filled(parts: Sequence[Line], width: int, indent: str = "") -> Iterator[Lin
 
 def _all_named(cells: Sequence[tuple[str, str]]) -> Iterator[Line]:
     """A row in lines, a value in each, and an empty one."""
-    wide = max(len(name) for name, _ in cells)
+    from rich.cells import cell_len, set_cell_size
+
+    wide = max(cell_len(name) for name, _ in cells)
     for name, cell in cells:
-        yield [(f"{name:<{wide}}  ", "dim"), (cell, "")]
+        yield [(f"{set_cell_size(name, wide)}  ", "dim"), (cell, "")]
     yield []
 
 
