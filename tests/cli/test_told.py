@@ -99,3 +99,25 @@ def test_a_reader_that_went_away_is_told_as_of_any_program(history, tracked, tmp
     command = f"{sys.executable} -m prefect_trackrecord runs list --storage {history.url} | true"
     done = subprocess.run(["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize(
+    ("unfinished", "own", "words"),
+    [
+        (0, 0, "5 were there already"),
+        (2, 0, "5 were there already; 2 without an end yet were left out"),
+        (1, 0, "5 were there already; 1 without an end yet was left out"),
+        (0, 3, "5 were there already; 3 of trackrecord's own flows were left out"),
+        (2, 3, "5 were there already; 2 without an end yet and 3 of trackrecord's own flows were left out"),
+    ],
+)
+@pytest.mark.parametrize("added", [0, 1])
+def test_what_an_import_left_out(trackrecord, monkeypatch, added, unfinished, own, words):
+    from prefect_trackrecord._prefect import importing, settings
+
+    done = importing.Imported(known=5, unfinished=unfinished, own=own, added=added)
+    monkeypatch.setattr(settings, "has_api", lambda: True)
+    monkeypatch.setattr(importing, "import_runs", lambda *_, **__: done)
+    told = trackrecord("import-runs", "--from", "2025-01-01")
+    assert told.code == 0
+    assert told.err.endswith(f"; {words}\n")

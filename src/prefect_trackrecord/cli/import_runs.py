@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from prefect_trackrecord.cli.output import dump, note
 from prefect_trackrecord.cli.place import storage_of, tracked
@@ -11,6 +12,9 @@ from prefect_trackrecord.cli.progress import progress
 from prefect_trackrecord.documents.window import bounds
 from prefect_trackrecord.errors import PrefectApiError
 from prefect_trackrecord.pages.words import plural
+
+if TYPE_CHECKING:
+    from prefect_trackrecord._prefect.importing import Imported
 
 
 def import_runs(storage: str | None, first: str, last: str | None, as_json: bool) -> int:
@@ -34,12 +38,18 @@ def import_runs(storage: str | None, first: str, last: str | None, as_json: bool
         run.tracker.metric("imported", done.added)
     if as_json:
         dump(dataclasses.asdict(done))
-    left_out = f", {done.unfinished:,} that have not ended were left out" if done.unfinished else ""
-    if done.own:
-        left_out += f", and {done.own:,} of trackrecord's own flows"
+    left_out = _left_out(done)
     if done.added:
         said = f"{plural(done.added, 'run')} with {plural(done.files, 'task run')} imported into {place.url}"
         note(f"{said}; {done.known:,} were there already{left_out}")
     else:
         note(f"nothing to import into {place.url}; {done.known:,} were there already{left_out}")
     return 0
+
+
+def _left_out(done: Imported) -> str:
+    """What was not imported, and why, after a semicolon; empty where nothing was left out."""
+    counts = ((done.unfinished, "without an end yet"), (done.own, "of trackrecord's own flows"))
+    them = " and ".join(f"{count:,} {which}" for count, which in counts if count)
+    verb = "was" if done.unfinished + done.own == 1 else "were"
+    return f"; {them} {verb} left out" if them else ""
