@@ -1,4 +1,4 @@
-"""`trackrecord sql` and `trackrecord export`: what they read, set aside, refuse, and leave when they are stopped."""
+"""`trackrecord sql` and `trackrecord export`: what they read, set aside, and leave when they are stopped."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.history import analytics
+from prefect_trackrecord.history.records import records_of
 from prefect_trackrecord.store import StoreConfig
 from prefect_trackrecord.tracking import RunTracker
 
@@ -160,45 +161,52 @@ def test_a_history_whose_path_is_odd(trackrecord, tmp_path, history, tracked):
     assert (done.code, done.err, json.loads(done.out)) == (0, "", [{"n": 1}])
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "copy (select 1) to '{}/new.csv'",
-        "copy (select 1) to '{}/history/file_logs/new.csv'",
-        "explain analyze copy (select 1) to '{}/history/file_logs/new.csv'",
-        "copy (pivot (from runs) on status using count(*)) to '{}/history/file_logs/new.csv'",
-        "attach '{}/new.db'",
-        "attach '{}/history/file_logs/new.db'",
-        "export database '{}/new'",
-        "from read_text('{}/secret.txt')",
-        "from glob('{}/*')",
-        "set enable_external_access = true",
-        "install httpfs",
-    ],
-)
-def test_sql_reads_the_history_and_no_more(trackrecord, tracked, tmp_path, query):
-    tracked()
-    (tmp_path / "secret.txt").write_text("secret")
-    before = sorted(tmp_path.rglob("*"))
-    done = trackrecord("sql", query.format(tmp_path))
-    assert (done.code, done.out, done.err.startswith("error TR107: ")) == (2, "", True)
-    assert sorted(tmp_path.rglob("*")) == before
+def test_no_record_is_left_out(history, tmp_path, monkeypatch):
+    """A report holds so many records and no more; the tables have all."""
+    monkeypatch.setitem(records_of.__kwdefaults__, "limit", 1)
+    for name in ("one", "two", "three"):
+        with RunTracker("claims", storage=history) as tracker:
+            pass
+        entry = {"record_id": name, "record": "{}", "status": "Pending", "status_color": "gold", "traces": []}
+        entry |= {"status_updates": [], "created_at": "2025-01-20T06:00:00+00:00"}
+        data = json.dumps({"data": {name: entry}}).encode()
+        history.archive.store.put(f"records/claims/{tracker.run_id}/records_logs.json", data)
+    assert analytics.query(history.archive, "select count(*) from records")[1] == [(3,)]
+    assert analytics.export(history.archive, tmp_path / "lake")["records"] == 3
 
 
-def test_sql_takes_what_only_reads(trackrecord, tracked):
+@pytest.mark.parametrize(("top", "text"), [(layout.FILES, b"{}"), (layout.FILES, b"[1]")])
+def test_documents_of_a_wrong_shape_are_found_in_one_go(trackrecord, history, tracked, monkeypatch, top, text):
+    tries = []
+    real = analytics.connected
+    monkeypatch.setattr(analytics, "connected", lambda documents: (tries.append(1), real(documents))[1])
+    for _ in range(6):
+        tracked()
+    for key in keys(history, top)[1:]:
+        history.archive.store.put(key, text)
+    done = trackrecord("sql", "select count(ended_at) n from files", "--json")
+    assert (done.code, json.loads(done.out), done.err.count("not read: ")) == (1, [{"n": 1}], 5)
+    assert len(tries) == 2
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_only_what_lies_in_a_day_is_counted(history, tracked, request, away):
     tracked()
-    for query in (
-        "show tables",
-        "summarize runs",
-        "explain select 1",
-        "explain analyze select count(*) from runs",
-        "pivot (select status, day from runs) on status using count(*)",
-        "with a as (select 1 n) from a",
-        "create table t as select run_id from runs; select count(*) from t",
-        "select 'copy that' from runs",
-    ):
-        done = trackrecord("sql", query)
-        assert (done.code, done.err) == (0, ""), query
+    (key,) = keys(history, layout.FILES)
+    data = history.archive.store.get(key).data
+    folder = key.rpartition("/")[0]
+    odd = [f"{folder}/sub/x.json", f"{layout.FILES}/2026/13/40/x.json", f"{layout.FILES}/x.json"]
+    archive = history.archive
+    if away:
+        server, bucket = request.getfixturevalue("s3_server"), request.getfixturevalue("bucket")
+        archive = Archive(StoreConfig(f"s3://{bucket}/x", server.options))
+        for one in keys(history):
+            archive.store.put(one, history.archive.store.get(one).data)
+    else:
+        (history.archive.store.local_root / folder / ".x.json").write_bytes(data)
+    for one in odd:
+        archive.store.put(one, data)
+    assert analytics.query(archive, "select count(*), count(distinct day) from files")[1] == [(1, 1)]
 
 
 def test_columns_of_one_name_are_all_there_in_json(trackrecord, tracked):

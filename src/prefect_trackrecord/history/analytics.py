@@ -11,19 +11,24 @@ import functools
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import orjson
+
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.window import Bound
-from prefect_trackrecord.errors import DamagedDocumentError, MissingDriverError, UsageError
+from prefect_trackrecord.errors import DamagedDocumentError, MissingDriverError, TrackRecordError, UsageError
 from prefect_trackrecord.history.views import SOURCES, Documents, connected, documents_of, quoted
 
 T = TypeVar("T")
 TABLES = ("runs", "files", "emails", "records")
-_READS = {"SELECT", "EXPLAIN", "MULTI", "CREATE", "INSERT", "UPDATE", "DELETE", "DROP", "SET", "VARIABLE_SET"}
-"""What may be asked for: to read, and what changes nothing but the memory of that one question."""
+_EXPLAIN = re.compile(r"\s*explain\s+(?:analyze\s+|\(\s*format\s+\w+\s*\)\s*)?", re.IGNORECASE)
+_WRITERS = re.compile(r"\b(?:copy|query|json_execute_serialized_sql)\b", re.IGNORECASE)
+"""Without one of these words nothing in a PIVOT writes; `query` is one, as it makes SQL of texts put together."""
+_WRITING = ("COPY", "BATCH_COPY", "JSON_EXECUTE_SERIALIZED_SQL")
+"""How the steps of a plan begin that write files, or of which the plan does not show what they do."""
 
 
 def _asked(
@@ -38,6 +43,7 @@ def _asked(
     Raises:
         MissingDriverError: DuckDB is not installed.
         UsageError: DuckDB refuses; the message is its own.
+        TrackRecordError: DuckDB's memory does not suffice.
         KeyboardInterrupt: Ctrl+C, of which DuckDB makes an error of its own.
     """
     try:
@@ -51,6 +57,8 @@ def _asked(
                     answer = _interruptible(connection, functools.partial(ask, connection, documents))
             except duckdb.InterruptException:
                 raise KeyboardInterrupt from None
+            except duckdb.OutOfMemoryException as exc:
+                raise _too_large(exc) from None
             except duckdb.Error as exc:
                 if not documents.set_aside(str(exc)):
                     raise UsageError(f"DuckDB: {exc}") from None
@@ -61,6 +69,20 @@ def _asked(
             else:
                 damaged += documents.damaged
                 return answer
+
+
+def _too_large(error: Exception) -> TrackRecordError:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        ((memory, threads),) = connection.execute(
+            "SELECT current_setting('memory_limit'), current_setting('threads')"
+        ).fetchall()
+    said = str(error).split("\n", 1)[0].partition("Error: ")[2]
+    return TrackRecordError(
+        f"DuckDB's memory does not suffice, {memory} for {threads} threads: {said}; "
+        "give this machine more memory or fewer processors, or take fewer days (--from, --to)"
+    )
 
 
 def _interruptible(connection: Any, work: Callable[[], T]) -> T:
@@ -96,12 +118,18 @@ def query(
         StoreError: the store can't be read.
         DateRangeError: the range runs backwards.
         UsageError: DuckDB refuses it; the message is DuckDB's own.
+        TrackRecordError: DuckDB's memory does not suffice for it.
     """
 
     def ask(connection: Any, documents: Documents) -> tuple[list[str], list[tuple[Any, ...]]]:
         _lock(connection, documents)
         for statement in connection.extract_statements(sql):
-            _check(statement)
+            if not _only_reads(connection, statement):
+                said = " ".join(statement.query.split())[:60]
+                raise UsageError(
+                    f"{said!r} is not among what may be asked: SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW and "
+                    "SUMMARIZE that only read, and EXPLAIN of them; to write tables there is trackrecord export"
+                )
         cursor = connection.execute(sql)
         if cursor is None:
             raise UsageError("there is no question in it; ask as in: select count(*) from runs")
@@ -120,17 +148,32 @@ def _lock(connection: Any, documents: Documents) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _check(statement: Any) -> None:
-    """Among the documents DuckDB may also write, so what would is not begun.
+def _only_reads(connection: Any, statement: Any) -> bool:
+    """Whether a statement writes nothing: DuckDB may also write where the documents lie, so what would is not begun.
 
-    Raises:
-        UsageError: the statement does not only read.
+    What it does is read from its plan, not from its words: a SELECT may hold a COPY (`WITH x AS (COPY ...)`).
     """
     kind = str(statement.type).rpartition(".")[2]
-    text = re.sub(r"'(?:[^']|'')*'", "", statement.query)  # EXPLAIN ANALYZE runs what it explains, MULTI is PIVOT
-    if kind not in _READS or (kind != "SELECT" and re.search(r"\b(copy|export|attach)\b", text, re.IGNORECASE)):
-        said = " ".join(statement.query.split())[:60]
-        raise UsageError(f"{said!r} does not only read; to write tables there is trackrecord export")
+    if kind == "MULTI":  # PIVOT, and what it stands in; DuckDB runs one part of it to plan the next
+        return not _WRITERS.search(statement.query)
+    text = statement.query
+    if kind == "EXPLAIN":  # with ANALYZE it runs what it explains, so that must be a SELECT of its own
+        found = _EXPLAIN.match(text)
+        text = text[found.end() :] if found else ""
+        try:
+            kind = ", ".join(str(one.type).rpartition(".")[2] for one in connection.extract_statements(text))
+        except Exception:  # noqa: BLE001 - an EXPLAIN with other options, or with comments between its words
+            return False
+    if kind != "SELECT":
+        return False
+    ((_, plan),) = connection.execute(f"EXPLAIN (FORMAT json) {text}").fetchall()
+    return not any(name.startswith(_WRITING) for name in _steps(orjson.loads(plan)))
+
+
+def _steps(plan: list[dict[str, Any]]) -> Iterator[str]:
+    for step in plan:
+        yield step["name"].strip().upper()
+        yield from _steps(step.get("children", []))
 
 
 def export(
@@ -152,6 +195,7 @@ def export(
 
     Raises:
         UsageError: the folder can't be written.
+        TrackRecordError: DuckDB's memory does not suffice.
     """
 
     def write(connection: Any, _: Documents) -> dict[str, int]:

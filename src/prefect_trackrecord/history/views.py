@@ -6,6 +6,7 @@ import contextlib
 import glob
 import os
 import re
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -32,16 +33,19 @@ SOURCES: dict[str, tuple[str, type[BaseModel], str]] = {
     "emails": (layout.EMAILS, EmailResult, "array"),
 }
 _KINDS = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", datetime: "TIMESTAMPTZ"}
+_SMALLEST = 16 << 20
+"""DuckDB's own limit of an object. It takes twice the limit for each thread, so it is no larger than it must be."""
 _DAY = r"(\d{4})/(\d{2})/(\d{2})/[^/]*$"
 
 
 @dataclass
 class Documents:
-    """What there is to read: the folders of each table's documents, and which documents are set aside."""
+    """What there is to read: each table's folders and the bytes of its largest document, and what is set aside."""
 
     archive: Archive
     temporary: Path
     folders: dict[str, list[str]]
+    largest: dict[str, int]
     records: Path
     damaged: list[DamagedDocumentError]
 
@@ -51,7 +55,7 @@ class Documents:
         return self.archive.store.local_root or self.temporary
 
     def set_aside(self, named: str) -> bool:
-        """Leave out the document that DuckDB's error names, and all of its table that are no JSON; False for none."""
+        """Leave out the document that DuckDB's error names, and all of its table that are none; False for none."""
         found = next((path for path in re.findall(r'"([^"]+)"', named) if self._is_document(path)), None)
         if found is None:
             return False
@@ -59,9 +63,10 @@ class Documents:
         cause = named.partition(": ")[2].split("\n", 1)[0].replace(f' in file "{found}"', "").strip(" .")
         self.damaged.append(DamagedDocumentError(self._key(found), cause))
         top = self._key(found).partition("/")[0]
-        for folder in next(folders for name, folders in self.folders.items() if SOURCES[name][0] == top):
-            for path in map(str, Path(folder).glob("*.json")):
-                if path != found and self._key(path) not in known and (cause := _no_json(path)):
+        name = next(name for name in self.folders if SOURCES[name][0] == top)
+        for folder in self.folders[name]:
+            for path in _inside(folder):
+                if path != found and self._key(path) not in known and (cause := _no_document(path, SOURCES[name][2])):
                     self.damaged.append(DamagedDocumentError(self._key(path), cause))
         return True
 
@@ -80,9 +85,9 @@ class Documents:
         found: list[str] = []
         for folder in self.folders[name]:
             if folder in without or glob.escape(folder) != folder:
-                found += sorted(path for path in map(str, Path(folder).glob("*.json")) if path not in aside)
+                found += sorted(path for path in _inside(folder) if path not in aside)
             else:
-                found.append(f"{folder}/*.json")
+                found.append(f"{folder}/[!.]*.json")
         return found
 
 
@@ -99,13 +104,15 @@ def documents_of(archive: Archive, start: Bound, end: Bound) -> Iterator[Documen
     with tempfile.TemporaryDirectory(prefix="trackrecord-") as name:
         temporary = Path(name).resolve()
         window = bounds(start, end)
-        folders = {
+        found_of = {
             table: _folders(archive, prefix, window, temporary, damaged) for table, (prefix, _, _) in SOURCES.items()
         }
+        folders = {table: places for table, (places, _) in found_of.items()}
+        largest = {table: size for table, (_, size) in found_of.items()}
         records = temporary / "records" / "records.ndjson"
         records.parent.mkdir(exist_ok=True)
         _write_records(archive, found.runs, records, damaged)
-        yield Documents(archive, temporary, folders, records, damaged)
+        yield Documents(archive, temporary, folders, largest, records, damaged)
 
 
 @contextlib.contextmanager
@@ -118,7 +125,8 @@ def connected(documents: Documents) -> Iterator[Any]:
         connection.execute(f"SET temp_directory = {quoted(documents.temporary / 'spill')}")
         for name, (_, model, form) in SOURCES.items():
             columns = {field: _kind(info.annotation) for field, info in model.model_fields.items()}
-            connection.execute(f"CREATE VIEW {name} AS {_select(documents.places(name), columns, form)}")
+            size = documents.largest[name]
+            connection.execute(f"CREATE VIEW {name} AS {_select(documents.places(name), columns, form, size)}")
         kinds = {field.name: "VARCHAR" for field in fields(RecordState)} | {"since": "TIMESTAMPTZ", "times": "JSON"}
         columns = {**kinds, "day": "VARCHAR"}
         source = f"read_json({quoted(documents.records)}, format='newline_delimited', columns={columns})"
@@ -132,49 +140,63 @@ def _folders(
     window: tuple[datetime | None, datetime | None],
     temporary: Path,
     damaged: list[DamagedDocumentError],
-) -> list[str]:
-    """The folders of the days on this machine that hold documents; those that are empty are damaged."""
+) -> tuple[list[str], int]:
+    """The folders of the days on this machine that hold documents, and the largest's bytes; empty ones are damaged."""
     days, until = day_folders(prefix, *window), last_day(window[1])
-    cut = len(prefix) + 1
     known = {error.key for error in damaged}
     root = archive.store.local_root
-    empty: list[str] = []
+    sizes: dict[str, int] = {}
     if root is not None:
-        keys = [key for key in archive.store.keys(days) if key.endswith(".json")]
-        keys = [key for key in keys if key.rpartition("/")[0][cut:] <= until]
-        made = {str(root / key.rpartition("/")[0]) for key in keys}
-        empty = [key for key in keys if _is_empty(root / key)]
+        for key in archive.store.keys(days):
+            if _is_documents(key, prefix, until):
+                sizes[key] = _size(root / key)
     else:
-        made = set()
         for read, documents in read_days(archive.store, days, BYTES, until):
             for key, data in zip(read, documents, strict=True):
+                if not _is_documents(key, prefix, until):
+                    continue
                 if isinstance(data, Exception):
                     raise StoreError(f"{key} can't be read: {data}") from data
                 path = temporary / key
-                if str(path.parent) not in made:
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    made.add(str(path.parent))
+                path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(data)
-                if not data:
-                    empty.append(key)
-    damaged += [DamagedDocumentError(key, "it is empty") for key in empty if key not in known]
-    return sorted(made)
+                sizes[key] = len(data)
+    damaged += [DamagedDocumentError(key, "it is empty") for key, n in sizes.items() if not n and key not in known]
+    made = {str((root or temporary) / folder) for folder in {key.rpartition("/")[0] for key in sizes}}
+    return sorted(made), max(sizes.values(), default=0)
 
 
-def _is_empty(path: Path) -> bool:
-    try:
-        return path.stat().st_size == 0
-    except OSError:  # deleted since it was listed
+def _is_documents(key: str, prefix: str, until: str) -> bool:
+    """Whether a document has this key: it lies in the folder of a day itself, and is not hidden."""
+    folder, _, name = key.rpartition("/")
+    day = folder[len(prefix) + 1 :]
+    if not name.endswith(".json") or name.startswith(".") or day > until:
         return False
+    return len(day) == len("YYYY/MM/DD") and layout.date_of_key(f"{day}/") is not None
 
 
-def _no_json(path: str) -> str:
-    """What is wrong with a document's JSON; nothing for one that is JSON."""
+def _inside(folder: str) -> list[str]:
+    """The documents of a day's folder."""
+    return [str(path) for path in Path(folder).glob("*.json") if not path.name.startswith(".")]
+
+
+def _size(path: Path) -> int:
     try:
-        orjson.loads(Path(path).read_bytes())
+        return path.stat().st_size
+    except OSError:  # deleted since it was listed
+        return -1
+
+
+def _no_document(path: str, form: str) -> str:
+    """What is wrong with a document's JSON or its shape; nothing for one that DuckDB takes."""
+    try:
+        found = orjson.loads(Path(path).read_bytes())
     except (OSError, ValueError) as exc:
         return str(exc)
-    return ""
+    if form == "array":
+        right = isinstance(found, list) and all(isinstance(one, dict) or one is None for one in found)
+        return "" if right else "it is no list of objects"
+    return "" if isinstance(found, dict) else "it is no object"
 
 
 def quoted(path: Path) -> str:
@@ -182,14 +204,15 @@ def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
 
 
-def _select(places: list[str], columns: dict[str, str], form: str) -> str:
+def _select(places: list[str], columns: dict[str, str], form: str, largest: int) -> str:
     if not places:
         nothing = ", ".join(f'NULL::{kind} AS "{name}"' for name, kind in columns.items())
         return f"SELECT {nothing}, NULL::VARCHAR AS day WHERE false"
     read = ", ".join(quoted(Path(place)) for place in places)
     names = ", ".join(f'"{name}"' for name in columns)
     day = f"regexp_replace(regexp_extract(filename, '{_DAY}'), '{_DAY}', '\\1-\\2-\\3')"
-    source = f"read_json([{read}], format='{form}', columns={columns}, filename=true, maximum_object_size=268435456)"
+    limit = max(_SMALLEST, largest + largest // 4)  # a document may have grown since
+    source = f"read_json([{read}], format='{form}', columns={columns}, filename=true, maximum_object_size={limit})"
     return f"SELECT {names}, {day} AS day FROM {source}"  # noqa: S608 - our own names and paths
 
 
@@ -208,7 +231,7 @@ def _write_records(
     archive: Archive, known: Sequence[RunMetadata], place: Path, damaged: list[DamagedDocumentError]
 ) -> None:
     days = {run.run_id: layout.day_of(run.started_at).replace("/", "-") for run in known}
-    found = records_of(archive, known) if archive.store.folders(layout.RECORDS) else Records()
+    found = records_of(archive, known, limit=sys.maxsize) if archive.store.folders(layout.RECORDS) else Records()
     damaged += found.damaged
     with place.open("wb") as file:
         for state in found.states:
