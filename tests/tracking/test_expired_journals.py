@@ -62,15 +62,40 @@ def test_documents_stay_as_they_are(storage, gone, monkeypatch):
     assert documents(storage) == before
 
 
-def test_what_comes_late_is_told_once_not_to_be_added(storage):
-    before = documents(storage)
-    expire(storage, "flow")
-    write(storage, "three", outcome("d", 4))
+def rows_of(storage, run):
+    return {row.file_path: row.status.value for row in storage.archive.files(run)}
+
+
+def test_what_comes_late_is_added_to_the_documents(storage):
+    expire(storage, "flow", "one")
+    write(storage, "three", outcome("d", 4, "failed"))
     (late,) = recover(storage)
-    assert late.run is None
-    assert "journal has expired" in late.error
+    assert (late.run.total_files, late.run.failed_count, late.run.flow_name) == (4, 2, "nightly")
+    assert (late.run.status.value, late.run.started_at, late.run.generation) == ("partial_success", T0, 2)
+    assert rows_of(storage, late.run) == {"a": "success", "b": "success", "c": "failed", "d": "failed"}
     assert recover(storage) == []
-    assert documents(storage) == before
+    expire(storage, "two", "three")
+    write(storage, "four", outcome("e", 5))
+    (late,) = recover(storage)
+    assert (late.run.total_files, late.run.failed_count, late.run.generation) == (5, 2, 3)
+    assert late.error is None
+
+
+def test_a_later_attempt_is_added_too(storage):
+    """Prefect's button Retry, after the journal of the first attempt has expired."""
+    expire(storage, "flow", "one", "two")
+    again = ev.RunStarted(at=T0 + timedelta(days=40), run={**NIGHTLY, "run_count": 2})
+    run = storage.archive.run("r")
+    storage.archive.reopen(run.model_copy(update={"status": "running", "run_count": 2, "completed_at": None}))
+    end = ev.RunEnded(at=T0 + timedelta(days=40, seconds=9), state="Completed", run_count=2)
+    done_again = ev.FileTracked(at=T0 + timedelta(days=40, seconds=5), row={"file_path": "c", "status": "success"})
+    write(storage, "again", again, done_again, end)
+    run = storage.archive.seal("r")
+    assert (run.status.value, run.run_count, run.started_at, run.total_files) == ("success", 2, T0, 3)
+    assert rows_of(storage, run) == {"a": "success", "b": "success", "c": "success"}
+    assert recover(storage) == []
+    (listed,) = storage.list_runs()
+    assert listed.status.value == "success"
 
 
 def test_documents_that_are_gone_are_made_of_what_is_left(storage):

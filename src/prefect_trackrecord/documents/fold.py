@@ -309,7 +309,8 @@ class Fold:
         for update in sorted(self._updates, key=lambda u: u.at):
             run.update({name: value for name, value in update.run.items() if value is not None})
         if (first := self._attempts.first()) is not None:
-            run["started_at"] = first
+            before = moment_of(saved[-1].value.get("started_at")) if saved else None
+            run["started_at"] = min(first, before) if before else first
             run["attempts"] = self._attempts.told()
         else:
             run["started_at"] = moment_of(run.get("started_at")) or self.first_at or at

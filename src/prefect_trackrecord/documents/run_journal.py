@@ -26,6 +26,8 @@ SAVED = "saved-"
 """How the name of a segment begins that holds a directly saved document: no process keeps on writing to it."""
 IMPORTED = f"{SAVED}imported-"
 """How the name of one begins that holds what Prefect told of a run: it counts where the run itself told nothing."""
+EXPIRED = f"{SAVED}expired-"
+"""How the name of one begins that holds documents whose segments have expired, for what comes after that."""
 _SEAL, _MARK = "seal-", "done-"
 _AT_ONCE = 32 << 20
 

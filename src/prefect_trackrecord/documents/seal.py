@@ -5,7 +5,8 @@ a generation is made of and how the run ended. Who loses that race finishes the 
 make the next generation, a superset. Documents are written by compare-and-swap, the metadata last; so a sealer that was
 stopped in the middle can neither undo a newer generation nor leave metadata that speaks of rows which are not there.
 
-A journal may expire sooner than its run's documents, and in parts. Nothing is made anew of documents that are whole.
+A journal may expire sooner than its run's documents, and in parts. Nothing is made anew of documents that are whole;
+they are taken into the journal where something comes after that.
 
 What the condition of a write rests on must be older than any newer generation. Who makes a record has looked at the
 documents before; who carries out another's looks at them, and then whether the record is still the newest.
@@ -20,6 +21,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from prefect_trackrecord import events as ev
@@ -27,8 +29,8 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.attempts import is_guessed, is_recovered
 from prefect_trackrecord.documents.fold import Documents, Fold
 from prefect_trackrecord.documents.known import Known
-from prefect_trackrecord.documents.models import RunMetadata
-from prefect_trackrecord.documents.run_journal import SAVED, RunJournal, SealRecord
+from prefect_trackrecord.documents.models import RunMetadata, RunStatus
+from prefect_trackrecord.documents.run_journal import EXPIRED, SAVED, RunJournal, SealRecord
 from prefect_trackrecord.documents.writing import Write, document, dump_model, dump_rows, rows_document
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError
 from prefect_trackrecord.store.base import Store
@@ -67,7 +69,12 @@ def seal(
         before = journal.newest()
         gone = before is not None and journal.lacks(before)
         if before is not None and gone and (kept := _kept(journal, before)) is not None:
-            return kept
+            run, etag = kept
+            if journal.is_covered_by(before) and run.status is not RunStatus.RUNNING:
+                _mark(journal, before, etag)
+                return run
+            _save(journal, before, now)
+            continue
         if not journal.segments:
             return None
         try:
@@ -88,19 +95,30 @@ def seal(
     raise StoreError(f"run {run_id} could not be sealed: others kept changing it for {MAX_ROUNDS} rounds")
 
 
-def _kept(journal: RunJournal, before: SealRecord) -> RunMetadata | None:
-    """The run as its documents tell it, where they say more than what is left of its journal; None where they don't."""
+def _kept(journal: RunJournal, before: SealRecord) -> tuple[RunMetadata, str] | None:
+    """The run as its documents tell it, and their etag, where they say more than what is left of its journal."""
     blob = journal.store.get(layout.run_key(journal.run_id, before.day))
     if blob is None or before.ended is None:
         return None
+    if any(name.startswith(EXPIRED) and name not in before.segments for name in journal.segments):
+        return None  # the journal holds them
     try:
         run = RunMetadata.model_validate_json(blob.data)
     except ValidationError:
         return None
-    if run.generation < before.generation:
-        return None
-    _mark(journal, before, blob.etag)
-    return run
+    return None if run.generation < before.generation else (run, blob.etag)
+
+
+def _save(journal: RunJournal, before: SealRecord, now: datetime) -> None:
+    """Take the documents into the journal that has expired: what is told anew is added to what they say."""
+    keys = {name: key(journal.run_id, before.day) for name, key in _KEYS.items()}
+    found = {name: blob for name, key in keys.items() if (blob := journal.store.get(key)) is not None}
+    events = [ev.DocumentSaved(at=now, document=name, value=orjson.loads(blob.data)) for name, blob in found.items()]
+    name = f"{EXPIRED}{os.urandom(8).hex()}.ndjson"
+    journal.store.create(f"{layout.journal_prefix(journal.run_id)}/{name}", b"".join(map(ev.encode, events)))
+
+
+_KEYS = {"run": layout.run_key, "files": layout.files_key, "emails": layout.emails_key}
 
 
 def _decide(

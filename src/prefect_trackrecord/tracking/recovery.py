@@ -18,9 +18,8 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.attempts import GONE, GUESSED, RECOVERED
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
-from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal, SealRecord
+from prefect_trackrecord.documents.run_journal import SAVED, Folded, RunJournal
 from prefect_trackrecord.documents.seal import utc_now
-from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.store.base import Entry, Store
 from prefect_trackrecord.tracking.ending import recover_records
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
@@ -163,7 +162,7 @@ def _recover_one(
     run_id = journal.run_id
     before = journal.newest()
     if before is not None and before.ended is not None and journal.lacks(before):
-        return _expired(archive, journal, before, judge, made)
+        return _expired(archive, journal, judge, made)
     found = journal.fold()
     fold = found.fold
     if not fold.tracked:
@@ -182,22 +181,13 @@ def _recover_one(
     return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE, made=made)
 
 
-def _expired(
-    archive: Archive, journal: RunJournal, before: SealRecord, judge: _Judge, made: Callable[[int], None]
-) -> RunMetadata | None:
-    """A run whose journal has expired in part since it was sealed: its documents stay, if they are there.
-
-    Raises:
-        StoreError: something came after that, which can't be added any more.
-    """
+def _expired(archive: Archive, journal: RunJournal, judge: _Judge, made: Callable[[int], None]) -> RunMetadata | None:
+    """A run whose journal has expired in part since it was sealed: nothing of its documents is asked for anew."""
     anew: list[int] = []
     run = archive.seal(journal.run_id, now=judge.now(), seconds=_PATIENCE, made=anew.append)
-    if anew:  # its documents were not there
-        made(anew[-1])
-        return run
-    if journal.spooled or not journal.is_covered_by(before):
-        raise StoreError("its journal has expired since it was sealed; what came late can't be added to its documents")
-    return None
+    for generation in anew:
+        made(generation)
+    return run if anew else None
 
 
 def _may_go_on(own: ev.RunEnded) -> bool:
