@@ -192,8 +192,9 @@ class RunGoesOnError(TrackRecordError):
 class RecordNotFoundError(TrackRecordError, LookupError):
     """No run in the store knows this record.
 
-    Way out: `trackrecord sql "select record_type, record_id from records"` shows those that there are; look whether
-    `--storage`, or `--folder`, is where the program kept them.
+    Way out: Look whether `--storage`, or `--folder`, is where the program kept its records; without `--type` every type
+    counts. `trackrecord records report RUN`, of a program's own folder with `--folder`, writes the page of all records
+    of a run, and `trackrecord runs list` shows the runs of a history.
     """
 
     code = "TR304"

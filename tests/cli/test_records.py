@@ -1,10 +1,12 @@
 """`trackrecord records show`."""
 
 import json
+import re
 
 import pytest
 
 from prefect_trackrecord import RecordStatus, RunTracker, Status, ThoughtfulRecord
+from prefect_trackrecord.errors import RecordNotFoundError
 from prefect_trackrecord.record.tracing import tracing
 
 
@@ -59,3 +61,14 @@ def test_unknown_records_types_and_folders(trackrecord, history, tmp_path):
     assert done.err == f"error TR304: no record 'INV-1' of type 'Claim' in {place}\n"
     folder = tmp_path / "history" / "records"
     assert trackrecord("records", "show", "INV-1041", "--folder", folder, storage=False).code == 0
+
+
+def test_the_way_out_needs_no_extra_and_works_in_a_folder(trackrecord, history, tmp_path):
+    way_out = RecordNotFoundError.__doc__.partition("Way out:")[2]
+    assert set(re.findall(r"`trackrecord (\w+ \w+)", way_out)) == {"records report", "runs list"}
+    run_id = one_run(history, fixed)
+    assert run_id in trackrecord("runs", "list").out
+    page = tmp_path / "page.html"
+    for words, storage in (((), True), (("--folder", tmp_path / "history" / "records"), False)):
+        assert trackrecord("records", "report", run_id, "--output", page, *words, storage=storage).code == 0
+        assert "INV-1041" in page.read_text()
