@@ -6,7 +6,7 @@ import functools
 import logging
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -174,6 +174,11 @@ def warn_once(text: str) -> None:
     if text not in _told:
         _told.add(text)
         _logger.warning("%s", text)
+
+
+def told(texts: Iterable[str]) -> None:
+    """Let `warn_once` be silent about what somebody was told in another way."""
+    _told.update(texts)
 
 
 def durability_of(text: str) -> Durability:

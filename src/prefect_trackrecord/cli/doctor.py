@@ -15,7 +15,7 @@ from prefect_trackrecord.cli.place import storage_of
 from prefect_trackrecord.cli.prefect_settings import WAY_OUT, wrong_setting
 from prefect_trackrecord.cli.progress import waiting
 from prefect_trackrecord.errors import ConfigurationError
-from prefect_trackrecord.settings import variable
+from prefect_trackrecord.settings import told, variable
 
 _SOUND = (3, 9)
 """Prefect from here on works with what it asks for; what is below is about older ones, which ask for too little."""
@@ -107,8 +107,10 @@ def _settings() -> Iterator[Finding]:
     """Settings that can't be used; flows go on without them."""
     from prefect_trackrecord._prefect.settings import wrong
 
-    for said in wrong():
-        yield Finding("settings", "wrong", said, "mend it, or take it away")
+    found = wrong()
+    told(found)  # in the table, with what is used instead: no need for a warning, nor for a way out
+    for said in found:
+        yield Finding("settings", "wrong", said)
 
 
 def _prefect() -> Finding:
