@@ -124,8 +124,8 @@ def query(
     def ask(connection: Any, documents: Documents) -> tuple[list[str], list[tuple[Any, ...]]]:
         _lock(connection, documents)
         for statement in connection.extract_statements(sql):
-            if not _only_reads(connection, statement):
-                said = " ".join(statement.query.split())[:60]
+            if not _only_reads(connection, statement, sql):
+                said = " ".join((statement.query or sql).split())[:60]
                 raise UsageError(
                     f"{said!r} is not among what may be asked: SELECT, FROM, WITH, VALUES, PIVOT, DESCRIBE, SHOW and "
                     "SUMMARIZE that only read, and EXPLAIN of them; to write tables there is trackrecord export"
@@ -148,15 +148,15 @@ def _lock(connection: Any, documents: Documents) -> None:
     connection.execute("SET lock_configuration = true")
 
 
-def _only_reads(connection: Any, statement: Any) -> bool:
+def _only_reads(connection: Any, statement: Any, sql: str) -> bool:
     """Whether a statement writes nothing: DuckDB may also write where the documents lie, so what would is not begun.
 
     What it does is read from its plan, not from its words: a SELECT may hold a COPY (`WITH x AS (COPY ...)`).
     """
     kind = str(statement.type).rpartition(".")[2]
-    if kind == "MULTI":  # PIVOT, and what it stands in; DuckDB runs one part of it to plan the next
-        return not _WRITERS.search(statement.query)
     text = statement.query
+    if kind == "MULTI" or not text:  # PIVOT, and what it stands in: parts without a text to DuckDB 1
+        return not _WRITERS.search(text or sql)  # one part must have run before the next can be planned
     if kind == "EXPLAIN":  # with ANALYZE it runs what it explains, so that must be a SELECT of its own
         found = _EXPLAIN.match(text)
         text = text[found.end() :] if found else ""
