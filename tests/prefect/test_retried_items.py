@@ -11,7 +11,9 @@ from pydantic import BaseModel
 
 from prefect_trackrecord import track
 from prefect_trackrecord._prefect import retrying
+from prefect_trackrecord._prefect.retried_items import value_of
 from prefect_trackrecord.cli.app import run as main
+from prefect_trackrecord.errors import UsageError
 
 from .test_retry import deployment_of, flow_run, nightly, said, work
 
@@ -132,6 +134,32 @@ def test_two_items_of_one_name_are_not_guessed(history, capsys):
     deployment = deployment_of(named, "never-started")
     run_id = str(named(["/data/x/bad.txt", "/data/y/bad.txt"], return_state=True).state_details.flow_run_id)
     refused(capsys, run_id, deployment, "can't be told among the items", "bad.txt")
+
+
+@pytest.mark.parametrize(
+    ("paths", "items", "files", "given"),
+    [
+        (["b"], ["a/b", "b"], ["b"], None),
+        (["b"], ["a/b", "b"], ["a/b", "b"], ["b"]),
+        (["x"], ["/a/x.csv", "/b/x"], ["x"], None),
+        (["x"], ["/a/x.csv", "/b/x"], ["x", "x.csv"], ["/b/x"]),
+        (["/in/b.txt"], ["/in/a/b.txt", "/in/b.txt"], ["/in/b.txt"], ["/in/b.txt"]),
+        (["/in/b.txt"], ["/in/a/b.txt", "/in/b.txt"], ["/in/b.txt", "sum"], ["/in/b.txt"]),
+        (["b"], ["a/b", "b"], ["a/b", "b", "sum"], None),
+        (["b.txt"], ["/in/b.txt", "/in/c.txt"], ["b.txt", "c.txt"], ["/in/b.txt"]),
+    ],
+)
+def test_a_naming_that_fits_two_items_is_a_doubt_that_the_runs_files_settle(paths, items, files, given):
+    def ask():
+        deployment = {"name": "here"}
+        parameters = {"paths": items}
+        return value_of(paths, parameters, "paths", deployment, files=set(files), way_out="", run_id="1")[0]
+
+    if given is not None:
+        assert ask() == given
+        return
+    with pytest.raises(UsageError, match="can't be told among the items"):
+        ask()
 
 
 @track(items="paths")

@@ -6,7 +6,7 @@ import functools
 import operator
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from pathlib import PurePath
 from typing import Any
 
@@ -29,6 +29,7 @@ def value_of(
     parameter: str,
     deployment: dict[str, Any],
     *,
+    files: Set[str],
     way_out: str,
     run_id: str,
 ) -> tuple[Any, tuple[str, ...]]:
@@ -39,6 +40,7 @@ def value_of(
         parameters: the first run's; one that it was not given took its default.
         parameter: which of them takes the items.
         deployment: the deployment that is to be started.
+        files: all files of the first run, as the history names them: they tell how it calls its items.
         way_out: how to start it without us, for messages.
         run_id: the first run, for messages.
 
@@ -52,7 +54,7 @@ def value_of(
     given = listed(parameters[parameter] if parameter in parameters else schema.get("default"))
     first = list({repr(item): item for item in given}.values())
     if first:
-        items = _matching(paths, first)
+        items = _matching(paths, files | set(paths), first)
         if items is None:
             raise UsageError(_not_told(paths, first, parameter, run_id, way_out))
         places = {repr(item): place for place, item in enumerate(first)}
@@ -86,25 +88,28 @@ def refuse_invalid(given: dict[str, Any], deployment: dict[str, Any], way_out: s
         raise UsageError(f"Prefect would refuse to start it: {mask_text(error)[:500]}. {way_out}")
 
 
-def _matching(paths: Sequence[str], items: list[Any]) -> list[Any] | None:
+def _matching(paths: Sequence[str], files: Set[str], items: list[Any]) -> list[Any] | None:
     """The item of each path; None where it can't be told.
 
     A file may be called otherwise than its item (`track(file=)` with a callable): by a path's last part, or by a field
-    of a model. Such a naming counts only if it tells all the files apart, and no other gives them other items.
+    of a model. A naming may be the run's if it gives all the paths their names; where one gives those of all the run's
+    files, no other may. What may be the run's must tell the files apart, and all of it give the same items.
     """
-    if (exact := _by(text, paths, items)) is not None:
-        return exact
-    found = [one for naming in _namings(items) if (one := _by(naming, paths, items)) is not None]
+    fitting = [names for naming in (text, *_namings(items)) if (names := _by(naming, items)).keys() >= set(paths)]
+    found: list[list[Any]] = []
+    for names in [one for one in fitting if one.keys() >= files] or fitting:
+        if any(len(names[path]) > 1 for path in paths):
+            return None
+        found.append([names[path][0] for path in paths])
     return found[0] if found and all(one == found[0] for one in found) else None
 
 
-def _by(naming: Naming, paths: Sequence[str], items: list[Any]) -> list[Any] | None:
+def _by(naming: Naming, items: list[Any]) -> dict[str | None, list[Any]]:
+    """The items that have each name."""
     named: dict[str | None, list[Any]] = {}
     for item in items:
         named.setdefault(naming(item), []).append(item)
-    if all(len(named.get(path, ())) == 1 for path in paths):
-        return [named[path][0] for path in paths]
-    return None
+    return named
 
 
 def _namings(items: list[Any]) -> Iterator[Naming]:

@@ -14,6 +14,7 @@ from prefect_trackrecord._prefect.bounded import Requests
 from prefect_trackrecord._prefect.retried_items import by_hand, properties, refuse_invalid, value_of
 from prefect_trackrecord.documents.attempts import RECOVERED
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
+from prefect_trackrecord.documents.unbegun import is_unbegun
 from prefect_trackrecord.errors import ConfigurationError, RunGoesOnError, UsageError
 
 RETRY_TAG = "retry-of:"
@@ -48,13 +49,19 @@ def retry_of(tags: Sequence[str]) -> str | None:
 
 
 def retry(
-    run: RunMetadata, failed: Sequence[FileProcessingLog], *, deployment: str | None = None, dry_run: bool = False
+    run: RunMetadata,
+    rows: Sequence[FileProcessingLog],
+    failed: Sequence[FileProcessingLog],
+    *,
+    deployment: str | None = None,
+    dry_run: bool = False,
 ) -> Retried:
     """Start the run's deployment again, with its parameters, but only its failed files.
 
     Args:
         run: the run.
-        failed: its failed files.
+        rows: its files.
+        failed: those of them that failed.
         deployment: another deployment than the run's own, by id or `flow/name`.
         dry_run: only say what would be started; it refuses what the start itself would.
 
@@ -81,7 +88,9 @@ def retry(
             _refuse_unfinished(run, first)
             parameters = _parameters(first, found)
             way_out = by_hand(run, found, parameter, f"{RETRY_TAG}{run.run_id}")
-            value, shown = value_of(paths, parameters, parameter, found, way_out=way_out, run_id=run.run_id)
+            value, shown = value_of(
+                paths, parameters, parameter, found, files=_named(rows), way_out=way_out, run_id=run.run_id
+            )
             given = {**parameters, parameter: value}
             refuse_invalid(given, found, way_out)
             _refuse_second(prefect, run)
@@ -90,6 +99,11 @@ def retry(
             return _start(prefect, run, found, parameter, shown, given, (first or {}).get("job_variables"))
     except HTTPError as exc:
         raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
+
+
+def _named(rows: Sequence[FileProcessingLog]) -> set[str]:
+    """The files whose names the flow's tasks gave; others have their task run's, or their item's."""
+    return {row.file_path for row in rows if row.file_type != "task" and not is_unbegun(row.__dict__)}
 
 
 def _deployment(prefect: Requests, name: str) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def retry(storage: str | None, run_id: str, deployment: str | None, dry_run: boo
     from prefect_trackrecord._prefect.retrying import retry as start
 
     with waiting("asking Prefect"):
-        made = start(run, failed, deployment=deployment, dry_run=dry_run)
+        made = start(run, place.archive.files(run), failed, deployment=deployment, dry_run=dry_run)
     if as_json:
         dump({"retry_of": run.run_id, **asdict(made)})
         return 0
