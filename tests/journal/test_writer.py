@@ -325,3 +325,100 @@ def test_idle_is_who_has_not_written_for_three_minutes(tmp_path, monkeypatch):
     assert not writer.is_idle()
     monkeypatch.setattr(writing.time, "monotonic", lambda: now + 180.5)
     assert writer.is_idle()
+
+
+def lost_by(path):
+    """What a segment's room says."""
+    return [(e.count, e.lost) for e in SegmentReader(path.read_bytes()) if isinstance(e, ev.TrackingFailed)][0]
+
+
+class FullDisk:
+    """Takes nothing while it is full; a file that was open before, too."""
+
+    def __init__(self, monkeypatch):
+        self.full, self.real = False, writing._new_segment
+        monkeypatch.setattr(writing, "_new_segment", self.new)
+
+    def new(self, folder, line):
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.real(folder, line)
+
+
+def test_losses_are_told_in_the_room_until_a_line_tells_them(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    writer = JournalWriter([tmp_path / "run"])
+    assert writer.append(file_event("a"))
+    first = writer.path
+    disk.full, writer._file = True, None
+    for name in "bcd":
+        assert not writer.append(file_event(name))
+    assert lost_by(first) == (3, 3)
+    assert [event.lost for event in writer.tell()] == [3], "nobody takes it"
+    assert (lost_by(first), writer.dropped.total()) == ((3, 3), 3), "what is told is no loss of its own"
+    writer._told.clear()
+    disk.full = False
+    assert writer.append(file_event("e"))
+    assert writer.path != first
+    assert lost_by(first) == (0, 0)
+    events = [e for p in segment_paths(tmp_path / "run") for e in SegmentReader(p.read_bytes())]
+    assert sum(e.lost for e in events if isinstance(e, ev.TrackingFailed)) == 3
+
+
+def test_a_loss_while_another_thread_tells_counts(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    writer = JournalWriter([tmp_path / "run"])
+    assert writer.append(file_event("a"))
+    first = writer.path
+    disk.full, writer._file = True, None
+    assert not writer.append(file_event("b"))
+    inside, go_on = threading.Event(), threading.Event()
+    real = disk.new
+
+    def slow(folder, line):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            go_on.wait(10)
+        return real(folder, line)
+
+    monkeypatch.setattr(writing, "_new_segment", slow)
+    teller = threading.Thread(target=writer.tell)
+    teller.start()
+    assert inside.wait(10)
+    assert not writer.append(file_event("c"))
+    go_on.set()
+    teller.join()
+    assert (writer.dropped.total(), lost_by(first)) == (2, (2, 2))
+
+
+def test_a_child_leaves_its_parents_losses_to_the_parent(tmp_path, monkeypatch):
+    disk = FullDisk(monkeypatch)
+    writer = JournalWriter([tmp_path / "run"])
+    assert writer.append(file_event("a"))
+    first = writer.path
+    disk.full, writer._file = True, None
+    assert not writer.append(file_event("b"))
+    pid = os.fork()
+    if pid == 0:
+        try:
+            writer.append(file_event("lost by the child"))
+            disk.full = False
+            writer.append(file_event("c"))
+            writer.tell()
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+    assert lost_by(first) == (1, 1)
+    events = [e for p in segment_paths(tmp_path / "run") for e in SegmentReader(p.read_bytes())]
+    assert sum(e.lost for e in events if isinstance(e, ev.TrackingFailed)) == 2
+
+
+def test_only_the_first_folder_has_room(tmp_path):
+    """Segments in the spool are sent as they grow."""
+    (tmp_path / "in the way").write_text("")
+    writer = JournalWriter([tmp_path / "in the way" / "run", tmp_path / "spool"])
+    assert writer.append(file_event("a"))
+    assert [type(e) for e in SegmentReader(writer.path.read_bytes())] == [ev.WriterOpened, ev.FileTracked]
+    plain = JournalWriter([tmp_path / "records"], keeps_room=False)
+    assert plain.append(file_event("a"))
+    assert len(list(SegmentReader(plain.path.read_bytes()))) == 2

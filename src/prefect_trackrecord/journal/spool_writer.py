@@ -61,8 +61,6 @@ class SpoolWriter(JournalWriter):
         segments: those of this process; once the reference is dead nobody can write to that one any more.
     """
 
-    keeps_room = False  # a segment is uploaded as it grows: what is changed in it later would not be seen
-
     def __init__(
         self,
         spool: Spool,
@@ -74,7 +72,7 @@ class SpoolWriter(JournalWriter):
         on_refusal: OnTrouble = None,
         on_loss: OnTrouble = None,
     ) -> None:
-        super().__init__([spool.folder / folder], on_refusal, on_loss)
+        super().__init__([spool.folder / folder], on_refusal, on_loss, keeps_room=False)
         self.run_id = run_id
         self._spool, self._courier, self._stored = spool, courier, stored
         self._room = self._size = SEGMENT
@@ -136,7 +134,7 @@ class SpoolWriter(JournalWriter):
         self.segments = {}
         self.unspooled = Unspooled()
 
-    def _next_folder(self, cause: str) -> bool:
+    def _next_folder(self, cause: str, *, counts: bool) -> bool:
         """There is none: the spool takes nothing."""
         if not self._refusal:
             self._tell(self._on_divert, f"{self._folders[0]}: {cause}")
@@ -158,11 +156,11 @@ class SpoolWriter(JournalWriter):
             self._tell(self._on_loss, cause)
         self.dropped[cause] += 1
 
-    def _open(self) -> io.FileIO | None:
+    def _open(self, *, counts: bool) -> io.FileIO | None:
         if self._epoch != forks():
             self.forked()
         self._spool.begin()
-        file = super()._open()
+        file = super()._open(counts=counts)
         if file is not None and self.path is not None:
             self.segments[self.path] = weakref.ref(file)
             self._courier.watch(self)  # after the segment is noted: see `Uploader`

@@ -59,19 +59,25 @@ class JournalWriter:
             when the first event comes.
         on_divert: told once why the first folder was left.
         on_loss: told once why no folder takes anything.
+        keeps_room: whether a segment in the first folder begins with room to tell of losses. One in another is
+            uploaded as it grows, and what is changed in it later would not be seen.
 
     Attributes:
         dropped: events that no folder took, counted by cause.
         faults: what else went wrong on the events' way to the store, counted by cause.
         diverted: why the first folder was left, or None.
         used: when an event was last written, by the monotonic clock.
-        keeps_room: whether a segment begins with room to tell of losses.
     """
 
-    keeps_room = True
-
-    def __init__(self, folders: Sequence[Path], on_divert: OnTrouble = None, on_loss: OnTrouble = None) -> None:
-        self._folders = tuple(folders)
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        on_divert: OnTrouble = None,
+        on_loss: OnTrouble = None,
+        *,
+        keeps_room: bool = True,
+    ) -> None:
+        self._folders, self._keeps_room = tuple(folders), keeps_room
         self._on_divert, self._on_loss = on_divert, on_loss
         self._writing: list[None] = []
         self._choice = 0
@@ -82,8 +88,7 @@ class JournalWriter:
         self.faults: Counter[str] = Counter()
         self._told: Counter[tuple[str, bool]] = Counter()
         self._unheld: Counter[str] = Counter()
-        self._noted: Path | None = None
-        self._telling = False
+        self._losses_at: tuple[Path, int] | None = None
         self.diverted: str | None = None
         self.used = time.monotonic()
 
@@ -106,12 +111,16 @@ class JournalWriter:
 
     def write(self, line: bytes) -> bool:
         """Write one encoded event, with its newline. Returns as `append`; never raises `OSError`."""
+        return self._written(line)
+
+    def _written(self, line: bytes, *, counts: bool = True) -> bool:
+        """As `write`; what is lost `counts`, or else is told to the caller alone."""
         self.used = time.monotonic()
         self._writing.append(None)  # before the file is looked at: `close` waits for those who may hold it
         try:
             file = self._file
             if file is None or self._epoch != _Epoch.count:
-                file = self._open()
+                file = self._open(counts=counts)
                 if file is None:
                     return False
             if file.write(line) == len(line):
@@ -122,7 +131,8 @@ class JournalWriter:
             cause = _cause(exc)
         finally:
             self._writing.pop()
-        return self._divert(cause, line)
+        self._file = None
+        return self._next_folder(cause, counts=counts) and self._written(line, counts=counts)
 
     @property
     def has_news(self) -> bool:
@@ -145,15 +155,11 @@ class JournalWriter:
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold` into the journal; returns what it did not take."""
         left = []
-        self._telling = True
-        try:
-            for event in self.untold():
-                if JournalWriter.write(self, encode(event)):
-                    self.held([event])
-                else:
-                    left.append(event)
-        finally:
-            self._telling = False
+        for event in self.untold():
+            if self._written(encode(event), counts=False):
+                self.held([event])
+            else:
+                left.append(event)
         return left
 
     def held(self, told: Iterable[TrackingFailed]) -> None:
@@ -164,14 +170,11 @@ class JournalWriter:
 
     def _note_losses(self) -> None:
         """Write into a segment's room how many events are lost that no line tells of. Never raises."""
-        path = self._noted or self.path
-        if path is None or not self.keeps_room:
-            return
-        lost = self._unheld.total()
-        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
-            file.seek(len(file.readline()))
-            file.write(_room(" / ".join(sorted(self._unheld)), lost))
-            self._noted = path if lost else None
+        if self._losses_at is not None:
+            path, offset = self._losses_at
+            with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+                file.seek(offset)
+                file.write(_room(" / ".join(sorted(self._unheld)), self._unheld.total()))
 
     def is_idle(self) -> bool:
         """Whether nothing has been written for some minutes."""
@@ -189,17 +192,11 @@ class JournalWriter:
             time.sleep(0.001)
         return not self._writing
 
-    def _divert(self, cause: str, line: bytes) -> bool:
-        self._file = None
-        if not self._next_folder(cause):
-            return False
-        return self.write(line)
-
-    def _next_folder(self, cause: str) -> bool:
-        """Go on to the next folder; False, and one event counted as dropped, where there is none."""
+    def _next_folder(self, cause: str, *, counts: bool) -> bool:
+        """Go on to the next folder; False where there is none, and one event dropped, if that `counts`."""
         folder = self._folders[self._choice]
         if self._choice + 1 >= len(self._folders):
-            if self._telling:
+            if not counts:
                 return False
             if not self.dropped:
                 self._tell(self._on_loss, f"{folder}: {cause}")
@@ -217,19 +214,29 @@ class JournalWriter:
         if whom is not None:
             whom(trouble)
 
-    def _open(self) -> io.FileIO | None:
+    def _forget(self) -> None:
+        """This is a child now: what its parent has lost is the parent's to tell, in its own segments."""
+        self.dropped, self.faults, self._told, self._unheld = Counter(), Counter(), Counter(), Counter()
+        self._losses_at = self.path = None
+
+    def _open(self, *, counts: bool) -> io.FileIO | None:
         """A new segment, its first line written; None where no folder takes one."""
+        if self._epoch != _Epoch.count:
+            self._forget()
         self._epoch = _Epoch.count
         while True:
             try:
-                room = _room("", 0) if self.keeps_room else b""
-                self._file, self.path = _new_segment(self._folders[self._choice], room)
+                has_room = self._keeps_room and not self._choice
+                first, room = first_line(), _room("", 0) if has_room else b""
+                self._file, self.path = _new_segment(self._folders[self._choice], first + room)
+                if has_room and not self._unheld:  # else it is still to be said that they are told of elsewhere
+                    self._losses_at = self.path, len(first)
                 for event in self.untold() if self.dropped else ():
                     if self._file.write(line := encode(event)) == len(line):
                         self.held([event])
                 return self._file
             except OSError as exc:
-                if not self._next_folder(_cause(exc)):
+                if not self._next_folder(_cause(exc), counts=counts):
                     return None
 
 
@@ -261,10 +268,9 @@ def _room(cause: str, lost: int) -> bytes:
     return line.ljust(ROOM - 1) + b"\n"
 
 
-def _new_segment(folder: Path, room: bytes) -> tuple[io.FileIO, Path]:
+def _new_segment(folder: Path, line: bytes) -> tuple[io.FileIO, Path]:
     path = folder / segment_name()
     file = _made(path)
-    line = first_line() + room
     try:
         if file.write(line) != len(line):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -72,7 +72,7 @@ class Recorder:
         self.failed: Counter[str] = Counter()
         self.waiting = Waiting()
         self.successor: Recorder | None = None
-        self._writer = JournalWriter(folder.journals, self._tell) if folder is not None else None
+        self._writer = JournalWriter(folder.journals, self._tell, keeps_room=False) if folder is not None else None
         self._own: dict[str, Path] = {}
         self._last: Path | None = None
         self._recent: dict[Entry, tuple[dict[str, Any], bool]] = {}
