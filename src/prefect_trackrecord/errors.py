@@ -19,6 +19,8 @@ The tree::
     ├── RunNotFoundError            TR301  no run with this id in the store
     ├── PrefectApiError             TR302  Prefect's API does not answer, or refuses
     ├── RunGoesOnError              TR303  the run, or a retry of it, has not ended
+    ├── RecordNotFoundError         TR304  no run in the store knows this record
+    ├── FilesFailedError            TR305  an attempt failed by its files; Prefect tries the flow again
     └── DeliveryError               TR400  a mail could not be handed over
         └── TemplateError           TR401  a template has an error; names file and line
 """
@@ -198,6 +200,15 @@ class RecordNotFoundError(TrackRecordError, LookupError):
     """
 
     code = "TR304"
+
+
+class FilesFailedError(TrackRecordError):
+    """An attempt of a flow with `partial="failed"` or `fail_over=` failed by its files, and the flow has retries left.
+
+    Way out: None needed; Prefect tries the flow again.
+    """
+
+    code = "TR305"
 
 
 class DeliveryError(TrackRecordError):

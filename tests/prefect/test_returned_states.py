@@ -175,3 +175,66 @@ async def test_a_generator_flow_gets_the_state_of_a_partial_success(history, is_
         flow_run = await client.read_flow_run(run.run_id)
     assert flow_run.state.name == state
     assert run.state == state
+
+
+@pytest.mark.parametrize("mended", [True, False])
+@pytest.mark.parametrize("kind", ["sync", "async", "generator", "async generator"])
+async def test_a_flow_that_failed_by_its_files_is_tried_again(history, kind, mended):
+    """Prefect would leave one whose state it is given in AwaitingRetry, and nobody would run it."""
+    attempts = []
+
+    def bad():
+        attempts.append(1)
+        return "bad" if len(attempts) == 1 or not mended else "good"
+
+    @track(file="path")
+    @task
+    def item(path, name):
+        if name == "bad":
+            raise ValueError(name)
+
+    def work():
+        item("a", "good", return_state=True)
+        item("b", bad(), return_state=True)
+
+    if kind == "sync":
+
+        def fn():
+            work()
+    elif kind == "async":
+
+        async def fn():
+            work()
+    elif kind == "generator":
+
+        def fn():
+            work()
+            yield 1
+    else:
+
+        async def fn():
+            work()
+            yield 1
+
+    tracked = track(partial="failed")(flow(fn, retries=1))
+    with contextlib.nullcontext() if mended else pytest.raises(Exception, match="1 of 2 files failed"):
+        if kind == "sync":
+            tracked()
+        elif kind == "async":
+            await tracked()
+        elif kind == "generator":
+            list(tracked())
+        else:
+            assert [one async for one in tracked()]
+    assert len(attempts) == 2
+    (run,) = history.list_runs()
+    expected = "Completed" if mended else "PartialSuccess"
+    async with get_client() as client:
+        flow_run = await client.read_flow_run(run.run_id)
+    assert (flow_run.state.name, run.state, run.run_count) == (expected, expected, 2)
+    assert (run.status.value, run.failed_count, run.total_files) == (
+        "success" if mended else "failed",
+        0 if mended else 1,
+        2,
+    )
+    assert run.tracking_errors == {}

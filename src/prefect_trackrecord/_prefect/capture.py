@@ -25,7 +25,7 @@ from prefect_trackrecord._prefect.runs import LiveRun
 from prefect_trackrecord._prefect.wrapping import OPTIONS, options_of
 from prefect_trackrecord.documents.models import RunMetadata
 from prefect_trackrecord.documents.seal import utc_now as now
-from prefect_trackrecord.errors import RunNotFoundError, TrackRecordError
+from prefect_trackrecord.errors import FilesFailedError, RunNotFoundError, TrackRecordError
 from prefect_trackrecord.journal.context import RunContext, current_run, reset_current, set_current
 from prefect_trackrecord.tracking import values
 from prefect_trackrecord.tracking.describing import MAX_TEXT, text_or_none
@@ -44,11 +44,26 @@ class FlowTry:
     token: Token[RunContext | None]
 
     def returned(self, result: Any) -> Any:
-        """The function returned; a partial success is given its state, where the flow asks for that."""
-        try:
-            return self._stated(result)
-        finally:
-            reset_current(self.token)
+        """The function returned; a partial success is given its state, where the flow asks for that.
+
+        Raises:
+            FilesFailedError: that state is a failure, and Prefect is to try the flow again: it does that for what is
+                raised, and leaves a flow whose state it is given in `AwaitingRetry`.
+        """
+        made = self._stated(result)
+        if made is not result and made.is_failed() and self._is_tried_again():
+            failure = FilesFailedError(made.message)
+            self.raised(failure)
+            raise failure
+        reset_current(self.token)
+        return made
+
+    def _is_tried_again(self) -> bool:
+        """Whether Prefect tries the flow once more if this attempt fails."""
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None:
+            return False
+        return self.run.turn <= (context.flow_run.empirical_policy.retries or 0)
 
     def broken_off(self) -> None:
         """Nobody wants more of a generator; Prefect asks for no state of it."""

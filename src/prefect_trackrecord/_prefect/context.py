@@ -58,6 +58,9 @@ class FlowRunTracker(RunTracker):
     def final_state(self, data: Any = None, *, fail_over: float | None = None) -> State[Any]:
         """The state that tells a partial success, for a flow to return.
 
+        Prefect leaves a flow that returns a failed state and has `retries` left in `AwaitingRetry`: there,
+        `track(partial=, fail_over=)` is what gets it tried again.
+
         Args:
             data: what the flow returns; callers of the flow get it as its result.
             fail_over: the share of failed files above which the flow is to fail; where left out the flow's own.

@@ -87,8 +87,8 @@ def track(obj: Any = None, /, **options: Any) -> Any:
         config_path (str | Path | Param | Callable): of a flow: the configuration that it worked by.
         target_date (str | date | Param | Callable): of a flow: the day that it worked on.
         partial ("completed" | "failed"): of a flow: the state of a run of which some files failed; where left out, the
-            state stays as Prefect makes it.
-        fail_over (float): of a flow: the share of failed files above which it fails, such as 0.05.
+            state stays as Prefect makes it. A failed one that has `retries` left is tried again, as one that raised.
+        fail_over (float): of a flow: the share of failed files above which it fails, such as 0.05; tried again alike.
         role (str): of a flow: `"report"`, `"alert"` or `"upkeep"` for one that is no work of its own; reports
             leave it out.
         items (str | Param): of a flow: the parameter that takes the files, so that `trackrecord retry` can start the
