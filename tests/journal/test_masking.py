@@ -301,3 +301,8 @@ def test_a_hostile_text_takes_time_by_its_length(part):
     """Ten times the length takes some ten times as long; were it its square, this would take minutes."""
     for end in ("", "@", "=", "key:", "input_value=", "</"):
         mask_text(part * (60_000 // len(part)) + end)
+
+
+def test_a_long_text_in_three_quotes_is_masked_to_its_end():
+    assert mask_text('password = """' + "x" * 9000) == f'password = """{MASK}'
+    assert mask_text("password = '''" + "x" * 9000 + "''' next") == f"password = '''{MASK}''' next"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from httpx import ReadTimeout
+from httpx import ReadTimeout, Request, Response
 from prefect import flow, task
 from prefect.client.orchestration import get_client
 from prefect.flow_engine import run_flow
@@ -14,6 +14,7 @@ from prefect.states import Crashed
 from prefect_trackrecord import track
 from prefect_trackrecord._prefect import api, events_out, untold
 from prefect_trackrecord._prefect.asking import Asker
+from prefect_trackrecord._prefect.finishing import Finish
 from prefect_trackrecord._prefect.reconciling import reconciler
 from prefect_trackrecord.report.model import Filters
 from prefect_trackrecord.tracking.recovery import recover
@@ -88,11 +89,36 @@ def test_what_it_never_told_is_asked_by_recover_and_nothing_is_told_twice(histor
     assert (len(ended), list(Path(history.archive.settings.spool, "untold").glob("*"))) == (1, [])
 
 
+@pytest.mark.parametrize("status", [403, 500])
+def test_a_name_that_is_refused_stops_nothing_else(history, monkeypatch, status):
+    """Where the API key may not see deployments, or the server fails at that alone."""
+    answer = api.answer
+
+    def refused(prefect, method, path, **more):
+        if path.startswith("/deployments/"):
+            return Response(status, request=Request("GET", "http://here/"))
+        return answer(prefect, method, path, **more)
+
+    monkeypatch.setattr(api, "answer", refused)
+    for _ in range(2):
+        flow_run = deployed_run(["a"])
+        with monkeypatch.context() as dying:
+            dying.setattr(Finish, "__call__", lambda self: None)
+            run_it(flow_run)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(flow_run.id, Crashed(), force=True)
+    asker = Asker()
+    done = recover(history, ask=asker, reconcile=reconciler(asker))
+    assert [(one.error, one.run.deployment_name) for one in done] == [(None, None)] * 2
+    assert not asker.unreachable
+    assert all(one.run.task_counts for one in done)
+    run_it(deployed_run(["a"]))
+    assert len(history.list_runs(status="success")) >= 1
+
+
 def test_a_run_that_was_killed_has_it_too(history, monkeypatch):
     """Else a report that is made of one deployment's runs would leave out those that died."""
     flow_run = deployed_run()
-    from prefect_trackrecord._prefect.finishing import Finish
-
     with monkeypatch.context() as dying:
         dying.setattr(Finish, "__call__", lambda self: None)
         run_it(flow_run)

@@ -102,13 +102,13 @@ def task_runs(prefect: Requests, run: LiveRun, told: Told) -> TaskRuns:
 
 
 def deployment_name(prefect: Requests, deployment_id: object, seconds: float) -> str | None:
-    """The name of a deployment; None for one that was deleted.
+    """The name of a deployment; None for one that was deleted, or that this API key may not see.
 
     Raises:
         Exception: the API did not answer in time.
     """
     found = answer(prefect, "GET", f"/deployments/{deployment_id}", timeout=seconds)
-    if found.status_code == 404:
+    if found.status_code in (401, 403, 404):
         return None
     found.raise_for_status()
     name: str | None = found.json().get("name")
@@ -228,7 +228,7 @@ def _end_of(row: dict[str, Any]) -> TaskEnd:
 def _failed(task_run_id: str, end: TaskEnd, name: str | None, duration: int | None) -> dict[str, Any]:
     return {
         "task_run_id": task_run_id,
-        "name": mask_text(name or end.name),
+        "name": mask_text(end.name or name or ""),
         "state": end.state,
         "error_message": mask_text(end.message)[:1_000] if end.message else None,
         "duration_ms": duration,

@@ -96,7 +96,7 @@ def retry(
             _refuse_second(prefect, run)
             if dry_run:
                 return Retried(None, None, str(found["id"]), parameter, shown)
-            return _start(prefect, run, found, parameter, shown, given, (first or {}).get("job_variables"))
+            return _start(prefect, run, found, parameter, shown, given, first)
     except HTTPError as exc:
         raise ConfigurationError(f"Prefect's API can't be asked: {type(exc).__name__}: {exc}") from exc
 
@@ -181,10 +181,12 @@ def _start(
     parameter: str,
     shown: tuple[str, ...],
     given: dict[str, Any],
-    variables: dict[str, Any] | None,
+    first: dict[str, Any] | None,
 ) -> Retried:
     """Start it, where and how the first run was started: its own job variables may say where its history is."""
-    own = [tag for tag in run.tags if not tag.startswith(RETRY_TAG)]
+    variables = (first or {}).get("job_variables")
+    known = run.tags if first is None else first.get("tags") or ()  # in the history secrets are masked
+    own = [tag for tag in known if not tag.startswith(RETRY_TAG)]
     tags = [*dict.fromkeys([*(deployment.get("tags") or ()), *own]), f"{RETRY_TAG}{run.run_id}"]
     state = {"type": "SCHEDULED", "message": "Retry of what failed"}
     body = {"parameters": given, "tags": tags, "state": state, "job_variables": variables or None}

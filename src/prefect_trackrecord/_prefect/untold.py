@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from httpx import HTTPStatusError
 from prefect.client.schemas import FlowRun
 
 from prefect_trackrecord._prefect import api, events_out, showing
@@ -98,7 +99,9 @@ def _named(prefect: Requests, storage: TrackingStorage, run: RunMetadata | None)
     """A run with its deployment's name, where nobody could be asked for that."""
     if run is None or run.deployment_id is None or run.deployment_name is not None:
         return run
-    name = api.deployment_name(prefect, run.deployment_id, SECONDS)
+    name = None
+    with contextlib.suppress(HTTPStatusError):  # it is not worth the rest
+        name = api.deployment_name(prefect, run.deployment_id, SECONDS)
     if name is None:
         return run
     storage.archive.writer(run.run_id).append(RunUpdated(at=utc_now(), run={"deployment_name": name}))

@@ -85,7 +85,7 @@ _PAIR = re.compile(
 )
 _TRIPLE = re.compile(
     r"""\b(?P<name>[A-Za-z_][\w.-]{0,63})['"]?\s{0,8}(?:=|:)\s{0,8}[bru]{0,2}(?P<q>\"{3}|'{3})"""
-    r"(?P<value>(?:(?!(?P=q)).){1,4096})",
+    r"(?P<value>(?:(?!(?P=q)).)+)",
     re.DOTALL,
 )
 _NAME_BESIDE = re.compile(

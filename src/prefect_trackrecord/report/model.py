@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from prefect_trackrecord.documents.models import Moment, RunMetadata, RunStatus
 from prefect_trackrecord.history import flow_key
+from prefect_trackrecord.journal.plain import mask_text
 from prefect_trackrecord.report.period import Period
 from prefect_trackrecord.report.rows import (
     BrokenLine,
@@ -59,7 +60,7 @@ class Filters(Frozen):
         return (
             _any(self.command, [run.command, flow_key(run)])
             and _any(self.flow, [run.flow_name or ""])
-            and _any(self.tag, run.tags)
+            and _any(tuple(map(mask_text, self.tag)), run.tags)  # as the history has them
             and _any(self.deployment, [run.deployment_name or "", run.deployment_id or ""])
             and (not self.status or run.status in self.status)
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from prefect_trackrecord.errors import ParameterNameError
+from prefect_trackrecord.journal.masking import may_hold_secret
 from prefect_trackrecord.journal.naming import told_apart
 from prefect_trackrecord.journal.plain import MASK, clean, is_secret_name, mask_text, plain, text_of
 from prefect_trackrecord.journal.secret_names import named_secret
@@ -203,12 +204,21 @@ def key_of(arguments: Mapping[str, Any]) -> str:
 
     A secret among them is masked as in `mask_name`.
     """
-    parts, shown = [], []
+    texts = {name: _short(argument) for name, argument in arguments.items()}
+    whole = ",".join(f"{name}={text}" for name, text in texts.items())[:MAX_TEXT]
+    if not may_hold_secret(whole):  # most calls: this is done for each
+        return whole
     named = named_secret(arguments)
+    shown = []
     for name, argument in arguments.items():
-        simple = isinstance(argument, str | int | float | bool | os.PathLike) or argument is None
-        text = str(argument)[:200] if simple else type(argument).__name__
-        hidden = simple and argument not in (None, "", False) and (name == named or is_secret_name(name))
-        parts.append(f"{name}={text}")
-        shown.append(f"{name}={MASK if hidden else mask_text(text)}")
-    return told_apart(",".join(shown)[:MAX_TEXT], ",".join(parts)[:MAX_TEXT])
+        hidden = _is_simple(argument) and argument not in (None, "", False) and (name == named or is_secret_name(name))
+        shown.append(f"{name}={MASK if hidden else mask_text(texts[name])}")
+    return told_apart(",".join(shown)[:MAX_TEXT], whole)
+
+
+def _is_simple(argument: Any) -> bool:
+    return isinstance(argument, str | int | float | bool | os.PathLike) or argument is None
+
+
+def _short(argument: Any) -> str:
+    return str(argument)[:200] if _is_simple(argument) else type(argument).__name__
