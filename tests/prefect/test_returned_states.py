@@ -238,3 +238,41 @@ async def test_a_flow_that_failed_by_its_files_is_tried_again(history, kind, men
         2,
     )
     assert run.tracking_errors == {}
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "generator"])
+async def test_a_later_attempt_that_completes_in_part_does_not_raise_what_an_earlier_did(history, kind):
+    """Prefect does, once the flow ends with a state."""
+    attempts = []
+
+    def work():
+        attempts.append(1)
+        for path in ("a", "bad"):
+            check(path, return_state=True)
+        if len(attempts) == 1:
+            raise OSError("once")
+
+    if kind == "async":
+
+        async def fn():
+            work()
+    elif kind == "generator":
+
+        def fn():
+            work()
+            yield 1
+    else:
+
+        def fn():
+            work()
+
+    tracked = track(partial="completed")(flow(fn, retries=1))
+    if kind == "async":
+        await tracked()
+    elif kind == "generator":
+        list(tracked())
+    else:
+        tracked()
+    assert len(attempts) == 2
+    (run,) = history.list_runs()
+    assert run.state == "PartialSuccess"

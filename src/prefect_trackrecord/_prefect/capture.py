@@ -17,7 +17,7 @@ from prefect.exceptions import Abort, Pause
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import context as current
-from prefect_trackrecord._prefect import finishing, homes, live, observed, outcome, runs, submitted
+from prefect_trackrecord._prefect import engines, finishing, homes, live, observed, outcome, runs, submitted
 from prefect_trackrecord._prefect.flow_fields import flow_fields, process_fields
 from prefect_trackrecord._prefect.options import FlowOptions
 from prefect_trackrecord._prefect.quiet import HOOK_NAME
@@ -56,6 +56,8 @@ class FlowTry:
             self.raised(failure)
             raise failure
         reset_current(self.token)
+        if made is not result and self.run.turn > 1:
+            engines.forget_raised()
         return made
 
     def _is_tried_again(self) -> bool:

@@ -18,7 +18,7 @@ import types
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Protocol, cast
 
-from prefect_trackrecord._prefect import async_generators
+from prefect_trackrecord._prefect import engines
 
 COPIED = ("__name__", "__qualname__", "__doc__", "__module__", "__annotations__")
 OPTIONS = "__trackrecord__"
@@ -187,4 +187,4 @@ async def _run_async_generator(
             one.raised(exc)
         raise
     if one is not None:
-        async_generators.end_with(one.returned(None))
+        engines.end_with(one.returned(None))
