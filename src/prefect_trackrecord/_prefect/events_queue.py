@@ -8,6 +8,7 @@ an id made of what it tells, by which Prefect drops the second one.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -51,6 +52,15 @@ class Said:
 
 _said: OrderedDict[tuple[str, str], Said] = OrderedDict()
 _lock = threading.Lock()
+
+
+def _fresh_lock() -> None:
+    global _lock  # noqa: PLW0603
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_fresh_lock)
 
 
 def emit(
