@@ -345,12 +345,19 @@ class FullDisk:
         return self.real(folder, line)
 
 
-def test_losses_are_told_in_the_room_until_a_line_tells_them(tmp_path, monkeypatch):
+@pytest.fixture
+def full(tmp_path, monkeypatch):
+    """A disk that has become full, a writer on it, and the segment that it wrote before."""
     disk = FullDisk(monkeypatch)
     writer = JournalWriter([tmp_path / "run"])
     assert writer.append(file_event("a"))
     first = writer.path
     disk.full, writer._file = True, None
+    return disk, writer, first
+
+
+def test_losses_are_told_in_the_room_until_a_line_tells_them(tmp_path, full):
+    disk, writer, first = full
     for name in "bcd":
         assert not writer.append(file_event(name))
     assert lost_by(first) == (3, 3)
@@ -365,12 +372,8 @@ def test_losses_are_told_in_the_room_until_a_line_tells_them(tmp_path, monkeypat
     assert sum(e.lost for e in events if isinstance(e, ev.TrackingFailed)) == 3
 
 
-def test_a_loss_while_another_thread_tells_counts(tmp_path, monkeypatch):
-    disk = FullDisk(monkeypatch)
-    writer = JournalWriter([tmp_path / "run"])
-    assert writer.append(file_event("a"))
-    first = writer.path
-    disk.full, writer._file = True, None
+def test_a_loss_while_another_thread_tells_counts(full, monkeypatch):
+    disk, writer, first = full
     assert not writer.append(file_event("b"))
     inside, go_on = threading.Event(), threading.Event()
     real = disk.new
@@ -391,12 +394,8 @@ def test_a_loss_while_another_thread_tells_counts(tmp_path, monkeypatch):
     assert (writer.dropped.total(), lost_by(first)) == (2, (2, 2))
 
 
-def test_a_child_leaves_its_parents_losses_to_the_parent(tmp_path, monkeypatch):
-    disk = FullDisk(monkeypatch)
-    writer = JournalWriter([tmp_path / "run"])
-    assert writer.append(file_event("a"))
-    first = writer.path
-    disk.full, writer._file = True, None
+def test_a_child_leaves_its_parents_losses_to_the_parent(tmp_path, full):
+    disk, writer, first = full
     assert not writer.append(file_event("b"))
     pid = os.fork()
     if pid == 0:

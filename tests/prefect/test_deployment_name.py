@@ -46,6 +46,16 @@ def run_it(flow_run):
     run_flow(nightly, flow_run=flow_run, parameters=flow_run.parameters, return_type="state")
 
 
+def killed_run(monkeypatch):
+    """A run of a deployment whose process told nothing of its end."""
+    flow_run = deployed_run()
+    with monkeypatch.context() as dying:
+        dying.setattr(Finish, "__call__", lambda self: None)
+        run_it(flow_run)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run.id, Crashed(), force=True)
+
+
 @pytest.fixture
 def refuses(monkeypatch):
     """Lets the API be too busy to name a deployment, so many times; gives what it was asked."""
@@ -101,12 +111,7 @@ def test_a_name_that_is_refused_stops_nothing_else(history, monkeypatch, status)
 
     monkeypatch.setattr(api, "answer", refused)
     for _ in range(2):
-        flow_run = deployed_run(["a"])
-        with monkeypatch.context() as dying:
-            dying.setattr(Finish, "__call__", lambda self: None)
-            run_it(flow_run)
-        with get_client(sync_client=True) as client:
-            client.set_flow_run_state(flow_run.id, Crashed(), force=True)
+        killed_run(monkeypatch)
     asker = Asker()
     done = recover(history, ask=asker, reconcile=reconciler(asker))
     assert [(one.error, one.run.deployment_name) for one in done] == [(None, None)] * 2
@@ -118,12 +123,7 @@ def test_a_name_that_is_refused_stops_nothing_else(history, monkeypatch, status)
 
 def test_a_run_that_was_killed_has_it_too(history, monkeypatch):
     """Else a report that is made of one deployment's runs would leave out those that died."""
-    flow_run = deployed_run()
-    with monkeypatch.context() as dying:
-        dying.setattr(Finish, "__call__", lambda self: None)
-        run_it(flow_run)
-    with get_client(sync_client=True) as client:
-        client.set_flow_run_state(flow_run.id, Crashed(), force=True)
+    killed_run(monkeypatch)
     asker = Asker()
     (one,) = recover(history, ask=asker, reconcile=reconciler(asker))
     assert one.run.deployment_name == "every-night"

@@ -7,7 +7,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from httpx import HTTPError, HTTPStatusError, Response
@@ -113,6 +113,13 @@ def deployment_name(prefect: Requests, deployment_id: object, seconds: float) ->
     found.raise_for_status()
     name: str | None = found.json().get("name")
     return name
+
+
+def name_besides(prefect: Requests, deployment_id: object, seconds: float) -> str | None:
+    """As `deployment_name`, for one who asks for more than that: None also where the API fails at that alone."""
+    with suppress(HTTPStatusError):
+        return deployment_name(prefect, deployment_id, seconds)
+    return None
 
 
 def _asked(prefect: Requests, run: LiveRun, deadline: float, told: Told) -> TaskRuns:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from prefect_trackrecord.pages.words import middle, one_line
 
@@ -31,12 +31,17 @@ def escape(text: str) -> str:
     line = _LONG.sub(_shortened, one_line(text))
     if len(line) > MAX_CELL:
         line = line[: MAX_CELL - 1] + "…"
-    out, end = [], 0
-    for url in _URL.finditer(line):
-        out += [_plain(line[end : url.start()]), _link_of(url[0])]
-        end = url.end()
-    whole = "".join([*out, _plain(line[end:])])
+    whole = by_urls(line, _URL, _link_of, _plain)
     return _BEGINS.sub(lambda sign: f"\\{sign[1]}" if not sign[1].isdigit() else f"{sign[1]}\\", whole)
+
+
+def by_urls(line: str, urls: re.Pattern[str], shown: Callable[[str], str], between: Callable[[str], str]) -> str:
+    """A line with its URLs as one function shows them, and what is between them as another does."""
+    out, end = [], 0
+    for url in urls.finditer(line):
+        out += [between(line[end : url.start()]), shown(url[0])]
+        end = url.end()
+    return "".join([*out, between(line[end:])])
 
 
 def _shortened(word: re.Match[str]) -> str:

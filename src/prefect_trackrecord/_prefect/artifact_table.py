@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from prefect_trackrecord._prefect.artifact_links import Links
-from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, code, common_folder
+from prefect_trackrecord._prefect.artifact_markdown import MAX_CELL, by_urls, code, common_folder
 from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.pages.words import clip, middle, plural
 
@@ -65,11 +65,7 @@ def cell(text: str, most: int = MAX_CELL) -> str:
     line = clip(text, most)
     if line.count("`") > 1:
         line = line.replace("`", "ˋ")
-    out, end = [], 0
-    for url in _URL.finditer(line):
-        out += [_parted(line[end : url.start()]), url[0]]
-        end = url.end()
-    return "".join([*out, _parted(line[end:])])
+    return by_urls(line, _URL, str, _parted)
 
 
 def _parted(text: str) -> str:

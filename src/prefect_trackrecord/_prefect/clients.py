@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,17 +15,10 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
+from prefect_trackrecord.forking import process_lock
+
 _kept: dict[tuple[Any, ...], SyncPrefectClient] = {}
-_lock = threading.Lock()
-
-
-def _fresh_lock() -> None:
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)
+_lock = process_lock()
 
 
 def new() -> SyncPrefectClient:
@@ -42,7 +34,7 @@ def kept() -> Iterator[SyncPrefectClient]:
     """This process's own client, which is kept for the next time; after an error a new one is made."""
     api = get_current_settings().api
     key = (os.getpid(), api.url, api.key, api.auth_string)
-    with _lock:
+    with _lock():
         found = _kept.get(key)
         if found is None:
             _kept.clear()
@@ -50,6 +42,6 @@ def kept() -> Iterator[SyncPrefectClient]:
     try:
         yield found
     except BaseException:
-        with _lock:
+        with _lock():
             _kept.pop(key, None)
         raise

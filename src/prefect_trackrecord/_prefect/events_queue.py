@@ -8,7 +8,6 @@ an id made of what it tells, by which Prefect drops the second one.
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 from collections import OrderedDict
@@ -19,6 +18,7 @@ from uuid import UUID, uuid5
 from prefect.events import Event, emit_event
 from prefect.events.worker import EventsWorker
 
+from prefect_trackrecord.forking import process_lock
 from prefect_trackrecord.settings import Settings
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -51,16 +51,7 @@ class Said:
 
 
 _said: OrderedDict[tuple[str, str], Said] = OrderedDict()
-_lock = threading.Lock()
-
-
-def _fresh_lock() -> None:
-    global _lock  # noqa: PLW0603
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_fresh_lock)
+_lock = process_lock()
 
 
 def emit(
@@ -103,7 +94,7 @@ def said_of(run_id: str, kind: str) -> Said:
     key = (run_id, kind)
     found = _said.get(key)
     if found is None:
-        with _lock:
+        with _lock():
             found = _said.setdefault(key, Said())
             while len(_said) > KEPT:
                 _said.popitem(last=False)
@@ -117,7 +108,7 @@ def _ration(kind: str, run_id: str) -> int | None:
         return 0
     said = said_of(run_id, kind)
     now = time.monotonic()
-    with _lock:
+    with _lock():
         if now - said.began >= WINDOW:
             said.began, said.count = now, 0
         if said.count >= most:

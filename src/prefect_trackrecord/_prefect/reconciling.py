@@ -9,11 +9,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
-
-from httpx import HTTPStatusError
 
 from prefect_trackrecord import events as ev
 from prefect_trackrecord._prefect import api, items, runs, submitted
@@ -151,8 +148,7 @@ def reconciler(asker: Asker) -> Reconcile:
         try:
             with api.client() as prefect:
                 if unnamed:
-                    with suppress(HTTPStatusError):  # it is not worth the rest
-                        name = api.deployment_name(prefect, unnamed, SECONDS)
+                    name = api.name_besides(prefect, unnamed, SECONDS)
                 if fold.task_keys:
                     rows = api.read_task_runs(prefect, run_id, time.monotonic() + SECONDS)
                     given = _given(prefect, run_id, fold)

@@ -6,7 +6,6 @@ Only the flow run's id joins hooks, wrappers and tasks; each finds its run here,
 from __future__ import annotations
 
 import logging
-import os
 import threading
 import time
 import weakref
@@ -26,6 +25,7 @@ from prefect_trackrecord._prefect.wrapping import options_of
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
+from prefect_trackrecord.forking import process_lock
 from prefect_trackrecord.journal.plain import clean, mask_text
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
@@ -162,16 +162,7 @@ class LiveRun:
 
 _runs: OrderedDict[str, LiveRun] = OrderedDict()
 _storages: dict[Any, TrackingStorage] = {}
-_lock = threading.RLock()
-
-
-def _after_fork() -> None:
-    global _lock  # noqa: PLW0603
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+_lock = process_lock(threading.RLock)
 
 
 def find(run_id: Any) -> LiveRun | None:
@@ -194,7 +185,7 @@ def open_run(
     found = _runs.get(name)
     if found is not None and (found.options is not None or options is None):
         return found, False
-    with _lock:
+    with _lock():
         found = _runs.get(name)
         if found is not None and (found.options is not None or options is None):
             return found, False
@@ -243,7 +234,7 @@ def _storage(given: Storage) -> TrackingStorage:
                 found.url,
             )
             return found
-        with _lock:
+        with _lock():
             found = _storages.setdefault(key, found)
     return found
 

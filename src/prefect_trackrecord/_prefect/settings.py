@@ -49,14 +49,17 @@ def _told(base: core.Settings, tell: Callable[[str], None] = core.warn_once) -> 
         return TrackRecordSettings()
     except ValidationError as exc:
         wrong = {str(e["loc"][0]): e["msg"] for e in exc.errors(include_url=False, include_input=False) if e["loc"]}
-    known: dict[str, Any] = {"storage": base.prefect_storage, "events": base.events, "live_seconds": base.live_seconds}
-    known["base_url"] = base.base_url
+    known: dict[str, Any] = {
+        "storage": base.prefect_storage,
+        "events": base.events,
+        "live_seconds": base.live_seconds,
+        "base_url": base.base_url,
+    }
     for name, why in wrong.items():
-        if not core.variable(
-            f"{core.INTEGRATION}{name.upper()}"
-        ):  # what the environment says was told of as it was read
-            used = "none" if known.get(name) is None else str(known[name]).lower()
-            tell(f"{name} in Prefect's settings (integrations.trackrecord) is left out, {used} is used: {why}")
+        if core.variable(f"{core.INTEGRATION}{name.upper()}"):
+            continue  # what the environment says was told of as it was read
+        used = "none" if known.get(name) is None else str(known[name]).lower()
+        tell(f"{name} in Prefect's settings (integrations.trackrecord) is left out, {used} is used: {why}")
     try:
         return TrackRecordSettings(**{name: known[name] for name in wrong})
     except (ValidationError, KeyError):  # something else than one value is wrong

@@ -7,8 +7,8 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from httpx import HTTPStatusError
 from prefect.client.schemas import FlowRun
 
 from prefect_trackrecord._prefect import api, events_out, showing
@@ -57,7 +57,7 @@ def tell(storage: TrackingStorage, recovered: Iterable[RunMetadata] = ()) -> int
             for run_id in [*closed, *(one for one in waiting if one not in closed)]:
                 run = closed.get(run_id) or _named(prefect, storage, _run(storage, run_id))
                 flow_run = _flow_run(prefect, run_id) if run is not None else None
-                if run is None or flow_run is None or (run_id not in closed and _was_shown(waiting[run_id])):
+                if run is None or flow_run is None or (run_id not in closed and waiting[run_id].shown):
                     _forget(waiting.get(run_id))
                     continue
                 events_out.know(flow_run)
@@ -77,31 +77,29 @@ def _folder(settings: Settings) -> Path:
     return settings.spool / "untold"
 
 
-def _waiting(settings: Settings, url: str) -> dict[str, Path]:
+class _Note(NamedTuple):
+    """A note of a run, and whether Prefect knows how it ended, and was only not asked about it."""
+
+    path: Path
+    shown: bool
+
+
+def _waiting(settings: Settings, url: str) -> dict[str, _Note]:
     """The runs of a store that Prefect is still to be told of."""
     found = {}
     for path in sorted(_folder(settings).glob("*.json")):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             body = json.loads(path.read_bytes())
             if body["storage"] == url:
-                found[str(body["run_id"])] = path
+                found[str(body["run_id"])] = _Note(path, bool(body.get("shown")))
     return found
-
-
-def _was_shown(path: Path) -> bool:
-    """Whether Prefect knows how the run ended, and was only not asked about it."""
-    with contextlib.suppress(OSError, ValueError):
-        return bool(json.loads(path.read_bytes()).get("shown"))
-    return False
 
 
 def _named(prefect: Requests, storage: TrackingStorage, run: RunMetadata | None) -> RunMetadata | None:
     """A run with its deployment's name, where nobody could be asked for that."""
     if run is None or run.deployment_id is None or run.deployment_name is not None:
         return run
-    name = None
-    with contextlib.suppress(HTTPStatusError):  # it is not worth the rest
-        name = api.deployment_name(prefect, run.deployment_id, SECONDS)
+    name = api.name_besides(prefect, run.deployment_id, SECONDS)
     if name is None:
         return run
     storage.archive.writer(run.run_id).append(RunUpdated(at=utc_now(), run={"deployment_name": name}))
@@ -124,7 +122,7 @@ def _flow_run(prefect: Requests, run_id: str) -> FlowRun | None:
     return FlowRun.model_validate(answer.json())
 
 
-def _forget(path: Path | None) -> None:
-    if path is not None:
+def _forget(note_: _Note | None) -> None:
+    if note_ is not None:
         with contextlib.suppress(OSError):
-            path.unlink()
+            note_.path.unlink()

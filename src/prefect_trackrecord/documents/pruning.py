@@ -9,7 +9,7 @@ rows after that. Rows whose run is gone are what a kill in between has left; the
 from __future__ import annotations
 
 import concurrent.futures
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,6 +19,7 @@ from prefect_trackrecord.documents.index import INDEX
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError
 from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.store import LocalStore
 from prefect_trackrecord.store.base import Entry, Store
 
 _AT_ONCE = 16
@@ -169,11 +170,10 @@ def _tidy(archive: Archive, keys: Iterable[str]) -> None:
 
     The uppermost stays, and a process's of records: who writes records counts on it.
     """
-    tidy: Callable[[str, int], None] | None = getattr(archive.store, "tidy", None)
-    if tidy is None:
+    if not isinstance(archive.store, LocalStore):
         return
     for folder in sorted({key.rpartition("/")[0] for key in keys}, reverse=True):
-        tidy(folder, 2 if folder.startswith(f"{layout.RECORDS}/") else 1)
+        archive.store.tidy(folder, 2 if folder.startswith(f"{layout.RECORDS}/") else 1)
 
 
 def remove_indexes(archive: Archive, days: set[str]) -> None:

@@ -4,8 +4,9 @@ There is no lock: `O_APPEND` makes each write whole, the file object is only eve
 thread that still writes), and a line torn by a full disk is told apart by the reader. So a signal handler may write
 too.
 
-A full disk takes no word of what was lost on it. So each segment begins with room for one line, blank so far, which is
-overwritten in place: that needs no space where a file's blocks stay its own (not on btrfs or ZFS).
+A full disk takes no word of what was lost on it. So each segment in the first folder begins with room for one line,
+blank so far, which is overwritten in place: that needs no space where a file's blocks stay its own (not on btrfs or
+ZFS).
 """
 
 from __future__ import annotations

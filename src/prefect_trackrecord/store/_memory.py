@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import itertools
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator
@@ -17,21 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
+from prefect_trackrecord.forking import process_lock
 from prefect_trackrecord.store._keys import below, check_key, check_prefix, is_plain
 from prefect_trackrecord.store.base import Blob, Entry
 
-_lock = threading.RLock()
+_lock = process_lock(threading.RLock)
 _numbers = itertools.count(1)
 _serials: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
-
-
-def _new_lock() -> None:
-    global _lock  # noqa: PLW0603 - a child must not wait for a thread that only its parent has
-    _lock = threading.RLock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
 
 
 class MemoryStore:
@@ -66,12 +57,12 @@ class MemoryStore:
 
     def put(self, key: str, data: bytes) -> str:
         """Write the object whole; the last writer wins."""
-        with _lock:
+        with _lock():
             return self._write(key, data)
 
     def create(self, key: str, data: bytes) -> str:
         """Write the object if there is none; equal content counts as ours."""
-        with _lock:
+        with _lock():
             there = self.get(key)
             if there is None:
                 return self._write(key, data)
@@ -81,7 +72,7 @@ class MemoryStore:
 
     def replace(self, key: str, data: bytes, etag: str | None) -> str:
         """Write the object if its etag is still `etag` (None: if there is none)."""
-        with _lock:
+        with _lock():
             there = self.get(key)
             if (None if there is None else there.etag) == etag:
                 return self._write(key, data)
@@ -105,7 +96,7 @@ class MemoryStore:
 
     def delete(self, key: str) -> None:
         """Remove the object; nothing happens where there is none."""
-        with _lock:
+        with _lock():
             self.fs.store.pop(self._path(key), None)
 
     def list(self, prefix: str) -> list[Entry]:
@@ -151,7 +142,7 @@ def _blob(file: Any) -> Blob:
 
 def _etag(file: Any, size: int) -> str:
     """A number per file object, as every write makes a new one, and the size, as appending does not."""
-    with _lock:
+    with _lock():
         serial = _serials.get(file)
         if serial is None:
             serial = _serials[file] = next(_numbers)

@@ -162,7 +162,8 @@ def _recover_one(
     run_id = journal.run_id
     before = journal.newest()
     if before is not None and before.ended is not None and journal.lacks(before):
-        return _expired(archive, journal, judge, made)
+        # its journal has expired in part: nothing of what its documents say is asked for anew
+        return archive.seal(run_id, now=judge.now(), seconds=_PATIENCE, made=made)
     found = journal.fold()
     fold = found.fold
     if not fold.tracked:
@@ -179,15 +180,6 @@ def _recover_one(
     if reconcile is not None and _is_prefects(fold) and not _were_saved(journal):
         reconcile(archive, run_id, fold)
     return archive.seal(run_id, now=judge.now(), ended=ended, seconds=_PATIENCE, made=made)
-
-
-def _expired(archive: Archive, journal: RunJournal, judge: _Judge, made: Callable[[int], None]) -> RunMetadata | None:
-    """A run whose journal has expired in part since it was sealed: nothing of its documents is asked for anew."""
-    anew: list[int] = []
-    run = archive.seal(journal.run_id, now=judge.now(), seconds=_PATIENCE, made=anew.append)
-    for generation in anew:
-        made(generation)
-    return run if anew else None
 
 
 def _may_go_on(own: ev.RunEnded) -> bool:
