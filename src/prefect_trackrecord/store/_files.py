@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import BinaryIO, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _CHUNK = 1 << 20
 _TRIES = 100
-T = TypeVar("T")
 NOT_THERE = (FileNotFoundError, NotADirectoryError)
 
 
@@ -79,9 +78,7 @@ def write_beside(path: str, data: bytes | BinaryIO, stamp: int) -> tuple[str, st
     temporary = os.path.join(folder, f".tmp-{os.getpid()}-{os.urandom(6).hex()}")
     if not isinstance(data, bytes) and (fd := _named(data, temporary)) is not None:
         return temporary, _settled(fd, temporary, (), stamp)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
-    # less the umask, as any file of the user's
-    fd = _while_tidied(lambda: os.open(temporary, flags, 0o666), folder)
+    fd = _open_new(temporary)
     return temporary, _settled(fd, temporary, _pieces(data), stamp)
 
 
@@ -126,31 +123,55 @@ def _pieces(data: bytes | BinaryIO) -> Iterator[memoryview]:
         yield memoryview(piece)
 
 
+def _open_new(path: str) -> int:
+    """Open a file that is not there yet; a folder that somebody tidies away before it is in it is made anew."""
+    flags, changed = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY, set[str]()
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            fd = os.open(path, flags, 0o666)  # less the umask, as any file of the user's
+            break
+        except FileNotFoundError:
+            if not tries_left:
+                raise
+            changed |= _make_folders(os.path.dirname(path))
+    try:
+        # not before: an empty folder would be tidied away in the time this takes
+        _sync_folders(changed)
+    except BaseException:
+        os.close(fd)
+        os.unlink(path)
+        raise
+    return fd
+
+
 def make_folder(path: str) -> None:
     """Make the folder and those above it, each entry durable."""
-    _while_tidied(lambda: _make_folder(path))
+    if not os.path.isdir(path):
+        _sync_folders(_make_folders(path))
 
 
-def _while_tidied(make: Callable[[], T], folder: str | None = None) -> T:
-    """What `make` makes, in a folder that somebody may tidy away while it is empty: it is made anew then."""
-    for _ in range(_TRIES):
+def _make_folders(path: str) -> set[str]:
+    """Make the folder and those above it; those with a new entry, which is not durable yet."""
+    changed, parent = set[str](), os.path.dirname(path)
+    for tries_left in reversed(range(_TRIES)):
         try:
-            return make()
+            os.mkdir(path)
+        except FileExistsError:
+            break
         except FileNotFoundError:
-            if folder is not None:
-                make_folder(folder)
-    return make()
+            if not tries_left or parent == path:
+                raise
+            changed |= _make_folders(parent)
+        else:
+            changed.add(parent)
+            break
+    return changed
 
 
-def _make_folder(path: str) -> None:
-    if os.path.isdir(path):
-        return
-    parent = os.path.dirname(path)
-    if parent != path:
-        _make_folder(parent)
-    with contextlib.suppress(FileExistsError):
-        os.mkdir(path)
-        sync_folder(parent)
+def _sync_folders(paths: Iterable[str]) -> None:
+    for path in paths:
+        with contextlib.suppress(*NOT_THERE):  # tidied away
+            sync_folder(path)
 
 
 def sync_folder(path: str) -> None:
