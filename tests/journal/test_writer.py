@@ -289,6 +289,8 @@ def test_why_an_event_is_lost_is_told_in_words(tmp_path):
     ]:
 
         class Broken:
+            name = tmp_path / "run" / "x.ndjson"
+
             def write(self, line, error=error):
                 raise error
 

@@ -71,11 +71,11 @@ class Uploader:
     def __init__(self, store: Callable[[], Store], pause: float, patience: float) -> None:
         self._store, self._pause, self._patience = store, pause, patience
         self._writers: dict[SpoolWriter, None] = {}  # in their order
-        self._fresh()
+        self.forked()
         _alive.add(self)
 
-    def _fresh(self) -> None:
-        """The state of a process in which nothing has been uploaded yet."""
+    def forked(self) -> None:
+        """This is a child now: thread, locks and what was uploaded are the parent's."""
         self._thread: threading.Thread | None = None
         self._turn = threading.Condition()
         self._wake, self._hurry = _Bell(), _Bell()
@@ -86,12 +86,6 @@ class Uploader:
         self._pending = 0
         self._begun = self._done = self._failed = 0
         self._stuck = self._pausing = False
-
-    def forked(self) -> None:
-        """This is a child now: thread, locks and segments are the parent's."""
-        self._fresh()
-        for writer in self._writers:
-            writer.forked()
 
     # --- what others ask ----------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from typing import Protocol
 from prefect_trackrecord.events import Event, RunEnded, RunStarted, RunUpdated, TrackingFailed, encode
 from prefect_trackrecord.journal.spool import SEGMENT, Spool
 from prefect_trackrecord.journal.unspooled import Unspooled
-from prefect_trackrecord.journal.writer import JournalWriter, OnTrouble, forks
+from prefect_trackrecord.journal.writer import JournalWriter, OnTrouble
 
 _LARGE = 4 << 20
 _PRESSURE = 32 << 20
@@ -79,8 +79,6 @@ class SpoolWriter(JournalWriter):
         self._opened = self._shut_until = 0.0
         self._shut = False
         self._refusal = ""
-        self.unspooled = Unspooled()
-        self.segments: dict[Path, weakref.ref[io.FileIO]] = {}
 
     def append(self, event: Event) -> bool:
         """Write one event; True once it is kept as the durability demands. Never raises."""
@@ -130,14 +128,15 @@ class SpoolWriter(JournalWriter):
         return reference is not None and reference() is None
 
     def forked(self) -> None:
-        """This is a child now: the parent's segments are the parent's."""
-        self.segments = {}
+        """This is a child now: the parent's segments are the parent's, and what it has yet to send."""
+        super().forked()
+        self.segments: dict[Path, weakref.ref[io.FileIO]] = {}
         self.unspooled = Unspooled()
 
-    def _next_folder(self, cause: str, *, counts: bool) -> bool:
+    def _next_folder(self, folder: Path, cause: str, *, counts: bool) -> bool:
         """There is none: the spool takes nothing."""
         if not self._refusal:
-            self._tell(self._on_divert, f"{self._folders[0]}: {cause}")
+            self._tell(self._on_divert, f"{folder}: {cause}")
             self.faults[f"the spool on this host took nothing ({cause}); events went to the store directly"] += 1
         self._refusal = cause
         return False
@@ -157,15 +156,15 @@ class SpoolWriter(JournalWriter):
         self.dropped[cause] += 1
 
     def _open(self, *, counts: bool) -> io.FileIO | None:
-        if self._epoch != forks():
-            self.forked()
         self._spool.begin()
-        file = super()._open(counts=counts)
-        if file is not None and self.path is not None:
-            self.segments[self.path] = weakref.ref(file)
-            self._courier.watch(self)  # after the segment is noted: see `Uploader`
-            self._room, self._opened = self._size, time.monotonic()
-        return file
+        return super()._open(counts=counts)
+
+    def _publish(self, file: io.FileIO, path: Path) -> None:
+        """Note the segment before anybody writes to it: it is finished once the file that was made with it is gone."""
+        self.segments[path] = weakref.ref(file)
+        super()._publish(file, path)
+        self._courier.watch(self)  # after the segment is noted: see `Uploader`
+        self._room, self._opened = self._size, time.monotonic()
 
     def _roll(self) -> None:
         self._spool.grew(self._size)

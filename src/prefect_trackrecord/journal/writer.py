@@ -17,6 +17,7 @@ import io
 import os
 import secrets
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
@@ -31,25 +32,8 @@ ROOM = 200
 _IDLE = 180.0
 
 
-class _Epoch:
-    """Counts forks: a child must not write through its parent's file."""
-
-    count = 0
-
-    @classmethod
-    def after_fork(cls) -> None:
-        cls.count += 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_Epoch.after_fork)
-
 OnTrouble = Callable[[str], None] | None
-
-
-def forks() -> int:
-    """How often this process and those before it were made by fork."""
-    return _Epoch.count
+_alive: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
 class JournalWriter:
@@ -80,18 +64,22 @@ class JournalWriter:
     ) -> None:
         self._folders, self._keeps_room = tuple(folders), keeps_room
         self._on_divert, self._on_loss = on_divert, on_loss
-        self._writing: list[None] = []
         self._choice = 0
+        self.diverted: str | None = None
+        self.used = time.monotonic()
+        self.forked()
+        _alive.add(self)
+
+    def forked(self) -> None:
+        """This is a child now: its segments are its own, and what its parent has lost is the parent's to tell."""
+        self._writing: list[None] = []
         self._file: io.FileIO | None = None
-        self._epoch = _Epoch.count
         self.path: Path | None = None
         self.dropped: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
         self._told: Counter[tuple[str, bool]] = Counter()
         self._unheld: Counter[str] = Counter()
         self._losses_at: tuple[Path, int] | None = None
-        self.diverted: str | None = None
-        self.used = time.monotonic()
 
     @property
     def paths(self) -> list[Path]:
@@ -120,7 +108,7 @@ class JournalWriter:
         self._writing.append(None)  # before the file is looked at: `close` waits for those who may hold it
         try:
             file = self._file
-            if file is None or self._epoch != _Epoch.count:
+            if file is None:
                 file = self._open(counts=counts)
                 if file is None:
                     return False
@@ -133,7 +121,8 @@ class JournalWriter:
         finally:
             self._writing.pop()
         self._file = None
-        return self._next_folder(cause, counts=counts) and self._written(line, counts=counts)
+        folder = self._folders[self._choice] if file is None else Path(str(file.name)).parent
+        return self._next_folder(folder, cause, counts=counts) and self._written(line, counts=counts)
 
     @property
     def has_news(self) -> bool:
@@ -187,15 +176,20 @@ class JournalWriter:
         Returns:
             True when no other thread is still writing to it, so that it may be moved away.
         """
-        self._file = None
         deadline = time.monotonic() + 0.2
-        while self._writing and time.monotonic() < deadline:
+        while True:
+            self._file = None
+            # in this order: who was writing may have opened a file since, and others would go on in it
+            if not self._writing and self._file is None:
+                return True
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(0.001)
-        return not self._writing
 
-    def _next_folder(self, cause: str, *, counts: bool) -> bool:
-        """Go on to the next folder; False where there is none, and one event dropped, if that `counts`."""
-        folder = self._folders[self._choice]
+    def _next_folder(self, folder: Path, cause: str, *, counts: bool) -> bool:
+        """Go on to the one after `folder`; False where there is none, and one event dropped, if that `counts`."""
+        if folder != self._folders[self._choice]:
+            return True  # another thread has gone on already
         if self._choice + 1 >= len(self._folders):
             if not counts:
                 return False
@@ -215,30 +209,30 @@ class JournalWriter:
         if whom is not None:
             whom(trouble)
 
-    def _forget(self) -> None:
-        """This is a child now: what its parent has lost is the parent's to tell, in its own segments."""
-        self.dropped, self.faults, self._told, self._unheld = Counter(), Counter(), Counter(), Counter()
-        self._losses_at = self.path = None
+    def _publish(self, file: io.FileIO, path: Path) -> None:
+        """Let all threads write to this segment."""
+        self._file, self.path = file, path
 
     def _open(self, *, counts: bool) -> io.FileIO | None:
         """A new segment, its first line written; None where no folder takes one."""
-        if self._epoch != _Epoch.count:
-            self._forget()
-        self._epoch = _Epoch.count
         while True:
+            folder = self._folders[self._choice]
+            has_room = self._keeps_room and folder == self._folders[0]
             try:
-                has_room = self._keeps_room and not self._choice
                 first, room = first_line(), _room("", 0) if has_room else b""
-                self._file, self.path = _new_segment(self._folders[self._choice], first + room)
+                # several threads may be here at once, each with a file of its own, of which the last one stays
+                file, path = _new_segment(folder, first + room)
+                self._publish(file, path)
                 if has_room and not self._unheld:  # else it is still to be said that they are told of elsewhere
-                    self._losses_at = self.path, len(first)
+                    self._losses_at = path, len(first)
                 for event in self.untold() if self.dropped else ():
-                    if self._file.write(line := encode(event)) == len(line):
+                    if file.write(line := encode(event)) == len(line):
                         self.held([event])
-                return self._file
             except OSError as exc:
-                if not self._next_folder(_cause(exc), counts=counts):
+                if not self._next_folder(folder, _cause(exc), counts=counts):
                     return None
+            else:
+                return file
 
 
 def segment_name() -> str:
@@ -301,3 +295,12 @@ def _cause(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.lower()
     return f"{type(exc).__name__}: {exc}"
+
+
+def _forked() -> None:
+    for writer in list(_alive):
+        writer.forked()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

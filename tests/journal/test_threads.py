@@ -1,0 +1,155 @@
+"""Threads that open segments, leave them and close them at once: none is taken away under one that writes to it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from prefect_trackrecord.journal import writer as writing
+from prefect_trackrecord.journal.reader import segment_paths
+from prefect_trackrecord.journal.spool import Spool
+from prefect_trackrecord.journal.spool_writer import SpoolWriter
+from prefect_trackrecord.journal.writer import JournalWriter
+
+LINE = b'{"kind":"x"}\n'
+
+
+class Courier:
+    """Takes everything."""
+
+    def watch(self, writer): ...
+    def nudge(self, size): ...
+    def ease(self, most, seconds): ...
+    def flush(self):
+        return True
+
+
+def at_once(count, work):
+    """Let so many threads do something; what each gave."""
+    barrier, given = threading.Barrier(count), {}
+
+    def go(n):
+        barrier.wait()
+        given[n] = work(n)
+
+    threads = [threading.Thread(target=go, args=(n,)) for n in range(count)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    return [given[n] for n in range(count)]
+
+
+def spool_writer(root: Path) -> SpoolWriter:
+    return SpoolWriter(Spool(root, "s3://bucket", 1 << 30), "run", "run", Courier())
+
+
+@pytest.fixture
+def quick_switches():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("quick_switches")
+def test_threads_that_open_segments_at_once(tmp_path):
+    """What an uploader would remove, as finished, is no segment that a later event still goes to."""
+    for n in range(300):
+        writer = spool_writer(tmp_path / str(n))
+        assert at_once(4, lambda _, writer=writer: writer.write(LINE)) == [True] * 4
+        assert sorted(writer.segments) == segment_paths(writer._spool.folder / "run")
+        in_use = Path(writer._file.name)
+        assert not writer.is_finished(in_use)
+        assert all(writer.is_finished(path) for path in writer.segments if path != in_use)
+
+
+def test_a_thread_that_opened_before_another_and_goes_on_after_it(tmp_path, monkeypatch):
+    writer, both = spool_writer(tmp_path), threading.Barrier(2)
+    writer.dropped["so that opening looks at what is to be told"] = 1
+    first, other_is_done = [], threading.Event()
+    new, untold = writing._new_segment, writer.untold
+
+    def made_by_both(*args):
+        made = new(*args)
+        both.wait(10)
+        return made
+
+    def waits():
+        if not first:
+            first.append(threading.get_ident())
+        if first[0] == threading.get_ident():
+            other_is_done.wait(10)
+        return untold()
+
+    def work(_):
+        taken = writer.write(LINE)
+        other_is_done.set()
+        return taken
+
+    monkeypatch.setattr(writing, "_new_segment", made_by_both)
+    monkeypatch.setattr(writer, "untold", waits)
+    assert at_once(2, work) == [True, True]
+    paths = segment_paths(writer._spool.folder / "run")
+    assert sorted(writer.segments) == paths
+    assert [path.read_bytes().count(LINE) for path in paths] == [1, 1]
+
+
+def test_who_opens_while_it_is_closed_is_not_left_with_a_closed_segment(tmp_path):
+    writer = JournalWriter([tmp_path])
+    assert writer.write(LINE)
+    opened = writer._file
+
+    class Writing(list):
+        def __len__(self):
+            if super().__len__():  # one is in the middle of it, and ends just as it is looked at
+                self.pop()
+                writer._publish(opened, writer.path)
+            return super().__len__()
+
+    writer._writing = Writing([None])
+    assert writer.close()
+    assert writer._file is None
+
+
+def test_two_that_find_a_folder_full_go_on_to_the_next_one(tmp_path, monkeypatch):
+    blocked, both = tmp_path / "a", threading.Barrier(2)
+    blocked.write_text("no folder")
+    writer = JournalWriter([blocked, tmp_path / "b"])
+    new = writing._new_segment
+
+    def fail_together(folder, line):
+        if folder == blocked:
+            both.wait(10)
+        return new(folder, line)
+
+    monkeypatch.setattr(writing, "_new_segment", fail_together)
+    assert at_once(2, lambda _: writer.write(LINE)) == [True, True]
+    assert sum(path.read_bytes().count(LINE) for path in segment_paths(tmp_path / "b")) == 2
+    assert not writer.dropped
+
+
+def test_threads_of_a_child_keep_each_others_segments(tmp_path, monkeypatch):
+    writer = spool_writer(tmp_path)
+    assert writer.write(LINE)
+    parents = writer.paths
+    pid = os.fork()
+    if not pid:
+        both, new = threading.Barrier(2), writing._new_segment
+
+        def made_by_both(*args):
+            both.wait(10)
+            return new(*args)
+
+        good = False
+        try:
+            monkeypatch.setattr(writing, "_new_segment", made_by_both)
+            taken = at_once(2, lambda _: writer.write(LINE))
+            known = sorted([*writer.paths, *parents])
+            good = taken == [True, True] and known == segment_paths(writer._spool.folder / "run")
+        finally:
+            os._exit(0 if good else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert writer.paths == parents
