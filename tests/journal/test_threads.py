@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from prefect_trackrecord.journal import writer as writing
+from prefect_trackrecord.journal import segments
 from prefect_trackrecord.journal.reader import segment_paths
 from prefect_trackrecord.journal.spool import Spool
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
@@ -70,7 +70,7 @@ def test_a_thread_that_opened_before_another_and_goes_on_after_it(tmp_path, monk
     writer, both = spool_writer(tmp_path), threading.Barrier(2)
     writer.dropped["so that opening looks at what is to be told"] = 1
     first, other_is_done = [], threading.Event()
-    new, untold = writing._new_segment, writer.untold
+    new, untold = segments.new_segment, writer.untold
 
     def made_by_both(*args):
         made = new(*args)
@@ -89,7 +89,7 @@ def test_a_thread_that_opened_before_another_and_goes_on_after_it(tmp_path, monk
         other_is_done.set()
         return taken
 
-    monkeypatch.setattr(writing, "_new_segment", made_by_both)
+    monkeypatch.setattr(segments, "new_segment", made_by_both)
     monkeypatch.setattr(writer, "untold", waits)
     assert at_once(2, work) == [True, True]
     paths = segment_paths(writer._spool.folder / "run")
@@ -118,14 +118,14 @@ def test_two_that_find_a_folder_full_go_on_to_the_next_one(tmp_path, monkeypatch
     blocked, both = tmp_path / "a", threading.Barrier(2)
     blocked.write_text("no folder")
     writer = JournalWriter([blocked, tmp_path / "b"])
-    new = writing._new_segment
+    new = segments.new_segment
 
     def fail_together(folder, line):
         if folder == blocked:
             both.wait(10)
         return new(folder, line)
 
-    monkeypatch.setattr(writing, "_new_segment", fail_together)
+    monkeypatch.setattr(segments, "new_segment", fail_together)
     assert at_once(2, lambda _: writer.write(LINE)) == [True, True]
     assert sum(path.read_bytes().count(LINE) for path in segment_paths(tmp_path / "b")) == 2
     assert not writer.dropped
@@ -137,7 +137,7 @@ def test_threads_of_a_child_keep_each_others_segments(tmp_path, monkeypatch):
     parents = writer.paths
     pid = os.fork()
     if not pid:
-        both, new = threading.Barrier(2), writing._new_segment
+        both, new = threading.Barrier(2), segments.new_segment
 
         def made_by_both(*args):
             both.wait(10)
@@ -145,7 +145,7 @@ def test_threads_of_a_child_keep_each_others_segments(tmp_path, monkeypatch):
 
         good = False
         try:
-            monkeypatch.setattr(writing, "_new_segment", made_by_both)
+            monkeypatch.setattr(segments, "new_segment", made_by_both)
             taken = at_once(2, lambda _: writer.write(LINE))
             known = sorted([*writer.paths, *parents])
             good = taken == [True, True] and known == segment_paths(writer._spool.folder / "run")

@@ -18,8 +18,7 @@ from datetime import datetime, timezone
 import pytest
 
 from prefect_trackrecord import events as ev
-from prefect_trackrecord.journal import liveness
-from prefect_trackrecord.journal import writer as writing
+from prefect_trackrecord.journal import liveness, segments
 from prefect_trackrecord.journal.reader import SegmentReader, segment_paths, writer_alive, writer_of
 from prefect_trackrecord.journal.writer import JournalWriter
 
@@ -260,8 +259,8 @@ def test_a_folder_that_a_sealer_tidies_away_is_made_again(tmp_path, monkeypatch)
 )  # fmt: skip
 def test_the_name_of_a_segment(monkeypatch, host, begins):
     """A name that each store and file system takes, by which a person sees whose it is."""
-    monkeypatch.setattr(writing, "host_name", lambda: host)
-    one, other = writing.segment_name(), writing.segment_name()
+    monkeypatch.setattr(segments, "host_name", lambda: host)
+    one, other = segments.segment_name(), segments.segment_name()
     assert one != other
     assert re.fullmatch(rf"{re.escape(begins)}-{os.getpid()}-[0-9a-f]{{8}}\.ndjson", one)
 
@@ -271,7 +270,7 @@ def test_a_segment_whose_first_line_finds_no_room_is_taken_away(tmp_path, monkey
         def write(self, line):
             return super().write(line[:5])
 
-    monkeypatch.setattr(writing.io, "FileIO", Full)
+    monkeypatch.setattr(segments.io, "FileIO", Full)
     told = []
     writer = JournalWriter([tmp_path / "full"], on_loss=told.append)
     assert not writer.append(file_event("a"))
@@ -323,9 +322,9 @@ def test_idle_is_who_has_not_written_for_three_minutes(tmp_path, monkeypatch):
     writer = JournalWriter([tmp_path / "run"])
     writer.append(file_event("a"))
     now = writer.used
-    monkeypatch.setattr(writing.time, "monotonic", lambda: now + 180)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 180)
     assert not writer.is_idle()
-    monkeypatch.setattr(writing.time, "monotonic", lambda: now + 180.5)
+    monkeypatch.setattr(time, "monotonic", lambda: now + 180.5)
     assert writer.is_idle()
 
 
@@ -338,8 +337,8 @@ class FullDisk:
     """Takes nothing while it is full; a file that was open before, too."""
 
     def __init__(self, monkeypatch):
-        self.full, self.real = False, writing._new_segment
-        monkeypatch.setattr(writing, "_new_segment", self.new)
+        self.full, self.real = False, segments.new_segment
+        monkeypatch.setattr(segments, "new_segment", self.new)
 
     def new(self, folder, line):
         if self.full:
@@ -386,7 +385,7 @@ def test_a_loss_while_another_thread_tells_counts(full, monkeypatch):
             go_on.wait(10)
         return real(folder, line)
 
-    monkeypatch.setattr(writing, "_new_segment", slow)
+    monkeypatch.setattr(segments, "new_segment", slow)
     teller = threading.Thread(target=writer.tell)
     teller.start()
     assert inside.wait(10)

@@ -28,7 +28,7 @@ from prefect_trackrecord.documents.run_journal import IMPORTED, SAVED
 from prefect_trackrecord.errors import KeyExistsError, PrefectApiError
 from prefect_trackrecord.journal.naming import mask_name
 from prefect_trackrecord.journal.plain import mask_text, plain
-from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.journal.segments import SUFFIX
 from prefect_trackrecord.tracking.describing import MAX_ITEMS, MAX_PARAMETER, masked, text_or_none
 
 PAGE = 100

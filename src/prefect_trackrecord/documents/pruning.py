@@ -18,7 +18,7 @@ from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.index import INDEX
 from prefect_trackrecord.documents.models import RunMetadata, RunStatus
 from prefect_trackrecord.errors import DamagedDocumentError
-from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.journal.segments import SUFFIX
 from prefect_trackrecord.store import LocalStore
 from prefect_trackrecord.store.base import Entry, Store
 

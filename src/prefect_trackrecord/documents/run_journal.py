@@ -19,7 +19,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.fold import Fold
 from prefect_trackrecord.errors import DamagedDocumentError, StoreError
 from prefect_trackrecord.journal.reader import segment_paths
-from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.journal.segments import SUFFIX
 from prefect_trackrecord.store.base import Blob, Entry, Store
 
 SAVED = "saved-"

@@ -9,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 from prefect_trackrecord.events import Event, WriterOpened, decode
 from prefect_trackrecord.journal.liveness import is_alive
-from prefect_trackrecord.journal.writer import SUFFIX
+from prefect_trackrecord.journal.segments import SUFFIX
 
 _START = b'{"kind":"'
 _BLOCK = 256 << 10

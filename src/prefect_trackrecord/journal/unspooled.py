@@ -9,8 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
+from prefect_trackrecord.journal.segments import first_line, segment_name
 from prefect_trackrecord.journal.spool import SEGMENT
-from prefect_trackrecord.journal.writer import first_line, segment_name
 
 _ROOM = 1 << 20
 Bring = Callable[[str, bytes, str | None], str]

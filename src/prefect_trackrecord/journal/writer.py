@@ -12,10 +12,8 @@ ZFS).
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import os
-import secrets
 import time
 import weakref
 from collections import Counter
@@ -23,12 +21,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 
-from prefect_trackrecord.events import Event, TrackingFailed, WriterOpened, encode
-from prefect_trackrecord.journal.liveness import boot_id, host_name, pid_namespace, start_ticks
+from prefect_trackrecord.events import Event, TrackingFailed, encode
+from prefect_trackrecord.journal import segments
 
-SUFFIX = ".ndjson"
-ROOM = 200
-"""Bytes of the line that says how many events are lost; more than it takes, with a cause that is cut."""
 _IDLE = 180.0
 
 
@@ -164,7 +159,7 @@ class JournalWriter:
             path, offset = self._losses_at
             with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
                 file.seek(offset)
-                file.write(_room(" / ".join(sorted(self._unheld)), self._unheld.total()))
+                file.write(segments.room_for(" / ".join(sorted(self._unheld)), self._unheld.total()))
 
     def is_idle(self) -> bool:
         """Whether nothing has been written for some minutes."""
@@ -219,9 +214,9 @@ class JournalWriter:
             folder = self._folders[self._choice]
             has_room = self._keeps_room and folder == self._folders[0]
             try:
-                first, room = first_line(), _room("", 0) if has_room else b""
+                first, room = segments.first_line(), segments.room_for("", 0) if has_room else b""
                 # several threads may be here at once, each with a file of its own, of which the last one stays
-                file, path = _new_segment(folder, first + room)
+                file, path = segments.new_segment(folder, first + room)
                 self._publish(file, path)
                 if has_room and not self._unheld:  # else it is still to be said that they are told of elsewhere
                     self._losses_at = path, len(first)
@@ -233,62 +228,6 @@ class JournalWriter:
                     return None
             else:
                 return file
-
-
-def segment_name() -> str:
-    """A name that no other segment has."""
-    return f"{_safe(host_name())}-{os.getpid()}-{secrets.token_hex(4)}{SUFFIX}"
-
-
-def first_line() -> bytes:
-    """How a segment of this process begins."""
-    opened = WriterOpened(
-        at=datetime.now(timezone.utc),
-        host=host_name(),
-        boot=boot_id(),
-        pid=os.getpid(),
-        ticks=start_ticks(os.getpid()),
-        namespace=pid_namespace(),
-    )
-    return encode(opened)
-
-
-def _room(cause: str, lost: int) -> bytes:
-    """A line of always the same length; blanks at its end are no part of the JSON."""
-    now = datetime.now(timezone.utc)
-    for words in (cause, "events lost"):
-        line = encode(TrackingFailed(at=now, cause=words, count=lost, lost=lost)).rstrip(b"\n")
-        if len(line) < ROOM:
-            break
-    return line.ljust(ROOM - 1) + b"\n"
-
-
-def _new_segment(folder: Path, line: bytes) -> tuple[io.FileIO, Path]:
-    path = folder / segment_name()
-    file = _made(path)
-    try:
-        if file.write(line) != len(line):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    except OSError:
-        with contextlib.suppress(OSError):
-            path.unlink()
-        raise
-    return file, path
-
-
-def _made(path: Path) -> io.FileIO:
-    """A new file, in a folder that may be tidied away as soon as it is made: a sealer removes one that is empty."""
-    tries = 10
-    while True:
-        tries -= 1
-        with contextlib.suppress(*((FileNotFoundError,) if tries else ())):
-            os.makedirs(path.parent, exist_ok=True)
-            # a file object, so that the descriptor's number can't be used again while a thread still writes to it
-            return io.FileIO(path, "xb", opener=lambda p, flags: os.open(p, flags | os.O_APPEND, 0o666))
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "_." else "_" for c in name)[:40].strip(".") or "host"
 
 
 def _cause(exc: Exception) -> str:
