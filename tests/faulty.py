@@ -26,7 +26,8 @@ class FaultProxy:
     Attributes:
         fault: one of `FAULTS`; "" passes everything on. `silent` reads requests and never answers; `reset` drops the
             connection before, `reset-after` after the request was carried out (each one's first try only);
-            `every-other-503` refuses every second request; `slow` takes 0.1 s for each.
+            `every-other-503` refuses every second request; `slow` takes `seconds` for each.
+        seconds: how slow is slow.
         revoked: access keys that are refused, as S3 does it.
         clock: how far the service's clock is ahead; S3 refuses requests that are a quarter of an hour off.
         seen: requests by method.
@@ -38,6 +39,7 @@ class FaultProxy:
         self.host, port = target.removeprefix("http://").split(":")
         self.port = int(port)
         self.fault = ""
+        self.seconds = 0.1
         self.revoked: set[str] = set()
         self.clock = timedelta(0)
         self.seen: Counter[str] = Counter()
@@ -100,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
             text = _ERROR.format(code=code, text="as it was told").encode()
             return self._answer(status, {"Content-Type": "application/xml"}, text)
         if fault == "slow":
-            proxy.wait(0.1)
+            proxy.wait(proxy.seconds)
         connection = http.client.HTTPConnection(proxy.host, proxy.port, timeout=60)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in {"expect", "connection"}}
         connection.request(self.command, self.path, body, headers)

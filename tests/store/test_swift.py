@@ -17,7 +17,7 @@ import pytest
 from faulty import FaultProxy
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreUnavailableError
 from prefect_trackrecord.settings import Settings
-from prefect_trackrecord.store import StoreConfig, _obstore, _swift, open_store
+from prefect_trackrecord.store import StoreConfig, _exiting, _obstore, _swift, open_store
 from prefect_trackrecord.store._azure import AzureDriver
 from prefect_trackrecord.store._obstore import FastClient
 from prefect_trackrecord.store._s3 import S3Driver
@@ -183,8 +183,7 @@ def test_a_bucket_that_is_taken_away(s3_server: Any, bucket: str, patient: Setti
             call()
 
 
-def test_what_is_under_way_as_the_interpreter_ends_is_called_off(place: Place) -> None:
-    """Its answer would find no interpreter: obstore's thread then prints a panic to stderr."""
+def test_what_is_under_way_as_the_interpreter_ends_is_called_off(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     store = _opened(place, Settings.from_env({"TRACKRECORD_STORE_DEADLINE": "30", "TRACKRECORD_CALL_DEADLINE": "9"}))
     store.put("a", b"1")
     place[0].fault = "silent"
@@ -196,10 +195,11 @@ def test_what_is_under_way_as_the_interpreter_ends_is_called_off(place: Place) -
     thread = threading.Thread(target=put)
     thread.start()
     began = time.monotonic()
-    while not _swift._running:
+    while not _exiting._tasks:
         assert time.monotonic() < began + 30
         time.sleep(0.001)
-    _swift._call_off()
-    assert not _swift._running
+    monkeypatch.setitem(_exiting._state, "over", False)  # as it is to be again
+    _exiting._end()
+    assert not _exiting._tasks
     assert time.monotonic() < began + 3, "its own time would have been over then"
     thread.join()

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from prefect_trackrecord.store import _exiting
 from prefect_trackrecord.store._faults import Kind, kind_of_code
 from prefect_trackrecord.store._keys import below
 from prefect_trackrecord.store.base import Blob, Entry
@@ -31,7 +32,9 @@ _used_by: set[int] = set()
 
 
 def available() -> bool:
-    """Whether obstore is installed, and no parent of this process has used it."""
+    """Whether obstore is installed, no parent of this process has used it, and the interpreter does not end."""
+    if _exiting.is_over():
+        return False
     if _used_by and os.getpid() not in _used_by:
         return False
     try:
@@ -80,7 +83,8 @@ def _renewed(held: Any, loop: asyncio.AbstractEventLoop) -> Callable[[], dict[st
     """Credentials that botocore renews, on its own loop, for who asks from another thread."""
 
     def credentials() -> dict[str, Any]:
-        frozen = asyncio.run_coroutine_threadsafe(held.get_frozen_credentials(), loop).result(_RENEWAL)
+        with _exiting.called_by_obstore():
+            frozen = asyncio.run_coroutine_threadsafe(held.get_frozen_credentials(), loop).result(_RENEWAL)
         kept = {"access_key_id": frozen.access_key, "secret_access_key": frozen.secret_key, "token": frozen.token}
         # They last ten minutes more, says botocore; obstore asks again when five are left.
         return {**kept, "expires_at": datetime.now(timezone.utc) + timedelta(minutes=10)}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
-import os
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, BinaryIO, TypeVar
 
+from prefect_trackrecord.store import _exiting
 from prefect_trackrecord.store._driver import Bulk, Driver, Page, Refused
 from prefect_trackrecord.store._faults import Kind
 from prefect_trackrecord.store._obstore import FastClient, available, meaning
@@ -17,37 +16,7 @@ from prefect_trackrecord.store.base import Blob
 
 T = TypeVar("T")
 _REST = 60.0
-_GOODBYE = 0.5
 _LARGE = 1 << 20
-
-
-_running: set[asyncio.Task[Any]] = set()
-
-
-@contextlib.contextmanager
-def _call_off_at_exit() -> Iterator[None]:
-    """Its answers come from threads of its own; one that finds the interpreter gone prints a panic."""
-    task = asyncio.current_task()
-    assert task is not None
-    _running.add(task)
-    try:
-        yield
-    finally:
-        _running.discard(task)
-
-
-@atexit.register
-def _call_off() -> None:
-    for task in list(_running):
-        with contextlib.suppress(RuntimeError):  # its loop is closed
-            task.get_loop().call_soon_threadsafe(task.cancel)
-    end = time.monotonic() + _GOODBYE
-    while _running and time.monotonic() < end:
-        time.sleep(0.005)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_running.clear)
 
 
 class _Large(Exception):  # noqa: N818 - an answer, not an error
@@ -152,7 +121,7 @@ class SwiftDriver(Bulk):
             client = await self.quick()
             if client is not None and client.manages(key):
                 try:
-                    with _call_off_at_exit():
+                    with _exiting.awaited():
                         return await asyncio.wait_for(quick(client), self._patience)
                 except Refused:
                     raise
