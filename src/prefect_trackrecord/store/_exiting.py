@@ -1,4 +1,4 @@
-"""The end of the interpreter, which no answer of obstore's may meet: it is called off or waited for; none is asked then.
+"""The end of the interpreter, which no answer of obstore's may meet: it is called off or waited for, and none is asked.
 
 Those that are awaited come from threads of its own. One that comes to Python while the interpreter is taken down is
 ended there (before Python 3.14), in the middle of code of Rust's: that ends the process by SIGABRT, or prints a panic,
