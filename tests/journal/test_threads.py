@@ -97,21 +97,40 @@ def test_a_thread_that_opened_before_another_and_goes_on_after_it(tmp_path, monk
     assert [path.read_bytes().count(LINE) for path in paths] == [1, 1]
 
 
-def test_who_opens_while_it_is_closed_is_not_left_with_a_closed_segment(tmp_path):
+def test_who_opens_while_it_is_closed_keeps_its_segment(tmp_path):
     writer = JournalWriter([tmp_path])
     assert writer.write(LINE)
-    opened = writer._file
+    opened, path = writer._file, writer.path
 
     class Writing(list):
+        """One is in the middle of it, and ends just as it is looked at."""
+
         def __len__(self):
-            if super().__len__():  # one is in the middle of it, and ends just as it is looked at
+            if super().__len__():
                 self.pop()
-                writer._publish(opened, writer.path)
+                writer._publish(opened, path)
             return super().__len__()
 
     writer._writing = Writing([None])
-    assert writer.close()
-    assert writer._file is None
+    assert writer.close() == [], "others go on in it"
+    assert writer.close() == [path]
+
+
+def test_nothing_is_free_while_a_thread_writes(tmp_path):
+    writer = JournalWriter([tmp_path])
+    assert writer.write(LINE)
+
+    class Writing(list):
+        """One begins just after it was looked at."""
+
+        looks = 0
+
+        def __len__(self):
+            Writing.looks += 1
+            return Writing.looks > 2
+
+    writer._writing = Writing()
+    assert writer.close() == []
 
 
 def test_two_that_find_a_folder_full_go_on_to_the_next_one(tmp_path, monkeypatch):

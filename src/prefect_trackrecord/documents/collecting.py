@@ -25,8 +25,8 @@ closed: set[Path] = set()
 
 def let_go(writer: JournalWriter) -> None:
     """Close a writer's file; what it has written is nobody's any more."""
-    paths = writer.paths
-    if writer.close() and (writer.diverted or isinstance(writer, SpoolWriter)):
+    paths = writer.close()
+    if writer.diverted or isinstance(writer, SpoolWriter):
         closed.update(paths)
 
 

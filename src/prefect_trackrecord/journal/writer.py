@@ -116,7 +116,7 @@ class JournalWriter:
         finally:
             self._writing.pop()
         self._file = None
-        folder = self._folders[self._choice] if file is None else Path(str(file.name)).parent
+        folder = self._folders[self._choice] if file is None else _path_of(file).parent
         return self._next_folder(folder, cause, counts=counts) and self._written(line, counts=counts)
 
     @property
@@ -165,21 +165,24 @@ class JournalWriter:
         """Whether nothing has been written for some minutes."""
         return time.monotonic() - self.used > _IDLE
 
-    def close(self) -> bool:
+    def close(self) -> list[Path]:
         """Let go of the file; a later event opens a new one.
 
         Returns:
-            True when no other thread is still writing to it, so that it may be moved away.
+            The segments to which nobody writes any more, so that they may be moved away; none while a thread does.
         """
+        paths, self._file = self.paths, None
         deadline = time.monotonic() + 0.2
-        while True:
-            self._file = None
-            # in this order: who was writing may have opened a file since, and others would go on in it
-            if not self._writing and self._file is None:
-                return True
-            if time.monotonic() >= deadline:
-                return False
+        while self._writing and time.monotonic() < deadline:
             time.sleep(0.001)
+        # who was writing may have opened one of them since, and others may go on in it: so it is looked for what is
+        # open now, while nobody writes
+        before, now_open, after = bool(self._writing), self._open_path(), bool(self._writing)
+        return [] if before or after else [path for path in paths if path != now_open]
+
+    def _open_path(self) -> Path | None:
+        file = self._file
+        return None if file is None else _path_of(file)
 
     def _next_folder(self, folder: Path, cause: str, *, counts: bool) -> bool:
         """Go on to the one after `folder`; False where there is none, and one event dropped, if that `counts`."""
@@ -228,6 +231,10 @@ class JournalWriter:
                     return None
             else:
                 return file
+
+
+def _path_of(file: io.FileIO) -> Path:
+    return Path(str(file.name))
 
 
 def _cause(exc: Exception) -> str:
