@@ -34,9 +34,16 @@ PACKAGE = ROOT / "src" / "prefect_trackrecord"
 QUICK_RUNS = "tests/tracking/test_run_tracker.py"
 ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
     "journal": (
-        ("journal/writer.py", "journal/reader.py", "journal/spool.py", "journal/spool_writer.py"),
+        (
+            "journal/writer.py",
+            "journal/segments.py",
+            "journal/reader.py",
+            "journal/spool.py",
+            "journal/spool_writer.py",
+        ),
         (
             "tests/journal/test_writer.py",
+            "tests/journal/test_threads.py",
             "tests/journal/test_reader.py",
             "tests/journal/test_spool.py",
             "tests/journal/test_spool_writer.py",
