@@ -93,9 +93,9 @@ class FlowTry:
             return
         try:
             options = getattr(context.flow.fn, OPTIONS)
-            finish = finishing.start(ended(context.flow, context.flow_run, state, options))
+            join = finishing.start(ended(context.flow, context.flow_run, state, options))
             if not finishing.on_event_loop():  # who has called the flow finds its history made
-                finish.join(finishing.seconds_left(self.run, context.flow, state))
+                join(finishing.seconds_left(self.run, context.flow, state))
         except Exception as exc:  # noqa: BLE001 - tracking never breaks the flow
             self.run.trouble("a flow that returned Cancelled could not be tracked", exc)
 

@@ -15,10 +15,10 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.settings import get_current_settings
 
-from prefect_trackrecord.forking import process_lock
+from prefect_trackrecord.forking import ProcessLock
 
 _kept: dict[tuple[Any, ...], SyncPrefectClient] = {}
-_lock = process_lock()
+_lock = ProcessLock()
 
 
 def new() -> SyncPrefectClient:

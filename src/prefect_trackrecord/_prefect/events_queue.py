@@ -18,7 +18,7 @@ from uuid import UUID, uuid5
 from prefect.events import Event, emit_event
 from prefect.events.worker import EventsWorker
 
-from prefect_trackrecord.forking import process_lock
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.settings import Settings
 
 logger = logging.getLogger("prefect_trackrecord")
@@ -51,7 +51,7 @@ class Said:
 
 
 _said: OrderedDict[tuple[str, str], Said] = OrderedDict()
-_lock = process_lock()
+_lock = ProcessLock()
 
 
 def emit(

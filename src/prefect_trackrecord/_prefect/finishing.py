@@ -12,6 +12,7 @@ import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
@@ -60,7 +61,7 @@ class Finish:
     def __init__(self, run: LiveRun, flow: Flow[..., Any], flow_run: FlowRun) -> None:
         self.run, self.flow, self.flow_run = run, flow, flow_run
         self.loop: asyncio.AbstractEventLoop | None = None
-        self._lock = threading.Lock()
+        self._lock, self._timing = threading.Lock(), threading.Lock()
         self._timer: threading.Timer | None = None
         self._line = ""
         self._named = flow_run.deployment_id is None
@@ -92,14 +93,17 @@ class Finish:
             return None
 
     def later(self) -> None:
-        """Do it again once events have stopped coming for a moment."""
-        with self._lock:
+        """Do it again once events have stopped coming for a moment. Waits for nothing: this may be an event loop."""
+        with self._timing:
             if self._timer is not None:
                 self._timer.cancel()
             context = contextvars.copy_context()
             self._timer = threading.Timer(QUIET_PERIOD, context.run, args=(self._alone,))
             self._timer.daemon = False
-            self._timer.start()
+            try:
+                self._timer.start()
+            except RuntimeError:  # the interpreter ends: there is no later
+                context.run(self._alone)
 
     def _alone(self) -> None:
         """Finish after the flow has ended: its client is closed by then, and is not to be used."""
@@ -196,23 +200,31 @@ def on_event_loop() -> bool:
     return True
 
 
-def start(finish: Finish) -> threading.Thread:
-    """Begin finishing in a thread that the end of the process waits for."""
+def start(finish: Finish) -> Callable[[float], None]:
+    """Begin finishing in a thread that the end of the process waits for.
+
+    Returns:
+        What waits for it, so many seconds.
+    """
     context = contextvars.copy_context()
     thread = threading.Thread(target=context.run, args=(finish,), name="trackrecord-finish", daemon=False)
-    thread.start()
-    return thread
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends, this flow's thread being the last
+        context.run(finish)
+        return lambda _seconds: None
+    return thread.join
 
 
 def wait(finish: Finish, seconds: float) -> None:
     """Finish a run, and wait for it that long."""
-    start(finish).join(seconds)
+    start(finish)(seconds)
 
 
 async def await_(finish: Finish, seconds: float) -> None:
     """As `wait`, without blocking the event loop."""
     finish.loop = asyncio.get_running_loop()
-    await asyncio.to_thread(start(finish).join, seconds)
+    await asyncio.to_thread(start(finish), seconds)
     finish.loop = None
 
 

@@ -25,7 +25,7 @@ from prefect_trackrecord._prefect.wrapping import options_of
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.seal import utc_now as now
 from prefect_trackrecord.errors import TrackRecordError
-from prefect_trackrecord.forking import process_lock
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.journal.plain import clean, mask_text
 from prefect_trackrecord.store.base import StoreConfig
 from prefect_trackrecord.tracking.storage import TrackingStorage, resolve_storage
@@ -162,7 +162,7 @@ class LiveRun:
 
 _runs: OrderedDict[str, LiveRun] = OrderedDict()
 _storages: dict[Any, TrackingStorage] = {}
-_lock = process_lock(threading.RLock)
+_lock = ProcessLock(threading.RLock)
 
 
 def find(run_id: Any) -> LiveRun | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -38,6 +39,8 @@ from prefect_trackrecord.tracking import values
 
 logger = logging.getLogger("prefect_trackrecord")
 _calls: dict[Any, FileCall] = {}
+_torn: deque[Any] = deque()
+_MOST_TORN = 128
 _warned: set[str] = set()
 
 
@@ -124,6 +127,7 @@ class TaskTry:
         self.call.trace = outcome.own_trace(exc)
         if not isinstance(exc, Exception):
             self.attempt["status"] = "crashed"
+            self._keep_a_while()
             try:
                 _write(self.call, self.task_run, outcome.crashed(exc, self.call.trace))
             except Exception as trouble:  # noqa: BLE001 - tracking never breaks the task
@@ -131,6 +135,12 @@ class TaskTry:
         elif self.retries >= len(self.call.attempts):
             self.call.told = exc
             self.call.follow(following.ATTEMPT, exc)
+
+    def _keep_a_while(self) -> None:
+        """A hook may come yet (a timeout reaches an async function as a cancellation), or none: then it is let go."""
+        _torn.append(self.task_run.id)
+        while len(_torn) > _MOST_TORN:
+            _calls.pop(_torn.popleft(), None)
 
     def _end(self, status: str, exc: BaseException | None = None) -> None:
         self.call.milliseconds += (time.perf_counter() - self.began) * 1000

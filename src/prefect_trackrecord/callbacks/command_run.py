@@ -13,13 +13,14 @@ from prefect_trackrecord.callbacks.manager import CallbackManager
 from prefect_trackrecord.callbacks.stdout import StdOutCallbackHandler
 from prefect_trackrecord.callbacks.to_tracker import TrackerCallbackHandler
 from prefect_trackrecord.documents.models import RunStatus
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.settings import current
 from prefect_trackrecord.tracking import RunTracker, TrackingStorage
 from prefect_trackrecord.tracking.untracked import UntrackedRun
 
 _manager: ContextVar[CallbackManager | None] = ContextVar("trackrecord_callbacks", default=None)
 _running: list[CallbackManager] = []
-_running_lock = threading.Lock()
+_running_lock = ProcessLock(threading.RLock)
 
 
 class CommandRun:
@@ -65,14 +66,14 @@ class CommandRun:
             self.tracker.archive.warn(trouble)
             self.tracker.tracking_failed(trouble)
         self._token = _manager.set(self.callbacks)
-        with _running_lock:
+        with _running_lock():
             _running.append(self.callbacks)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _running_lock:
+        with _running_lock():
             _running.remove(self.callbacks)
         if self._token is not None:
             _manager.reset(self._token)
@@ -92,7 +93,7 @@ def command_callbacks() -> CallbackManager:
     """The callback manager of the command that runs; one without handlers where none does."""
     found = _manager.get()
     if found is None:
-        with _running_lock:  # a thread of the user's own starts with no context: the only command is meant
+        with _running_lock():  # a thread of the user's own starts with no context: the only command is meant
             found = _running[0] if len(_running) == 1 else None
     return found if found is not None else CallbackManager()
 

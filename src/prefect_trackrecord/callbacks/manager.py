@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, PathLike
 from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.forking import ProcessLock
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -109,7 +110,7 @@ class BatchCallbackManager:
         self.batch_id = uuid.uuid4().hex
         self.total_files = total_files
         self._manager = manager
-        self._lock = threading.Lock()
+        self._lock = ProcessLock(threading.RLock)
         self._began = time.monotonic()
         self._starts: dict[tuple[str, int | None], float] = {}
         self._failed: set[tuple[str, int | None]] = set()
@@ -134,7 +135,7 @@ class BatchCallbackManager:
             agent_id: whose it is.
         """
         key = (os.fspath(file_path), index)
-        with self._lock:
+        with self._lock():
             self._starts[key] = time.monotonic()
         self._tell("on_file_start", file_path, index, total, file_type=file_type, agent_id=agent_id)
 
@@ -167,7 +168,7 @@ class BatchCallbackManager:
         """
         key = (os.fspath(file_path), index)
         value, error = _status(status, error)
-        with self._lock:
+        with self._lock():
             duration_ms = self._duration(key, duration_ms)
             told_before = key in self._failed
             self._failed.discard(key)
@@ -210,7 +211,7 @@ class BatchCallbackManager:
             agent_id: whose it is.
         """
         key = (os.fspath(file_path), index)
-        with self._lock:
+        with self._lock():
             duration_ms = self._duration(key, duration_ms)
             if key not in self._failed:
                 self._failed.add(key)
@@ -229,7 +230,7 @@ class BatchCallbackManager:
 
     def on_batch_end(self) -> None:
         """The batch ended; a second call does nothing."""
-        with self._lock:
+        with self._lock():
             if self._ended:
                 return
             self._ended = True
@@ -238,7 +239,7 @@ class BatchCallbackManager:
 
     def state(self) -> BatchEvent:
         """The batch as it stands."""
-        with self._lock:
+        with self._lock():
             counts = dict(self._counts)
         return BatchEvent(self.batch_id, self.total_files, counts, (time.monotonic() - self._began) * 1000)
 
@@ -256,7 +257,7 @@ class BatchCallbackManager:
 
     def _tell(self, name: str, file_path: PathLike, index: int | None, total: int | None, **more: object) -> None:
         known = total if total is not None else self.total_files
-        with self._lock:
+        with self._lock():
             done, failed = sum(self._counts.values()), self._counts[FileStatus.FAILED]
         event = FileEvent(self.batch_id, file_path, index, known, done=done, failed=failed, **more)  # type: ignore[arg-type]
         self._manager.tell(name, event)

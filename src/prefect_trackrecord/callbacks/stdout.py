@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, key_of
 from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.journal.masking import mask_text
 from prefect_trackrecord.journal.printable import printable
 from prefect_trackrecord.tracking.describing import describe
@@ -34,14 +35,14 @@ class StdOutCallbackHandler(CallbackHandler):
     def __init__(self, stream: TextIO | None = None, *, every: int = 1) -> None:
         self._stream = stream
         self._every = max(1, every)
-        self._lock = threading.RLock()
+        self._lock = ProcessLock(threading.RLock)
         self._told: set[tuple[str, str, int | None]] = set()
         self._progress: Progress | None = None
         self._bars: dict[str, TaskID] = {}
 
     def on_batch_start(self, batch: BatchEvent) -> None:
         """Open the bar, or say how many files there are."""
-        with self._lock:
+        with self._lock():
             if self._is_terminal():
                 progress = self._open_progress()
                 self._bars[batch.batch_id] = progress.add_task("", total=batch.total_files, now="", failed="")
@@ -52,7 +53,7 @@ class StdOutCallbackHandler(CallbackHandler):
 
     def on_file_start(self, file: FileEvent) -> None:
         """Show which file it is."""
-        with self._lock:
+        with self._lock():
             self._told.discard(key_of(file))
             if self._progress is not None and file.batch_id in self._bars:
                 name = printable(os.path.basename(mask_text(os.fspath(file.file_path))))
@@ -60,7 +61,7 @@ class StdOutCallbackHandler(CallbackHandler):
 
     def on_file_error(self, file: FileEvent) -> None:
         """Show the failure."""
-        with self._lock:
+        with self._lock():
             if key_of(file) not in self._told:
                 self._told.add(key_of(file))
                 self._show(file, FileStatus.FAILED)
@@ -68,7 +69,7 @@ class StdOutCallbackHandler(CallbackHandler):
     def on_file_end(self, file: FileEvent) -> None:
         """Show how it came out, unless it is the failure that was shown before."""
         status = file.status or FileStatus.SUCCESS
-        with self._lock:
+        with self._lock():
             if key_of(file) in self._told:
                 self._told.discard(key_of(file))
                 if status is FileStatus.FAILED:
@@ -77,7 +78,7 @@ class StdOutCallbackHandler(CallbackHandler):
 
     def on_batch_end(self, batch: BatchEvent) -> None:
         """Close the bar and give the sum."""
-        with self._lock:
+        with self._lock():
             self._told = {key for key in self._told if key[0] != batch.batch_id}
             bar = self._bars.pop(batch.batch_id, None)
             if self._progress is not None and bar is not None:

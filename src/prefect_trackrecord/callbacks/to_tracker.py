@@ -6,6 +6,7 @@ import threading
 
 from prefect_trackrecord.callbacks.handler import BatchEvent, CallbackHandler, FileEvent, Key, key_of
 from prefect_trackrecord.documents.models import FileStatus
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.tracking import RunTracker, current_tracker
 from prefect_trackrecord.tracking.describing import describe, traceback_tail
 
@@ -22,7 +23,7 @@ class TrackerCallbackHandler(CallbackHandler):
 
     def __init__(self, tracker: RunTracker | None = None) -> None:
         self._tracker = tracker
-        self._lock = threading.Lock()
+        self._lock = ProcessLock(threading.RLock)
         self._failed: set[Key] = set()
 
     @property
@@ -36,12 +37,12 @@ class TrackerCallbackHandler(CallbackHandler):
 
     def on_file_start(self, file: FileEvent) -> None:
         """Another try of a file that failed is another outcome."""
-        with self._lock:
+        with self._lock():
             self._failed.discard(key_of(file))
 
     def on_file_error(self, file: FileEvent) -> None:
         """Track the file as failed."""
-        with self._lock:
+        with self._lock():
             if key_of(file) in self._failed:
                 return
             self._failed.add(key_of(file))
@@ -49,7 +50,7 @@ class TrackerCallbackHandler(CallbackHandler):
 
     def on_file_end(self, file: FileEvent) -> None:
         """Track the file's outcome, unless it is the failure that was told before."""
-        with self._lock:
+        with self._lock():
             told_before = key_of(file) in self._failed
             self._failed.discard(key_of(file))
         if not (told_before and file.status is FileStatus.FAILED):
@@ -57,7 +58,7 @@ class TrackerCallbackHandler(CallbackHandler):
 
     def on_batch_end(self, batch: BatchEvent) -> None:
         """Forget the batch's failures."""
-        with self._lock:
+        with self._lock():
             self._failed = {key for key in self._failed if key[0] != batch.batch_id}
 
     def on_handler_error(self, cause: str) -> None:

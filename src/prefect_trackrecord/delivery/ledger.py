@@ -20,7 +20,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import threading
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
@@ -28,6 +27,7 @@ from datetime import datetime, timedelta, timezone
 from prefect_trackrecord.delivery.ledger_entry import Entry, Resend, Standing, State, from_bytes, to_bytes
 from prefect_trackrecord.documents.layout import DELIVERIES, safe_part
 from prefect_trackrecord.errors import ConflictError, DeliveryError, KeyExistsError, StoreError
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.journal.liveness import boot_id, host_name, is_alive, pid_namespace, start_ticks
 from prefect_trackrecord.store.base import Store
 
@@ -123,7 +123,7 @@ class Ledger:
     """
 
     _held: set[str] = set()  # noqa: RUF012 - claims that live in this process, whatever ledger they are of
-    _lock = threading.Lock()
+    _lock = ProcessLock()
 
     def __init__(
         self,
@@ -170,7 +170,7 @@ class Ledger:
             if standing is not None:
                 return standing
             entry = self._new(recipient, old)
-            with self._lock:
+            with self._lock():
                 self._held.add(entry.claim)
             try:
                 etag = (
@@ -194,7 +194,7 @@ class Ledger:
     def forget(self, claim: Claim | Entry) -> None:
         """The claim is no longer held by this process."""
         entry = claim.entry if isinstance(claim, Claim) else claim
-        with self._lock:
+        with self._lock():
             self._held.discard(entry.claim)
 
     def _standing(self, old: Entry | None, resend: Resend) -> Standing | None:
@@ -215,7 +215,7 @@ class Ledger:
         """Whether the holder of an open claim is gone."""
         alive = is_alive(entry.host, entry.boot, entry.pid, entry.ticks, entry.namespace)
         if alive and entry.pid == os.getpid():
-            with self._lock:
+            with self._lock():
                 return entry.claim not in self._held
         return not alive if alive is not None else entry.lease_until <= self.clock()
 

@@ -22,6 +22,7 @@ from prefect_trackrecord.record.recorder import Recorder
 
 LARGE = 20_000_000
 _JSON_LAG = 1.0
+_ROUNDS = 10
 _PAGE_LAG = 1.6
 
 
@@ -68,18 +69,22 @@ class Output:
         self.publisher = publisher
         self.dumped = False
         self._writing = threading.Lock()
+        self._busy: list[int] = []
         self._json_version = -1
         self._synced = True
         self._page_version = -1
-        self._wake = threading.Condition(threading.Lock())
+        self._wake = threading.Condition()
         self._json_due: float | None = None
         self._page_due: float | None = None
         self._thread: threading.Thread | None = None
         self._page_seconds = 0.0
 
     def dump(self) -> None:
-        """Write what is known. Never raises."""
+        """Write what is known; a little later, where this thread is at it (this is a signal handler). Never raises."""
         want = self.recorder.version
+        if threading.get_ident() in self._busy or self.recorder.is_at_work():
+            self._later(json=0.0, page=_PAGE_LAG)
+            return
         if self.recorder.state.size > LARGE and self.dumped:
             self._later(json=_JSON_LAG, page=_PAGE_LAG)
             return
@@ -146,8 +151,8 @@ class Output:
 
     def forked(self) -> None:
         """This is a child now: the thread is gone, and no lock of the parent's may be waited for."""
-        self._writing = threading.Lock()
-        self._wake = threading.Condition(threading.Lock())
+        self._writing, self._busy = threading.Lock(), []
+        self._wake = threading.Condition()
         self._thread = None
         if self.publisher is not None:
             self.publisher.forked()
@@ -157,18 +162,26 @@ class Output:
     # --- writing ------------------------------------------------------------------------------------------
 
     def _write_json(self, want: int) -> None:
-        recorder = self.recorder
-        with self._writing, self.folder.writing():
+        with self._writing, self._at_work(), self.folder.writing():
             if self._json_version >= want and self._json_there():
                 return  # somebody else's dump took ours along
-            with recorder.lock:
-                recorder.follow()
-                version = recorder.version
-                parts = recorder.state.parts()
-                journal = {**self.folder.offsets, **recorder.own_sizes()}
+            version, parts, journal = self._as_it_is()
             self.folder.replace(document.NAME, list(document.compose(parts, journal)))
             self._json_version = version
             self._synced = False
+
+    def _as_it_is(self) -> tuple[int, list[bytes], dict[str, int]]:
+        """The version, its records, and how much of which segment is in them."""
+        recorder = self.recorder
+        with recorder.lock:
+            recorder.follow()
+            for _ in range(_ROUNDS):
+                version = recorder.version
+                journal = {**self.folder.offsets, **recorder.own_sizes()}
+                parts = recorder.state.parts()
+                if recorder.version == version:  # else a signal handler of this thread has told something
+                    break
+            return version, parts, journal
 
     def _json_there(self) -> bool:
         return os.path.exists(self.folder.path / document.NAME)
@@ -180,9 +193,18 @@ class Output:
             version = self.recorder.version
             parts = self.recorder.state.parts()
         pages = render(self._page_data(parts), self._picture)
-        self.folder.replace(PAGE, pages)
+        with self._at_work():
+            self.folder.replace(PAGE, pages)
         self._page_version = max(version, self._page_version)
         self._page_seconds = time.monotonic() - begin
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        self._busy.append(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._busy.remove(threading.get_ident())
 
     def _page_data(self, parts: list[bytes]) -> PageData:
         recorder = self.recorder
@@ -207,7 +229,7 @@ class Output:
     # --- later --------------------------------------------------------------------------------------------
 
     def _later(self, *, json: float | None = None, page: float | None = None) -> None:
-        now = time.monotonic()
+        now, alone = time.monotonic(), False
         with self._wake:
             if json is not None and self._json_due is None:
                 self._json_due = now + json
@@ -216,8 +238,13 @@ class Output:
                 self._page_due = now + max(page, 5 * self._page_seconds)
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="trackrecord-records", daemon=True)
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError:  # the interpreter ends: there is no later
+                    self._thread, alone = None, True
             self._wake.notify()
+        if alone:
+            self.finish()
 
     def _run(self) -> None:
         while True:

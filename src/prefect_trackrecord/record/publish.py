@@ -143,15 +143,16 @@ class Publisher:
         Raises:
             StoreError: the store can't be read now; the folder stays.
         """
-        output.recorder.close()
-        own = output.recorder.own_sizes()
         there = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
-        for path in _segments(output.folder):
-            data = path.read_bytes()
-            sent = there.get(f"{self.prefix}/{JOURNAL}/{path.name}", 0) >= len(whole(data))
-            if not sent or (path.name not in own and writer_alive(data) is not False):
-                return False
-        shutil.rmtree(output.folder.path, ignore_errors=True)
+        with output.recorder.lock:  # no thread of this process writes there until it is gone, or stays
+            output.recorder.close()
+            own = output.recorder.own_sizes()
+            for path in _segments(output.folder):
+                data = path.read_bytes()
+                sent = there.get(f"{self.prefix}/{JOURNAL}/{path.name}", 0) >= len(whole(data))
+                if not sent or (path.name not in own and writer_alive(data) is not False):
+                    return False
+            shutil.rmtree(output.folder.path, ignore_errors=True)
         return True
 
 

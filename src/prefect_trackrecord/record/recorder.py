@@ -273,20 +273,22 @@ class Recorder:
 
     def _wait(self, line: bytes) -> None:
         if self.successor is not None:  # another thread configured tracing just now
-            self.successor.take_over([line], {})
+            self.successor.take_over([line])
         elif not self.waiting.hold(line):
             self.trouble("tracing is not configured, and there is no more room in memory")
 
-    def take_over(self, lines: list[bytes], pictures: dict[str, bytes]) -> None:
+    def put_back(self, name: str, data: bytes) -> None:
+        """Keep a picture that waited in memory for a folder. Never raises."""
+        assert self.folder is not None
+        try:
+            images.put_back(self.folder.path, name, data)
+        except OSError as exc:
+            self.trouble(f"a picture could not be kept: {exc.strerror}")
+
+    def take_over(self, lines: list[bytes]) -> None:
         """Take in events that waited in memory for a folder."""
         from prefect_trackrecord.journal.reader import SegmentReader
 
-        assert self.folder is not None
-        for name, data in pictures.items():
-            try:
-                images.put_back(self.folder.path, name, data)
-            except OSError as exc:
-                self.trouble(f"a picture could not be kept: {exc.strerror}")
         with self.lock:
             for event in SegmentReader(b"".join(lines)):
                 if isinstance(event, RecordChanged):
@@ -311,6 +313,10 @@ class Recorder:
         """Let go of the journal; a later event opens a new segment."""
         if self._writer is not None:
             self._writer.close()
+
+    def is_at_work(self) -> bool:
+        """Whether this thread holds the lock: asked by a signal handler, which must not look at what is half done."""
+        return bool(getattr(self.lock, "_is_owned")())  # noqa: B009 - `threading.Condition` asks the same way
 
     def is_idle(self) -> bool:
         """Whether nothing has happened here for some minutes."""

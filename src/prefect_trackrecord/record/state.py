@@ -259,11 +259,15 @@ class RunRecords:
     def parts(self) -> list[bytes]:
         """Each record as `"key":{...}`, in order of creation; only those that changed are made anew."""
         if self._dirty:
-            for entry in self._dirty:
-                part = orjson.dumps(self._key(entry)) + b":" + story_of(entry)
+            for entry in list(self._dirty):
+                del self._dirty[entry]  # before it is looked at: a signal handler may change it meanwhile
+                try:
+                    part = orjson.dumps(self._key(entry)) + b":" + story_of(entry)
+                except BaseException:
+                    self._dirty[entry] = None
+                    raise
                 self.size += len(part) - len(self._parts.get(entry, b""))
                 self._parts[entry] = part
-            self._dirty.clear()
         if not self._ordered:
             self._parts = dict(sorted(self._parts.items(), key=lambda item: item[0].created))
             self._ordered = True

@@ -102,12 +102,12 @@ class _Tracing:
     def _leave_limbo(self, output: Output) -> None:
         """What happened before there was a place is not forgotten."""
         limbo = self.limbo
-        if not limbo.waiting.lines:
-            return
-        with limbo.lock:
+        with limbo.lock:  # also of an empty one: a thread may be about to begin a record in it
             self.limbo = Recorder(None, DEFAULT_PROCESS, DEFAULT_RUN)
             limbo.successor = output.recorder
-        output.recorder.take_over(limbo.waiting.lines, limbo.waiting.pictures)
+        limbo.waiting.hand_over(output.recorder.put_back)
+        if limbo.waiting.lines:
+            output.recorder.take_over(limbo.waiting.lines)
 
     def _at_exit(self) -> None:
         """Complete the documents when a child of multiprocessing ends, too: those skip atexit."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
+from prefect_trackrecord.forking import ProcessLock
+
+KeepPicture = Callable[[str, bytes], None]
 _ROOM = 64 << 20
 
 
@@ -19,7 +23,8 @@ class Waiting:
         self.lines: list[bytes] = []
         self.pictures: dict[str, bytes] = {}
         self._room = _ROOM
-        self._lock = threading.Lock()
+        self._elsewhere: KeepPicture | None = None
+        self._lock = ProcessLock(threading.RLock)
 
     def hold(self, line: bytes) -> bool:
         """Keep an event; False where there is no room."""
@@ -30,11 +35,21 @@ class Waiting:
         return True
 
     def hold_picture(self, name: str, data: bytes) -> bool:
-        """Keep a picture, once; False where there is no room."""
-        with self._lock:
-            if name not in self.pictures:
+        """Keep a picture, once, or hand it on; False where there is no room."""
+        with self._lock():
+            if self._elsewhere is not None:
+                self._elsewhere(name, data)
+            elif name not in self.pictures:
                 if self._room < len(data):
                     return False
                 self._room -= len(data)
                 self.pictures[name] = data
         return True
+
+    def hand_over(self, keep_picture: KeepPicture) -> None:
+        """There is a folder now: pictures go there, those that are being taken at this moment, too."""
+        with self._lock():
+            self._elsewhere = keep_picture
+            for name, data in self.pictures.items():
+                keep_picture(name, data)
+            self.pictures.clear()

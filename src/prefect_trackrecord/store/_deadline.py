@@ -78,6 +78,8 @@ class Health:
 def in_thread(work: Callable[[], T], seconds: float) -> T:
     """Run `work` in a daemon thread; the thread is left behind when it takes longer.
 
+    Where there is no thread to be had, as while the interpreter ends, it runs here, for as long as it takes.
+
     Raises:
         TimeoutError: it took longer than `seconds`.
     """
@@ -90,7 +92,10 @@ def in_thread(work: Callable[[], T], seconds: float) -> T:
         except BaseException as exc:  # noqa: BLE001 - handed to the caller
             future.set_exception(exc)
 
-    threading.Thread(target=run, name="trackrecord-store", daemon=True).start()
+    try:
+        threading.Thread(target=run, name="trackrecord-store", daemon=True).start()
+    except RuntimeError:
+        return work()
     return wait_for(future, seconds)
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from prefect_trackrecord.errors import ConflictError, KeyExistsError, StoreError, StoreUnavailableError
-from prefect_trackrecord.forking import process_lock
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.store._keys import below, check_key, check_prefix, is_plain
 from prefect_trackrecord.store.base import Blob, Entry
 
-_lock = process_lock(threading.RLock)
+_lock = ProcessLock(threading.RLock)
 _numbers = itertools.count(1)
 _serials: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()
 
