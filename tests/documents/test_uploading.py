@@ -473,3 +473,95 @@ def test_a_folder_that_becomes_read_only(small_disk, caplog):
     subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     (done,) = recover(storage)
     assert (done.run.status, done.run.total_files) == ("success", 2)
+
+
+def test_who_waits_for_the_store_is_told_the_truth_when_the_run_is_sealed_meanwhile(tmp_path):
+    archive = archive_of(tmp_path, durability="stored")
+    archive.store.down, given = True, []
+    forget = archive.uploader.forget
+    waiting = threading.Thread(target=lambda: given.append(archive.writer("r").append(event("a"))))
+    pause = archive.uploader._hurry.wait
+
+    def sealed_meanwhile(seconds):
+        if waiting.is_alive():
+            forget("r")
+        return pause(seconds)
+
+    archive.uploader._hurry.wait = sealed_meanwhile
+    waiting.start()
+    waiting.join(30)
+    assert given == [False], "an upload of nothing has brought nothing"
+
+
+def test_a_ring_while_the_bell_is_cleared_is_not_lost():
+    bell = uploading._Bell()
+    bell.ring()
+    real = bell._calls
+
+    class Calls:
+        """Somebody rings just after the call before was taken out."""
+
+        def get_nowait(self):
+            found = real.get_nowait()
+            bell.ring()
+            return found
+
+        def __getattr__(self, name):
+            return getattr(real, name)
+
+    bell._calls = Calls()
+    bell.clear()
+    bell.ring()
+    assert bell.wait(0), "rung, and heard"
+
+
+def test_an_event_that_comes_as_the_uploading_thread_leaves(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploading, "_IDLE", 0.2)
+    archive = archive_of(tmp_path)
+    uploader, refused, real = archive.uploader, threading.Event(), threading.Lock()
+
+    class Busy:
+        """Whoever starts before it is let go of is refused, and still on the way out as the other one leaves."""
+
+        def acquire(self, blocking=False):
+            if real.acquire(blocking=False):
+                return True
+            refused.set()
+            time.sleep(0.5)
+            return False
+
+        def release(self):
+            if not refused.is_set():
+                threading.Thread(target=archive.writer("r").append, args=(event("a"),)).start()
+                refused.wait(0.3)
+            real.release()
+
+    uploader._busy = Busy()
+    uploader.soon(lambda: None)
+    until(lambda: archive.store.list("journal/r"), 10)  # nobody but the event itself has asked for it
+
+
+def test_a_busy_process_lets_go_of_idle_writers_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploading, "_IDLE", 0.1)
+    monkeypatch.setattr(journal_writer, "_IDLE", 0.2)
+    archive = archive_of(tmp_path)
+    for n in range(5):
+        assert archive.writer(str(n)).append(event("a"))
+    end = time.monotonic() + 10
+    while len(archive.uploader._writers) > 1 and time.monotonic() < end:
+        assert archive.writer("busy").append(event("b"))
+        time.sleep(0.02)
+    assert [writer.run_id for writer in archive.uploader._writers] == ["busy"]
+
+
+def test_what_waits_in_memory_at_the_end_is_not_lost_once_the_store_is_back(no_spool, caplog):
+    no_spool.store.down = True
+    tracker = RunTracker("nightly", storage=TrackingStorage.around(no_spool))
+    tracker.start()
+    assert not tracker.track_file("a")
+    assert tracker.complete() is None
+    assert "neither the spool nor the store" in caplog.text
+    no_spool.store.down = False
+    assert no_spool.flush()
+    run = no_spool.seal(tracker.run_id, now=NOW)
+    assert (run.total_files, run.events_lost) == (1, 0)

@@ -27,14 +27,17 @@ class Courier:
     def watch(self, writer):
         self.calls.append(("watch", len(writer.paths)))
 
+    def watches(self, writer):
+        return True
+
     def nudge(self, size):
         self.calls.append(("nudge", size))
 
-    def flush(self):
+    def flush(self, writer):
         self.calls.append(("flush",))
         return self.takes
 
-    def deliver(self, size):
+    def deliver(self, writer, size):
         self.calls.append(("deliver", size))
         return self.takes
 

@@ -303,12 +303,12 @@ def test_what_was_told_is_told_once(tmp_path):
     assert not writer.has_news
     assert writer.tell() == []
     assert not list(tmp_path.iterdir()), "nothing to tell: no segment is begun"
-    writer.dropped["no room"] += 2
-    writer.faults["slow"] += 1
+    writer.lose("no room", 2)
+    writer.fault("slow")
     assert writer.has_news
     assert writer.tell() == []
     assert not writer.has_news
-    writer.dropped["no room"] += 1
+    writer.lose("no room")
     writer.tell()
     writer.tell()
     (path,) = segment_paths(tmp_path / "run")
@@ -362,9 +362,10 @@ def test_losses_are_told_in_the_room_until_a_line_tells_them(tmp_path, full):
     for name in "bcd":
         assert not writer.append(file_event(name))
     assert lost_by(first) == (3, 3)
-    assert [event.lost for event in writer.tell()] == [3], "nobody takes it"
+    untold = writer.tell()
+    assert [event.lost for event in untold] == [3], "nobody takes it"
     assert (lost_by(first), writer.dropped.total()) == ((3, 3), 3), "what is told is no loss of its own"
-    writer._told.clear()
+    writer.again(untold)
     disk.full = False
     assert writer.append(file_event("e"))
     assert writer.path != first

@@ -154,3 +154,70 @@ def test_a_forked_childs_exit_ends_no_run_of_its_parent(tmp_path):
     returned, _, err, (found,) = run(tmp_path, body)
     assert returned == 0, err
     assert found.status == "success"
+
+
+def test_a_signal_that_waited_for_an_inner_run_does_not_wait_for_the_outer_one(tmp_path):
+    body = """
+    tracker.start()
+    inner = RunTracker("inner", storage=tracker.storage)
+    inner.start()
+    seal = inner._seal
+    inner._seal = lambda ended: (os.kill(os.getpid(), signal.SIGTERM), seal(ended))[1]
+    inner.complete()
+    time.sleep(30)
+    """
+    returned, _, _, found = run(tmp_path, body)
+    assert returned == 143
+    assert {one.command: one.status.value for one in found} == {"inner": "success", "child": "aborted"}
+
+
+def test_a_tracker_that_starts_while_a_signal_is_handled(tmp_path):
+    body = """
+    class Slow(RunTracker):
+        completing = property(lambda self: (another(), False)[1], lambda self, value: None)
+    def another():
+        if len(started) < 3:
+            started.append(RunTracker("another", storage=tracker.storage))
+            thread = threading.Thread(target=started[-1].start)
+            thread.start()
+            thread.join()
+    started = []
+    tracker.start()
+    Slow("slow", storage=tracker.storage).start()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(30)
+    """
+    returned, _, err, found = run(tmp_path, body)
+    assert returned == 143, err
+    assert {one.status.value for one in found} == {"aborted"}
+
+
+def test_a_pools_child_dies_of_the_signal_as_it_would_without_a_tracker(tmp_path):
+    body = """
+    tracker.start()
+    pid = os.fork()
+    if not pid:
+        try:
+            time.sleep(30)
+        except BaseException:
+            os._exit(0)  # a pool takes an exception for the item's result
+        os._exit(1)
+    time.sleep(0.5)
+    os.kill(pid, signal.SIGTERM)
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    tracker.complete()
+    """
+    returned, out, err, (found,) = run(tmp_path, body)
+    assert (returned, out.strip()) == (0, str(-signal.SIGTERM)), err
+    assert found.status == "success"
+
+
+def test_runs_are_sealed_before_the_ways_to_a_bucket_close(tmp_path):
+    body = """
+    tracker.start()
+    from prefect_trackrecord.store import _exiting
+    seal = tracker._seal
+    tracker._seal = lambda ended: (print(_exiting.is_over()), seal(ended))[1]
+    """
+    _, out, _, (found,) = run(tmp_path, body)
+    assert (out.strip(), found.status) == ("False", "aborted")

@@ -9,6 +9,7 @@ Over 300 lines: it holds what writers and readers share, and leaves the work to 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -242,11 +243,9 @@ class Archive(Troubles, Reading):
                 return seal(self.store, run_id, now=now or utc_now(), ended=ended, known=known, made=made)
         except StoreError as exc:
             if writer is not None:
-                writer.faults[f"the store could not be written at the run's end: {exc}"[:300]] += 1
-                self._give_up(writer)
+                writer.fault(f"the store could not be written at the run's end: {exc}")
                 writer.tell()
-                if writer.dropped:
-                    self._lost(run_id, writer.dropped)
+                self._say_lost(run_id, writer)
                 let_go(writer)
             raise
 
@@ -257,12 +256,15 @@ class Archive(Troubles, Reading):
         if isinstance(writer, SpoolWriter) and writer.unspooled:
             send(self.store, run_id, writer.unspooled)
 
-    def _give_up(self, writer: JournalWriter) -> None:
-        """What was in memory only is lost with this end; the spool is told, should it take that."""
+    def _say_lost(self, run_id: str, writer: JournalWriter) -> None:
+        """In the log, what waits in memory only, too: it is lost should this process end before the store is back."""
         from prefect_trackrecord.journal.spool_writer import SpoolWriter
 
-        if isinstance(writer, SpoolWriter) and (lost := len(writer.unspooled)):
-            writer.dropped["neither the spool nor the store could be written until the run's end"] += lost
+        lost = Counter(writer.dropped)
+        if isinstance(writer, SpoolWriter) and (waiting := len(writer.unspooled)):
+            lost["neither the spool nor the store could be written until the run's end"] += waiting
+        if lost:
+            self._lost(run_id, lost)
 
     def _tell_directly(self, run_id: str, writer: JournalWriter) -> None:
         """Losses that the journal on this host does not take go to the store as a segment of their own."""
@@ -271,7 +273,11 @@ class Archive(Troubles, Reading):
             from prefect_trackrecord.events import encode
 
             name = f"{SAVED}losses-{os.urandom(8).hex()}.ndjson"
-            self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(encode, untold)))
+            try:
+                self.store.put(f"{layout.journal_prefix(run_id)}/{name}", b"".join(map(encode, untold)))
+            except StoreError:
+                writer.again(untold)
+                raise
             writer.held(untold)
 
     def _collect(self, run_id: str, sent: dict[Path, tuple[int, str]]) -> dict[str, Blob]:

@@ -28,7 +28,7 @@ class OpenWriters:
 
     def forked(self) -> None:
         """This is a child now: a lock that some thread held at the fork stays locked for ever."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may complete a run while one is made
 
     def of(self, key: Key, make: Callable[[], JournalWriter]) -> JournalWriter:
         """The one writer of a run, made where there is none."""

@@ -53,10 +53,11 @@ class _Bell:
         return True
 
     def clear(self) -> None:
-        self.rung = False
         with contextlib.suppress(queue.Empty):
             while True:
                 self._calls.get_nowait()
+        # last: a ring before this is answered by what follows, and one that was drained must not count as rung
+        self.rung = False
 
 
 class Uploader:
@@ -83,6 +84,7 @@ class Uploader:
         self._jobs: list[Callable[[], object]] = []
         self._sent: dict[Path, tuple[int, str]] = {}
         self._left: dict[tuple[str, str], Blob] = {}
+        self._brought: weakref.WeakKeyDictionary[SpoolWriter, int] = weakref.WeakKeyDictionary()
         self._pending = 0
         self._begun = self._done = self._failed = 0
         self._stuck = self._pausing = False
@@ -92,6 +94,10 @@ class Uploader:
     def watch(self, writer: SpoolWriter) -> None:
         """Upload what this writer writes, until `forget`, or until all is uploaded of one that has long been idle."""
         self._writers[writer] = None
+
+    def watches(self, writer: SpoolWriter) -> bool:
+        """Whether it still uploads what this writer writes."""
+        return writer in self._writers
 
     def forget(self, run_id: str) -> tuple[dict[Path, tuple[int, str]], dict[str, Blob]]:
         """The run's segments are somebody else's care from now on.
@@ -122,8 +128,13 @@ class Uploader:
         if not self._wake.rung:
             self._start()
 
-    def flush(self, seconds: float | None = None) -> bool:
-        """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
+    def flush(self, writer: SpoolWriter | None = None, seconds: float | None = None) -> bool:
+        """Wait, bounded, until everything that was written before this call is in the store; whether it is.
+
+        Args:
+            writer: whose events are waited for; all writers' that are watched where left out.
+            seconds: how long at most.
+        """
         end = time.monotonic() + (self._patience if seconds is None else seconds)
         with self._turn:
             wanted = self._begun + 1  # the upload that runs now may have read the segment before our event
@@ -131,13 +142,13 @@ class Uploader:
             self._start()
             while self._done < wanted:
                 if self._failed >= wanted or not self._turn.wait(max(end - time.monotonic(), 0)):
-                    return self._done >= wanted
-        return True
+                    break
+            return self._done >= wanted and (writer is None or self._brought.get(writer, 0) >= wanted)
 
-    def deliver(self, size: int) -> bool:
+    def deliver(self, writer: SpoolWriter, size: int) -> bool:
         """As `flush`, of so many bytes that no spool holds; at once False while the store is down, and tried later."""
         self.nudge(size)
-        return False if self._stuck else self.flush()
+        return False if self._stuck else self.flush(writer)
 
     def ease(self, most: int, seconds: float) -> None:
         """Wait, bounded, where more than `most` bytes have come since the last upload began.
@@ -145,7 +156,7 @@ class Uploader:
         Not at all while the store can't be written: waiting would not help.
         """
         if self._pending >= most and not self._stuck:
-            self.flush(seconds)
+            self.flush(seconds=seconds)
 
     # --- the thread ---------------------------------------------------------------------------------------
 
@@ -160,7 +171,7 @@ class Uploader:
     def _run(self) -> None:
         if not self._busy.acquire(blocking=False):
             return  # two were started at once
-        asked = False
+        self._thread, asked, looked = threading.current_thread(), False, time.monotonic()
         try:
             while self._wake.wait(_IDLE) or self._wake.rung or self._writers:
                 if not self._wake.rung and not self._retire():
@@ -172,12 +183,15 @@ class Uploader:
                 self._pausing = asked = False
                 self._hurry.clear()
                 self._wake.clear()
+                if time.monotonic() - looked > _IDLE:  # a busy process has no quiet moment
+                    looked = time.monotonic()
+                    self._retire()
                 if not self._upload():
                     asked = self._hurry.wait(_AGAIN)  # who waits has rung, and does not ring again
                     self._wake.ring()
         finally:
+            self._busy.release()  # first: who is started from now on takes over
             self._thread = None
-            self._busy.release()
             if self._wake.rung:  # rung while it was leaving
                 self._start()
 
@@ -188,31 +202,34 @@ class Uploader:
         self._work_off()
         writers = list(self._writers)
         with pressing() if any(writer.is_losing for writer in writers) else contextlib.nullcontext():
-            trouble = self._bring(writers)
+            trouble = self._bring(writers, mine)
         with self._turn:
-            stuck, self._stuck = self._stuck, trouble is not None
+            stuck = self._stuck
+            if writers:  # an upload of nothing says nothing of the store
+                self._stuck = trouble is not None
             if trouble is None:
                 self._done = max(self._done, mine)
             else:
                 self._failed = max(self._failed, mine)
             self._turn.notify_all()
-        if trouble is None and stuck:
+        if writers and trouble is None and stuck:
             self._tell(writers)
         return trouble is None
 
-    def _bring(self, writers: list[SpoolWriter]) -> Exception | None:
+    def _bring(self, writers: list[SpoolWriter], upload: int) -> Exception | None:
         """Bring what they have written; the last thing that went wrong."""
         trouble: Exception | None = None
         for writer in writers:
             try:
                 self._bring_all(writer.run_id, writer)
+                self._brought[writer] = upload
             except StoreError as exc:
                 trouble = exc
-                writer.faults[f"the store could not be written for a while: {exc}"[:300]] += 1
+                writer.fault(f"the store could not be written for a while: {exc}")
             except Exception as exc:
                 trouble = exc
                 logger.debug("segments of run %s are not uploaded", writer.run_id, exc_info=True)
-                writer.faults[f"segments could not be uploaded: {type(exc).__name__}: {exc}"[:300]] += 1
+                writer.fault(f"segments could not be uploaded: {type(exc).__name__}: {exc}")
         return trouble
 
     def _retire(self) -> bool:
@@ -253,7 +270,9 @@ class Uploader:
                     if len(body) > sent:
                         key = f"{layout.journal_prefix(run_id)}/{path.name}"
                         there = bring(self._store(), key, body, etag)
-                        self._sent[path] = sent, etag = len(there.data), there.etag
+                        sent, etag = len(there.data), there.etag
+                        if self.watches(writer):
+                            self._sent[path] = sent, etag
                 if finished and size == os.stat(path).st_size:
                     self._keep(run_id, path)
                     os.unlink(path)

@@ -31,13 +31,16 @@ class Courier(Protocol):
     def watch(self, writer: SpoolWriter) -> None:
         """Bring what this writer writes, from now on."""
 
+    def watches(self, writer: SpoolWriter) -> bool:
+        """Whether it still does."""
+
     def nudge(self, size: int) -> None:
         """So many bytes were written."""
 
-    def flush(self) -> bool:
-        """Wait, bounded, until everything that was written before this call is in the store; whether it is."""
+    def flush(self, writer: SpoolWriter) -> bool:
+        """Wait, bounded, until all that this writer wrote before this call is in the store; whether it is."""
 
-    def deliver(self, size: int) -> bool:
+    def deliver(self, writer: SpoolWriter, size: int) -> bool:
         """As `flush`, of so many bytes that no spool holds; at once False while the store is down, and tried later."""
 
     def ease(self, most: int, seconds: float) -> None:
@@ -85,7 +88,7 @@ class SpoolWriter(JournalWriter):
         try:
             return self.write(encode(event), essential=event.kind in _ESSENTIAL)
         except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
-            self.dropped[f"an event could not be written: {type(exc).__name__}: {exc}"] += 1
+            self.lose(f"an event could not be written: {type(exc).__name__}: {exc}")
             return False
 
     def write(self, line: bytes, *, essential: bool = False) -> bool:
@@ -98,7 +101,16 @@ class SpoolWriter(JournalWriter):
         if self._room <= 0:
             self._roll()
         self._courier.nudge(len(line))
-        return self._courier.flush() if self._stored else True
+        return self._is_stored() if self._stored else True
+
+    def _is_stored(self) -> bool:
+        """Wait, bounded, until the store has what was written; whether it has."""
+        if self._courier.flush(self):
+            return True
+        if self._courier.watches(self):
+            return False
+        self._courier.watch(self)  # the run was sealed meanwhile: what was waited for was others' events
+        return self._courier.flush(self)
 
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold`; what the spool does not take waits for the store."""
@@ -137,7 +149,7 @@ class SpoolWriter(JournalWriter):
         """There is none: the spool takes nothing."""
         if not self._refusal:
             self._tell(self._on_divert, f"{folder}: {cause}")
-            self.faults[f"the spool on this host took nothing ({cause}); events went to the store directly"] += 1
+            self.fault(f"the spool on this host took nothing ({cause}); events went to the store directly")
         self._refusal = cause
         return False
 
@@ -148,12 +160,12 @@ class SpoolWriter(JournalWriter):
             return False
         self.unspooled.add(line)
         self._courier.watch(self)
-        return self._courier.deliver(len(line))
+        return self._courier.deliver(self, len(line))
 
     def _lose(self, cause: str) -> None:
         if not self.dropped:
             self._tell(self._on_loss, cause)
-        self.dropped[cause] += 1
+        self.lose(cause)
 
     def _open(self, *, counts: bool) -> io.FileIO | None:
         self._spool.begin()
@@ -177,7 +189,7 @@ class SpoolWriter(JournalWriter):
         """Whether the spool takes another event; waits a moment for room while the store is up."""
         now = time.monotonic()
         if now < self._shut_until:
-            self.dropped[self._full] += 1
+            self.lose(self._full)
             return False
         self._courier.ease(_PRESSURE, _PATIENCE)
         if not self._spool.has_room():

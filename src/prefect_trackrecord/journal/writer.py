@@ -16,7 +16,7 @@ import io
 import os
 import time
 import weakref
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -70,16 +70,17 @@ class JournalWriter:
         self._writing: list[None] = []
         self._file: io.FileIO | None = None
         self.path: Path | None = None
+        self._paths: list[Path] = []
         self.dropped: Counter[str] = Counter()
         self.faults: Counter[str] = Counter()
-        self._told: Counter[tuple[str, bool]] = Counter()
+        self._news: deque[tuple[str, int, bool]] = deque()
         self._unheld: Counter[str] = Counter()
         self._losses_at: tuple[Path, int] | None = None
 
     @property
     def paths(self) -> list[Path]:
         """The segments that this process writes."""
-        return [self.path] if self.path is not None else []
+        return list(self._paths)
 
     def append(self, event: Event) -> bool:
         """Write one event; True once the kernel has it. Never raises.
@@ -90,7 +91,7 @@ class JournalWriter:
         try:
             return self.write(encode(event))
         except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
-            self.dropped[f"an event could not be written: {type(exc).__name__}: {exc}"] += 1
+            self.lose(f"an event could not be written: {type(exc).__name__}: {exc}")
             return False
 
     def write(self, line: bytes) -> bool:
@@ -119,23 +120,36 @@ class JournalWriter:
         folder = self._folders[self._choice] if file is None else _path_of(file).parent
         return self._next_folder(folder, cause, counts=counts) and self._written(line, counts=counts)
 
+    def lose(self, cause: str, count: int = 1) -> None:
+        """So many events are lost."""
+        self._note(self.dropped, cause, count, lost=True)
+
+    def fault(self, cause: str) -> None:
+        """Something else went wrong on the events' way to the store."""
+        self._note(self.faults, cause[:300], 1, lost=False)
+
+    def _note(self, counts: Counter[str], cause: str, count: int, *, lost: bool) -> None:
+        counts.setdefault(cause, 0)  # a Counter's own zero is Python code, in which threads may change
+        counts[cause] += count
+        self._news.append((cause, count, lost))
+
     @property
     def has_news(self) -> bool:
         """Whether something was lost or went wrong that the journal does not hold yet."""
-        counts = ((self.dropped, True), (self.faults, False))
-        return any(n > self._told[cause, lost] for found, lost in counts for cause, n in list(found.items()))
+        return bool(self._news)
 
     def untold(self) -> list[TrackingFailed]:
-        """What was lost and what went wrong, so far as the journal does not hold it yet."""
+        """What was lost and what went wrong, so far as nobody has told it yet; it is for the caller to tell."""
+        found: dict[tuple[str, bool], int] = {}
+        with contextlib.suppress(IndexError):
+            while True:
+                cause, count, lost = self._news.popleft()
+                found[cause, lost] = found.get((cause, lost), 0) + count
         now = datetime.now(timezone.utc)
-        found = []
-        for counts, lost in ((self.dropped, True), (self.faults, False)):
-            for cause, count in list(counts.items()):
-                if (new := count - self._told[cause, lost]) > 0:
-                    text = f"events lost: {cause}" if lost else cause
-                    found.append(TrackingFailed(at=now, cause=text, count=new, lost=new if lost else 0))
-                    self._told[cause, lost] = count
-        return found
+        return [
+            TrackingFailed(at=now, cause=_lost(cause) if lost else cause, count=count, lost=count if lost else 0)
+            for (cause, lost), count in found.items()
+        ]
 
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold` into the journal; returns what it did not take."""
@@ -149,17 +163,27 @@ class JournalWriter:
 
     def held(self, told: Iterable[TrackingFailed]) -> None:
         """These losses are told elsewhere: no segment's room needs to hold them."""
-        if self._unheld:
-            self._unheld -= Counter({event.cause: event.lost for event in told})
-            self._note_losses()
+        if not self._unheld:
+            return
+        for event in told:
+            if event.lost and event.cause in self._unheld:
+                self._unheld[event.cause] -= event.lost
+        self._note_losses()
 
     def _note_losses(self) -> None:
         """Write into a segment's room how many events are lost that no line tells of. Never raises."""
-        if self._losses_at is not None:
-            path, offset = self._losses_at
-            with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+        if self._losses_at is None:
+            return
+        path, offset = self._losses_at
+        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
+            written = -1
+            while written != (now := self._unheld_total()):  # another thread may have lost more, and written less
                 file.seek(offset)
-                file.write(segments.room_for(" / ".join(sorted(self._unheld)), self._unheld.total()))
+                file.write(segments.room_for(" / ".join(sorted(c for c, n in list(self._unheld.items()) if n)), now))
+                written = now
+
+    def _unheld_total(self) -> int:
+        return sum(list(self._unheld.values()))
 
     def is_idle(self) -> bool:
         """Whether nothing has been written for some minutes."""
@@ -178,7 +202,9 @@ class JournalWriter:
         # who was writing may have opened one of them since, and others may go on in it: so it is looked for what is
         # open now, while nobody writes
         before, now_open, after = bool(self._writing), self._open_path(), bool(self._writing)
-        return [] if before or after else [path for path in paths if path != now_open]
+        free = [] if before or after else [path for path in paths if path != now_open]
+        self._paths = [path for path in self._paths if path not in free]
+        return free
 
     def _open_path(self) -> Path | None:
         file = self._file
@@ -186,19 +212,21 @@ class JournalWriter:
 
     def _next_folder(self, folder: Path, cause: str, *, counts: bool) -> bool:
         """Go on to the one after `folder`; False where there is none, and one event dropped, if that `counts`."""
-        if folder != self._folders[self._choice]:
+        at = self._folders.index(folder)
+        if self._choice > at:
             return True  # another thread has gone on already
-        if self._choice + 1 >= len(self._folders):
+        if at + 1 >= len(self._folders):
             if not counts:
                 return False
             if not self.dropped:
                 self._tell(self._on_loss, f"{folder}: {cause}")
-            self.dropped[cause] += 1
-            self._unheld[f"events lost: {cause}"] += 1
+            self.lose(cause)
+            self._unheld.setdefault(_lost(cause), 0)
+            self._unheld[_lost(cause)] += 1
             self._note_losses()
             return False
         self.diverted = f"{folder}: {cause}"
-        self._choice += 1
+        self._choice = at + 1  # and no step from where it is: others may be here, too
         self._tell(self._on_divert, self.diverted)
         return True
 
@@ -207,8 +235,26 @@ class JournalWriter:
         if whom is not None:
             whom(trouble)
 
+    def _tell_in(self, file: io.FileIO, event: TrackingFailed) -> None:
+        """Write a word of what was lost; one that is not written is told again."""
+        line, told = encode(event), 0
+        try:
+            told = file.write(line)
+        finally:
+            if told == len(line):
+                self.held([event])
+            else:
+                self.again([event])
+
+    def again(self, untold: Iterable[TrackingFailed]) -> None:
+        """Nobody took these words; they are still to be told."""
+        for event in untold:
+            cause = event.cause.removeprefix(_lost("")) if event.lost else event.cause
+            self._news.append((cause, event.count, bool(event.lost)))
+
     def _publish(self, file: io.FileIO, path: Path) -> None:
         """Let all threads write to this segment."""
+        self._paths.append(path)
         self._file, self.path = file, path
 
     def _open(self, *, counts: bool) -> io.FileIO | None:
@@ -221,16 +267,19 @@ class JournalWriter:
                 # several threads may be here at once, each with a file of its own, of which the last one stays
                 file, path = segments.new_segment(folder, first + room)
                 self._publish(file, path)
-                if has_room and not self._unheld:  # else it is still to be said that they are told of elsewhere
+                if has_room and not self._unheld_total():  # else it is still to be said that they are told of elsewhere
                     self._losses_at = path, len(first)
-                for event in self.untold() if self.dropped else ():
-                    if file.write(line := encode(event)) == len(line):
-                        self.held([event])
+                for event in self.untold() if self._news else ():
+                    self._tell_in(file, event)
             except OSError as exc:
                 if not self._next_folder(folder, _cause(exc), counts=counts):
                     return None
             else:
                 return file
+
+
+def _lost(cause: str) -> str:
+    return f"events lost: {cause}"
 
 
 def _path_of(file: io.FileIO) -> Path:

@@ -7,18 +7,19 @@ after all of its work is done. A thread of Python's that waits for obstore is en
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
 import os
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # loaded by whoever awaits something
+    import asyncio
 
 _PATIENCE = 2.0
 _GRACE = 0.1
-_ANSWERS = asyncio.BaseEventLoop.call_soon_threadsafe.__code__
 _tasks: set[asyncio.Task[Any]] = set()
 _calls: list[None] = []
 _state = {"over": False, "used": False}
@@ -32,6 +33,8 @@ def is_over() -> bool:
 @contextlib.contextmanager
 def awaited() -> Iterator[None]:
     """Around what a task awaits of obstore; it is called off at the end."""
+    import asyncio
+
     task = asyncio.current_task()
     assert task is not None
     _tasks.add(task)
@@ -69,10 +72,13 @@ def _end() -> None:
 
 def _is_answering() -> bool:
     """Whether a thread is telling a loop the answer for which somebody there has waited, and may have it already."""
+    import asyncio
+
+    answers = asyncio.BaseEventLoop.call_soon_threadsafe.__code__
     for frame in sys._current_frames().values():  # noqa: SLF001 - threads of obstore's are in no other list
         at: Any = frame
         while at is not None:
-            if at.f_code is _ANSWERS:
+            if at.f_code is answers:
                 return True
             at = at.f_back
     return False

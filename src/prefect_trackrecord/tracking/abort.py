@@ -16,6 +16,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from prefect_trackrecord.documents.models import RunStatus
+from prefect_trackrecord.store import _exiting
 
 if TYPE_CHECKING:
     from prefect_trackrecord.tracking.run_tracker import RunTracker
@@ -49,12 +50,11 @@ def watch(tracker: RunTracker, *, signals: bool = True) -> None:
 
 
 def unwatch(tracker: RunTracker) -> None:
-    """The tracker is complete; the last one puts the host's handlers back, and a signal that waited is sent again."""
+    """The tracker is complete; the last one puts the host's handlers back. A signal that waited is sent again."""
     _watched.pop(id(tracker), None)
-    if _watched:
-        return
-    _restore()
-    if number := _state["pending"]:
+    if not _watched:
+        _restore()
+    if (number := _state["pending"]) and not _is_completing():
         _state["pending"] = 0
         os.kill(os.getpid(), number)
 
@@ -74,6 +74,10 @@ def _restore() -> None:
         _before.pop(number, None)
 
 
+def _is_completing() -> bool:
+    return any(tracker.completing for tracker in list(_watched.values()))
+
+
 def _complete_all(why: str) -> None:
     if _state["pid"] != os.getpid():
         return
@@ -84,10 +88,14 @@ def _complete_all(why: str) -> None:
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
     """Complete what runs, put the host's handlers back, and let them do what they would have done."""
-    if _state["pid"] == os.getpid() and any(t.completing for t in _watched.values()):
+    before = _before.get(number, signal.SIG_DFL)
+    if _state["pid"] != os.getpid():  # a child, whose trackers are its parent's; an exception would not end a pool's
+        signal.signal(number, before)
+        os.kill(os.getpid(), number)
+        return
+    if _is_completing():
         _state["pending"] = number  # the documents are being written: `unwatch` sends the signal again
         return
-    before = _before.get(number, signal.SIG_DFL)
     name = signal.Signals(number).name
     _complete_all(f"Command aborted by user (signal {number}, {name})")
     _restore()
@@ -97,6 +105,9 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
     else:
         raise SystemExit(128 + number)
+
+
+assert _exiting  # registered before what follows, and so called after it: runs are sealed while all ways are open
 
 
 @atexit.register

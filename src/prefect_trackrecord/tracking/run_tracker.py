@@ -16,7 +16,8 @@ from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents.archive import Archive
 from prefect_trackrecord.documents.models import FileStatus, RunMetadata, RunStatus
 from prefect_trackrecord.documents.seal import utc_now
-from prefect_trackrecord.errors import StoreError, UsageError
+from prefect_trackrecord.errors import UsageError
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.journal.context import RunContext, current_run, inside_flow, reset_current, set_current
 from prefect_trackrecord.journal.liveness import host_name
 from prefect_trackrecord.journal.plain import plain
@@ -92,7 +93,7 @@ class RunTracker(Telling):
         self.storage = resolve_storage(storage)
         self._parameters, self._tags, self._role, self._parent = parameters, tuple(tags), role, parent_run_id
         self._now, self._new_id = now, new_id
-        self._lock = threading.RLock()  # a signal handler may come in the middle of `complete`
+        self._lock = ProcessLock(threading.RLock)  # a signal handler may come in the middle of `complete`
         self.completing = False
         self._state = "new"
         self._token: Token[RunContext | None] | None = None
@@ -108,7 +109,7 @@ class RunTracker(Telling):
         Raises:
             UsageError: it was started before.
         """
-        with self._lock:
+        with self._lock():
             if self._state != "new":
                 raise UsageError("this tracker was started before; make a new RunTracker for each run")
             self._state = "running"
@@ -165,7 +166,7 @@ class RunTracker(Telling):
             ValueError: `status` is no status.
         """
         value = RunStatus(status).value if status is not None else None
-        with self._lock:
+        with self._lock():
             if self._state == "new":
                 raise UsageError("complete() before start(); call start() first, or use `with RunTracker(...)`")
             if self._state == "completed":
@@ -222,7 +223,7 @@ class RunTracker(Telling):
         try:
             writer = self.storage.archive.writer(self.run_id)
             return writer.write(event) if isinstance(event, bytes) else writer.append(event)
-        except (StoreError, OSError) as exc:
+        except Exception as exc:  # noqa: BLE001 - tracking never breaks what it tracks
             self.archive.warn(f"an event of run {self.run_id} is lost: {exc}")
             return False
 
