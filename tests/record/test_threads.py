@@ -21,6 +21,7 @@ from prefect_trackrecord.record import (
     publish,
     state,
 )
+from prefect_trackrecord.record import output as outputs
 from prefect_trackrecord.record import recorder as recorders
 from prefect_trackrecord.record.tracing import tracing
 from prefect_trackrecord.tracking import RunTracker
@@ -171,7 +172,7 @@ def test_the_end_of_a_run_removes_nothing_under_a_thread_that_traces(monkeypatch
 
     with monkeypatch.context() as patched:
         patched.setattr(publish.shutil, "rmtree", slow)
-        assert output.publisher.leave(output)
+        assert output.publisher.leave(output, tracing.alone(output))
     late.join(10)
     kept = [path.read_text() for journal in output.folder.journals for path in journal.glob("*.ndjson")]
     assert sum("late" in text for text in kept) == 1
@@ -194,3 +195,105 @@ def test_a_handler_that_tells_without_end_holds_up_no_document(folder, run, monk
     monkeypatch.setattr(state.RunRecords, "parts", parts)
     dump_records()
     assert 1 <= actions(run, "one").count("again") <= times
+
+
+@pytest.mark.parametrize("at", ["the journal", "the state"])
+def test_an_interruption_in_the_middle_of_a_trace(folder, run, monkeypatch, at):
+    """What the journal has by then is in the document, too."""
+    configure_records_tracing(folder)
+    record = Invoice(id="one")
+    dump_records()
+    recorder, write = tracing.fixed.recorder, tracing.fixed.recorder._writer.write
+
+    def interrupted(*given):
+        if at == "the journal":
+            write(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if at == "the journal":
+            patched.setattr(recorder._writer, "write", interrupted)
+        else:
+            patched.setattr(recorder.state, "happened", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            record.log_trace("interrupted")
+    record.log_trace("afterwards")
+    dump_records()
+    assert actions(run, "one") == ["Initialize record", "interrupted", "afterwards"]
+    tracing.reset()
+    (entry,) = load_records(folder)
+    assert [trace.action for trace in entry.traces] == ["Initialize record", "interrupted", "afterwards"]
+
+
+def test_an_older_page_is_not_put_over_a_newer_one(folder, run, monkeypatch):
+    configure_records_tracing(folder)
+    record = Invoice(id="one")
+    output, real, at, go = tracing.output(), outputs.render, threading.Event(), threading.Event()
+
+    def slow(*given):
+        pages = list(real(*given))
+        if threading.current_thread() is older:
+            at.set()
+            assert go.wait(10)
+        return pages
+
+    monkeypatch.setattr(outputs, "render", slow)
+    older = threading.Thread(target=output._write_page)
+    older.start()
+    assert at.wait(10)
+    record.log_trace("last")
+    newer = threading.Thread(target=output.finish)
+    newer.start()
+    newer.join(0.5)
+    go.set()
+    older.join(10)
+    newer.join(10)
+    assert "last" in (run / "records_report.html").read_text()
+
+
+def test_a_run_that_goes_on_while_it_is_let_go_of(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRACKRECORD_SPOOL", str(tmp_path / "spool"))
+    tracker = RunTracker("command", storage="memory://goes-on")
+    tracker.start()
+    record = Invoice(id="one")
+    (old,) = tracing.outputs.values()
+    assert old.send()
+    tracing.drop(old)
+    record.log_trace("goes on")
+    (new,) = tracing.outputs.values()
+    assert new is not old
+    assert not old.publisher.leave(old, tracing.alone(old))
+    record.log_trace("still")
+    kept = "".join(path.read_text() for journal in new.folder.journals for path in journal.glob("*.ndjson"))
+    assert ("goes on" in kept, "still" in kept) == (True, True)
+    tracker.complete()
+
+
+def test_two_that_publish_a_run(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRACKRECORD_SPOOL", str(tmp_path / "spool"))
+    tracker = RunTracker("command", storage="memory://published-twice")
+    tracker.start()
+    record = Invoice(id="one")
+    (output,) = tracing.outputs.values()
+    store, at, go = output.publisher.store, threading.Event(), threading.Event()
+    real = type(store).put
+
+    def slow(self, key, data, *more):
+        if threading.current_thread() is older and key.endswith("records_logs.json") and not at.is_set():
+            at.set()
+            assert go.wait(10)
+        return real(self, key, data, *more)
+
+    monkeypatch.setattr(type(store), "put", slow)
+    older = threading.Thread(target=output.publish)
+    older.start()
+    assert at.wait(10)
+    record.log_trace("last")
+    newer = threading.Thread(target=output.publish)
+    newer.start()
+    newer.join(0.5)
+    go.set()
+    older.join(10)
+    newer.join(10)
+    assert b"last" in store.get(f"{output.publisher.prefix}/records_logs.json").data
+    tracker.complete()

@@ -92,12 +92,11 @@ def emit(
 def said_of(run_id: str, kind: str) -> Said:
     """What was said of a run, and with a kind what was of that; the least recent are forgotten."""
     key = (run_id, kind)
-    found = _said.get(key)
-    if found is None:
-        with _lock():
-            found = _said.setdefault(key, Said())
-            while len(_said) > KEPT:
-                _said.popitem(last=False)
+    with _lock():
+        found = _said.setdefault(key, Said())
+        _said.move_to_end(key)
+        while len(_said) > KEPT:
+            _said.popitem(last=False)
     return found
 
 

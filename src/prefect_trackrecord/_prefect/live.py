@@ -51,14 +51,16 @@ class Progress:
         self.turn = run.turn or _turn_by_context()
         self.tally = Tally(run, self.turn)
         self.waiting = self._only_again = False
+        self._waits_in = 0
         self._stopped: str | None = None
         self._expects = Expects()
 
     def tick(self) -> None:
         """A file has come to its end; let it be shown when it is time."""
-        if self.waiting or not self.every or self.run.ended is not None or self._stopped:
+        here = os.getpid()  # a child made by fork has not the thread that its parent waits for
+        if (self.waiting and self._waits_in == here) or not self.every or self.run.ended is not None or self._stopped:
             return
-        self.waiting = True
+        self.waiting, self._waits_in = True, here
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._work,), name="trackrecord-live", daemon=True).start()
 

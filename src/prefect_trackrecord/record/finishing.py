@@ -103,5 +103,5 @@ def _leave(output: Output) -> None:
     """Tidy the spool; where another process still writes there, that is left to `recover_records`."""
     assert output.publisher is not None
     with suppress(StoreError):
-        output.publisher.leave(output)
+        output.publisher.leave(output, tracing.alone(output))
     tracing.drop(output)

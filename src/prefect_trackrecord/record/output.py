@@ -42,7 +42,7 @@ class Elsewhere(Protocol):
     def forked(self) -> None:
         """This is a child now."""
 
-    def leave(self, output: Output) -> bool:
+    def leave(self, output: Output, alone: contextlib.AbstractContextManager[bool]) -> bool:
         """Tidy up on this host; whether all was there."""
 
 
@@ -68,7 +68,7 @@ class Output:
         self.ui_url = ui_url
         self.publisher = publisher
         self.dumped = False
-        self._writing = threading.Lock()
+        self._writing, self._paging = threading.Lock(), threading.Lock()
         self._busy: list[int] = []
         self._json_version = -1
         self._synced = True
@@ -82,7 +82,7 @@ class Output:
     def dump(self) -> None:
         """Write what is known; a little later, where this thread is at it (this is a signal handler). Never raises."""
         want = self.recorder.version
-        if threading.get_ident() in self._busy or self.recorder.is_at_work():
+        if self._is_at_work():
             self._later(json=0.0, page=_PAGE_LAG)
             return
         if self.recorder.state.size > LARGE and self.dumped:
@@ -116,7 +116,12 @@ class Output:
         return self._guarded(lambda: publisher.send(self), f"store {publisher.where}")
 
     def finish(self) -> None:
-        """Bring both documents up to date; nothing is written where they are. Never raises."""
+        """Bring both documents up to date; nothing is written where they are. Never raises.
+
+        A signal handler that has stopped this thread in the middle of that leaves it to what it has stopped.
+        """
+        if self._is_at_work():
+            return
         with self._wake:
             self._json_due = self._page_due = None
         version = self.recorder.version
@@ -151,7 +156,7 @@ class Output:
 
     def forked(self) -> None:
         """This is a child now: the thread is gone, and no lock of the parent's may be waited for."""
-        self._writing, self._busy = threading.Lock(), []
+        self._writing, self._paging, self._busy = threading.Lock(), threading.Lock(), []
         self._wake = threading.Condition()
         self._thread = None
         if self.publisher is not None:
@@ -162,7 +167,7 @@ class Output:
     # --- writing ------------------------------------------------------------------------------------------
 
     def _write_json(self, want: int) -> None:
-        with self._writing, self._at_work(), self.folder.writing():
+        with self._at_work(), self._writing, self.folder.writing():
             if self._json_version >= want and self._json_there():
                 return  # somebody else's dump took ours along
             version, parts, journal = self._as_it_is()
@@ -188,15 +193,17 @@ class Output:
 
     def _write_page(self) -> None:
         begin = time.monotonic()
-        with self.recorder.lock:
-            self.recorder.follow()
-            version = self.recorder.version
-            parts = self.recorder.state.parts()
-        pages = render(self._page_data(parts), self._picture)
-        with self._at_work():
-            self.folder.replace(PAGE, pages)
-        self._page_version = max(version, self._page_version)
+        with self._at_work(), self._paging:  # one at a time, so that none puts an older one over a newer
+            with self.recorder.lock:
+                self.recorder.follow()
+                version = self.recorder.version
+                parts = self.recorder.state.parts()
+            self.folder.replace(PAGE, render(self._page_data(parts), self._picture))
+            self._page_version = version
         self._page_seconds = time.monotonic() - begin
+
+    def _is_at_work(self) -> bool:
+        return threading.get_ident() in self._busy or self.recorder.is_at_work()
 
     @contextlib.contextmanager
     def _at_work(self) -> Iterator[None]:

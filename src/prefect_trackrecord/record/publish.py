@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from prefect_trackrecord.events import RecordChanged
@@ -44,7 +44,7 @@ class Publisher:
 
     def forked(self) -> None:
         """This is a child now: nobody else sends."""
-        self._busy = threading.Lock()
+        self._busy, self._publishing = threading.Lock(), threading.Lock()
 
     @property
     def where(self) -> str:
@@ -59,16 +59,18 @@ class Publisher:
         Raises:
             StoreError: the store can't be written now; everything stays in the spool.
         """
-        self._sizes = None
-        self.send(output)
-        for _ in range(_ROUNDS):
-            self.follow(output.folder, output.recorder.state, output)
-            output.finish()
-            for name in (document.NAME, PAGE):
-                if os.path.exists(path := output.folder.path / name):
-                    self.store.put(f"{self.prefix}/{name}", path.read_bytes())
-            if not self.follow(output.folder, output.recorder.state, output):
-                return
+        with self._publishing:  # one at a time, so that none puts an older document over a newer
+            with self._busy:
+                self._sizes = None
+            self.send(output)
+            for _ in range(_ROUNDS):
+                self.follow(output.folder, output.recorder.state, output)
+                output.finish()
+                for name in (document.NAME, PAGE):
+                    if os.path.exists(path := output.folder.path / name):
+                        self.store.put(f"{self.prefix}/{name}", path.read_bytes())
+                if not self.follow(output.folder, output.recorder.state, output):
+                    return
 
     def send(self, output: Output) -> None:
         """Bring what this host has told into the store, and leave the documents to the flow's end.
@@ -137,14 +139,21 @@ class Publisher:
                     much = much or len(data) > _MUCH
         return much
 
-    def leave(self, output: Output) -> bool:
+    def leave(self, output: Output, alone: AbstractContextManager[bool]) -> bool:
         """Remove the run's folder from the spool if nobody writes there any more and all of it is in the store.
+
+        Args:
+            output: the run's, which its owner has dropped or will drop.
+            alone: held meanwhile; whether this process has not opened the folder anew.
 
         Raises:
             StoreError: the store can't be read now; the folder stays.
         """
         there = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
-        with output.recorder.lock:  # no thread of this process writes there until it is gone, or stays
+        # no thread of this process writes there until it is gone, or stays
+        with alone as is_alone, output.recorder.lock:
+            if not is_alone:
+                return False
             output.recorder.close()
             own = output.recorder.own_sizes()
             for path in _segments(output.folder):

@@ -75,6 +75,7 @@ class Recorder:
         self._writer = JournalWriter(folder.journals, self._tell, keeps_room=False) if folder is not None else None
         self._own: dict[str, Path] = {}
         self._last: Path | None = None
+        self._interrupted = False
         self._recent: dict[Entry, tuple[dict[str, Any], bool]] = {}
 
     # --- what models call; none of these raises -----------------------------------------------------------
@@ -162,8 +163,17 @@ class Recorder:
             return self._entry(record)
 
     def follow(self) -> None:
-        """Take in what other processes have written since."""
-        if self.folder is not None and self.folder.follow(self.state, self._own):
+        """Take in what other processes have written since, and, after an interruption, everything anew."""
+        if self.folder is None:
+            return
+        if self._interrupted:
+            state = RunRecords()
+            self.folder.offsets.clear()
+            self.folder.load(state, set_aside=False)
+            self.state, self._interrupted = state, False
+            self._recent.clear()
+            self.version += 1
+        if self.folder.follow(self.state, self._own):
             self.version += 1
 
     # --- meeting records ----------------------------------------------------------------------------------
@@ -259,17 +269,24 @@ class Recorder:
                 encoded = packed(plain(trace))
             data["trace"] = orjson.Fragment(encoded)
         line = encode_record(at, self.process, entry.id, entry.type, op, data)
+        try:
+            self._kept(line)
+            self.version += 1
+            self.state.happened(entry, at.timestamp(), op, data, encoded, trace)
+        except BaseException:  # Ctrl+C in the middle of it: nobody knows what the state has of what the journal has
+            self._interrupted = True
+            raise
+
+    def _kept(self, line: bytes) -> None:
         if self._writer is None:
             self._wait(line)
-        else:
-            if not self._writer.write(line):
-                self.failed["an event could not be written to the journal"] += 1
-            if self._writer.path is not self._last:
-                self._last = self._writer.path
-                if self._last is not None:
-                    self._own[self._last.name] = self._last
-        self.version += 1
-        self.state.happened(entry, at.timestamp(), op, data, encoded, trace)
+            return
+        if not self._writer.write(line):
+            self.failed["an event could not be written to the journal"] += 1
+        if self._writer.path is not self._last:
+            self._last = self._writer.path
+            if self._last is not None:
+                self._own[self._last.name] = self._last
 
     def _wait(self, line: bytes) -> None:
         if self.successor is not None:  # another thread configured tracing just now

@@ -13,7 +13,7 @@ import os
 import sys
 import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prefect_trackrecord.errors import StoreError
@@ -80,6 +80,12 @@ class _Tracing:
         with self.lock:
             self.outputs = {path: o for path, o in self.outputs.items() if o is not output}
             self.forget()
+
+    @contextlib.contextmanager
+    def alone(self, output: Output) -> Iterator[bool]:
+        """Whether no other output of this process has its folder; none is opened meanwhile."""
+        with self.lock:
+            yield self.outputs.get(output.folder.path, output) is output
 
     def open(self, located: Located) -> Output:
         """The documents of a run in this process; its history is read the first time."""
@@ -175,7 +181,7 @@ def _retire(output: Output) -> None:
     output.recorder.close()
     if output.publisher is not None and output.send():
         with contextlib.suppress(StoreError):
-            output.publisher.leave(output)
+            output.publisher.leave(output, tracing.alone(output))
 
 
 def finish() -> None:
