@@ -17,6 +17,7 @@ from faulty import FaultProxy
 from prefect_trackrecord import events as ev
 from prefect_trackrecord.documents import uploading
 from prefect_trackrecord.documents.archive import Archive
+from prefect_trackrecord.documents.bell import Bell
 from prefect_trackrecord.errors import ConfigurationError, StoreUnavailableError
 from prefect_trackrecord.journal import writer as journal_writer
 from prefect_trackrecord.journal.reader import SegmentReader
@@ -494,7 +495,7 @@ def test_who_waits_for_the_store_is_told_the_truth_when_the_run_is_sealed_meanwh
 
 
 def test_a_ring_while_the_bell_is_cleared_is_not_lost():
-    bell = uploading._Bell()
+    bell = Bell()
     bell.ring()
     real = bell._calls
 

@@ -250,3 +250,16 @@ def test_all_segments_of_a_writer_are_free_once_it_is_closed(tmp_path):
         writer._file = None
     assert sorted(writer.close()) == segment_paths(tmp_path)
     assert writer.close() == []
+
+
+def test_losses_that_nobody_can_tell_take_no_more_and_more_memory(tmp_path):
+    writer = JournalWriter([tmp_path])
+    for n in range(5000):
+        writer.lose(f"cause {n % 3}")
+    assert len(writer._news) <= 1001
+    assert sorted((event.cause, event.lost) for event in writer.untold()) == [
+        ("events lost: cause 0", 1667),
+        ("events lost: cause 1", 1667),
+        ("events lost: cause 2", 1666),
+    ]
+    assert not writer.has_news

@@ -40,6 +40,7 @@ ROOMS: dict[str, tuple[tuple[str, ...], tuple[str, ...], str]] = {
             "journal/reader.py",
             "journal/spool.py",
             "journal/spool_writer.py",
+            "journal/losses.py",
         ),
         (
             "tests/journal/test_writer.py",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import threading
 import time
 import weakref
@@ -17,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from prefect_trackrecord.documents import layout
+from prefect_trackrecord.documents.bell import Bell
 from prefect_trackrecord.documents.collecting import bring, closed, let_go, send
 from prefect_trackrecord.errors import StoreError
 from prefect_trackrecord.journal.reader import whole
@@ -30,34 +30,6 @@ _HELD = 1 << 20
 _IDLE = 30.0
 _AGAIN = 5.0
 _alive: weakref.WeakSet[Uploader] = weakref.WeakSet()
-
-
-class _Bell:
-    """As `threading.Event`, and a signal handler may ring it: an Event's own lock could be held by whom it stopped."""
-
-    def __init__(self) -> None:
-        self._calls: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self.rung = False
-
-    def ring(self) -> None:
-        if not self.rung:
-            self.rung = True
-            self._calls.put(None)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether it was rung; one call is answered once."""
-        try:
-            self._calls.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        return True
-
-    def clear(self) -> None:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                self._calls.get_nowait()
-        # last: a ring before this is answered by what follows, and one that was drained must not count as rung
-        self.rung = False
 
 
 class Uploader:
@@ -79,7 +51,7 @@ class Uploader:
         """This is a child now: thread, locks and what was uploaded are the parent's."""
         self._thread: threading.Thread | None = None
         self._turn = threading.Condition()
-        self._wake, self._hurry = _Bell(), _Bell()
+        self._wake, self._hurry = Bell(), Bell()
         self._busy = threading.Lock()  # held by the one thread that uploads
         self._jobs: list[Callable[[], object]] = []
         self._sent: dict[Path, tuple[int, str]] = {}

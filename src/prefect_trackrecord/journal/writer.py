@@ -11,18 +11,16 @@ ZFS).
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import time
 import weakref
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timezone
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect_trackrecord.events import Event, TrackingFailed, encode
 from prefect_trackrecord.journal import segments
+from prefect_trackrecord.journal.losses import Losses, lost_by
 
 _IDLE = 180.0
 
@@ -31,7 +29,7 @@ OnTrouble = Callable[[str], None] | None
 _alive: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
-class JournalWriter:
+class JournalWriter(Losses):
     """Appends one run's events from this process.
 
     Args:
@@ -43,8 +41,6 @@ class JournalWriter:
             uploaded as it grows, and what is changed in it later would not be seen.
 
     Attributes:
-        dropped: events that no folder took, counted by cause.
-        faults: what else went wrong on the events' way to the store, counted by cause.
         diverted: why the first folder was left, or None.
         used: when an event was last written, by the monotonic clock.
     """
@@ -67,15 +63,11 @@ class JournalWriter:
 
     def forked(self) -> None:
         """This is a child now: its segments are its own, and what its parent has lost is the parent's to tell."""
+        super().forked()
         self._writing: list[None] = []
         self._file: io.FileIO | None = None
         self.path: Path | None = None
         self._paths: list[Path] = []
-        self.dropped: Counter[str] = Counter()
-        self.faults: Counter[str] = Counter()
-        self._news: deque[tuple[str, int, bool]] = deque()
-        self._unheld: Counter[str] = Counter()
-        self._losses_at: tuple[Path, int] | None = None
 
     @property
     def paths(self) -> list[Path]:
@@ -120,37 +112,6 @@ class JournalWriter:
         folder = self._folders[self._choice] if file is None else _path_of(file).parent
         return self._next_folder(folder, cause, counts=counts) and self._written(line, counts=counts)
 
-    def lose(self, cause: str, count: int = 1) -> None:
-        """So many events are lost."""
-        self._note(self.dropped, cause, count, lost=True)
-
-    def fault(self, cause: str) -> None:
-        """Something else went wrong on the events' way to the store."""
-        self._note(self.faults, cause[:300], 1, lost=False)
-
-    def _note(self, counts: Counter[str], cause: str, count: int, *, lost: bool) -> None:
-        counts.setdefault(cause, 0)  # a Counter's own zero is Python code, in which threads may change
-        counts[cause] += count
-        self._news.append((cause, count, lost))
-
-    @property
-    def has_news(self) -> bool:
-        """Whether something was lost or went wrong that the journal does not hold yet."""
-        return bool(self._news)
-
-    def untold(self) -> list[TrackingFailed]:
-        """What was lost and what went wrong, so far as nobody has told it yet; it is for the caller to tell."""
-        found: dict[tuple[str, bool], int] = {}
-        with contextlib.suppress(IndexError):
-            while True:
-                cause, count, lost = self._news.popleft()
-                found[cause, lost] = found.get((cause, lost), 0) + count
-        now = datetime.now(timezone.utc)
-        return [
-            TrackingFailed(at=now, cause=_lost(cause) if lost else cause, count=count, lost=count if lost else 0)
-            for (cause, lost), count in found.items()
-        ]
-
     def tell(self) -> list[TrackingFailed]:
         """Write what is `untold` into the journal; returns what it did not take."""
         left = []
@@ -160,30 +121,6 @@ class JournalWriter:
             else:
                 left.append(event)
         return left
-
-    def held(self, told: Iterable[TrackingFailed]) -> None:
-        """These losses are told elsewhere: no segment's room needs to hold them."""
-        if not self._unheld:
-            return
-        for event in told:
-            if event.lost and event.cause in self._unheld:
-                self._unheld[event.cause] -= event.lost
-        self._note_losses()
-
-    def _note_losses(self) -> None:
-        """Write into a segment's room how many events are lost that no line tells of. Never raises."""
-        if self._losses_at is None:
-            return
-        path, offset = self._losses_at
-        with contextlib.suppress(OSError), open(path, "r+b", buffering=0) as file:
-            written = -1
-            while written != (now := self._unheld_total()):  # another thread may have lost more, and written less
-                file.seek(offset)
-                file.write(segments.room_for(" / ".join(sorted(c for c, n in list(self._unheld.items()) if n)), now))
-                written = now
-
-    def _unheld_total(self) -> int:
-        return sum(list(self._unheld.values()))
 
     def is_idle(self) -> bool:
         """Whether nothing has been written for some minutes."""
@@ -221,8 +158,8 @@ class JournalWriter:
             if not self.dropped:
                 self._tell(self._on_loss, f"{folder}: {cause}")
             self.lose(cause)
-            self._unheld.setdefault(_lost(cause), 0)
-            self._unheld[_lost(cause)] += 1
+            self._unheld.setdefault(lost_by(cause), 0)
+            self._unheld[lost_by(cause)] += 1
             self._note_losses()
             return False
         self.diverted = f"{folder}: {cause}"
@@ -245,12 +182,6 @@ class JournalWriter:
                 self.held([event])
             else:
                 self.again([event])
-
-    def again(self, untold: Iterable[TrackingFailed]) -> None:
-        """Nobody took these words; they are still to be told."""
-        for event in untold:
-            cause = event.cause.removeprefix(_lost("")) if event.lost else event.cause
-            self._news.append((cause, event.count, bool(event.lost)))
 
     def _publish(self, file: io.FileIO, path: Path) -> None:
         """Let all threads write to this segment."""
@@ -276,10 +207,6 @@ class JournalWriter:
                     return None
             else:
                 return file
-
-
-def _lost(cause: str) -> str:
-    return f"events lost: {cause}"
 
 
 def _path_of(file: io.FileIO) -> Path:
