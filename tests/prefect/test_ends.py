@@ -6,6 +6,7 @@ import asyncio
 import os
 import threading
 import time
+from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ import pytest
 from prefect import flow, task
 
 from prefect_trackrecord import track
-from prefect_trackrecord._prefect import events_queue, finishing, live, tasks
+from prefect_trackrecord._prefect import events_queue, finishing, live, showing, tasks
+from prefect_trackrecord.documents.models import FileProcessingLog, RunMetadata
 from prefect_trackrecord.store import _deadline
 
 
@@ -144,3 +146,29 @@ def test_a_child_shows_progress_though_its_parents_thread_waits(monkeypatch):
         finally:
             os._exit(0 if shown == [os.getpid()] else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_failed_files_page_says_what_is_known_of_it_by_now(monkeypatch):
+    """At the flow's end a task that nobody waited for told nothing yet; it does later."""
+    pages: dict[str, str] = {}
+
+    def create(_prefect: Any, _run: str, _key: str, data: str, _about: str, **more: Any) -> str:
+        pages[more["task_run_id"]] = data
+        return str(more["task_run_id"])
+
+    def update(_prefect: Any, known: str, data: str, _about: str) -> bool:
+        updated.append(known)
+        pages[known] = data
+        return True
+
+    monkeypatch.setattr(showing.posting, "create", create)
+    monkeypatch.setattr(showing.posting, "update", update)
+    updated: list[str] = []
+    run = RunMetadata(run_id="r", command="nightly", started_at=datetime.now(timezone.utc))
+    shown: dict[str, str] = {}
+    texts: dict[str, str] = {}
+    for error in ("its process died", "it was cancelled", "it was cancelled"):
+        row = FileProcessingLog(file_path="f", status="failed", task_run_id="one", error_message=error)
+        showing._show_files(None, run, [row], shown, time.monotonic() + 9, texts)  # type: ignore[arg-type]
+        assert error in pages["one"]
+    assert updated == ["one"], "nothing is sent where nothing is new"

@@ -111,6 +111,7 @@ class LiveRun:
         handed: names, by task key, of the tracked tasks among that, as the journal was told.
         progress: shows how far it is (see `live`).
         shown: the artifacts that this process has made of its end, by key; doing it again changes them.
+        texts: what those of failed files say.
         said: how it ended, as Prefect was told by an event.
     """
 
@@ -131,6 +132,7 @@ class LiveRun:
     handed: dict[str, set[str]] = field(default_factory=dict)
     progress: Any = None
     shown: dict[str, str] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
     said: Any = None
 
     @property

@@ -85,7 +85,7 @@ def show(prefect: Requests, run: LiveRun, sealed: RunMetadata) -> None:
     """
     place = Place.of(run)
     with live.settled(run) as known:
-        tell(prefect, place, sealed, run.shown, was_live=_was_long(run, sealed), progress=known)
+        tell(prefect, place, sealed, run.shown, was_live=_was_long(run, sealed), progress=known, texts=run.texts)
     how = (sealed.status, sealed.total_files, sealed.failed_count)
     if run.said != how:
         run.said = how
@@ -100,6 +100,7 @@ def tell(
     *,
     was_live: bool,
     progress: dict[str, Any] | None = None,
+    texts: dict[str, str] | None = None,
 ) -> None:
     """Make the artifacts of a run that has ended.
 
@@ -111,6 +112,7 @@ def tell(
             and new ones are added, and those removed that no longer hold.
         was_live: whether its progress may have been shown.
         progress: what this host knows of the artifact that shows it (see `live.settled`).
+        texts: what this process has said of failed files, by the artifacts' keys; said anew where it is another now.
 
     Raises:
         Exception: the API did not take the summary.
@@ -133,7 +135,7 @@ def tell(
         words = artifact_table.table_description(run, failed)
         shown[key] = _put(prefect, run, key, table, words, shown.get(key), "table")
     deadline = time.monotonic() + SECONDS
-    _show_files(prefect, run, failed, shown, deadline)
+    _show_files(prefect, run, failed, shown, deadline, {} if texts is None else texts)
     shown_before.remove_outdated(prefect, run, failed, shown)
     artifact_others.tell_first(prefect, run, others, links, place.archive, deadline)
     if own:
@@ -179,21 +181,31 @@ def _put(
 
 
 def _show_files(
-    prefect: Requests, run: RunMetadata, failed: list[FileProcessingLog], shown: dict[str, str], deadline: float
+    prefect: Requests,
+    run: RunMetadata,
+    failed: list[FileProcessingLog],
+    shown: dict[str, str],
+    deadline: float,
+    texts: dict[str, str],
 ) -> None:
     """The first failed files, each on its own task run, where somebody looks for why it failed; one at least."""
     key = artifact_keys.kind_key("file", run)
     made = 0
     for row in failed[:MAX_FILES]:
         name = shown_before.file_name(run, row.task_run_id)
-        if row.task_run_id is None or name in shown:
+        if row.task_run_id is None:
+            continue
+        about, data = artifact.file_description(row), artifact.file_markdown(row)
+        if name in shown and texts.get(name, data) == data:
             continue
         if made and time.monotonic() > deadline:
             break
         made += 1
-        about = artifact.file_description(row)
-        data = artifact.file_markdown(row)
-        shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)
+        if name in shown:
+            posting.update(prefect, shown[name], data, about)
+        else:
+            shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)
+        texts[name] = data
 
 
 def _has_records(archive: Archive, run: RunMetadata) -> bool:
