@@ -297,3 +297,27 @@ def test_two_that_publish_a_run(monkeypatch, tmp_path):
     newer.join(10)
     assert b"last" in store.get(f"{output.publisher.prefix}/records_logs.json").data
     tracker.complete()
+
+
+def test_a_signal_handler_publishes_while_its_thread_publishes(tmp_path):
+    child(f"""
+        import os, signal
+        os.environ["TRACKRECORD_SPOOL"] = {str(tmp_path)!r}
+        from prefect_trackrecord import RunTracker
+        from prefect_trackrecord.record import ThoughtfulRecord
+        from prefect_trackrecord.record.tracing import tracing
+        class Invoice(ThoughtfulRecord):
+            total: int = 0
+        with RunTracker("command", storage="memory://twice"):
+            Invoice(id="one")
+            (output,) = tracing.outputs.values()
+            store, real, told = output.publisher.store, type(output.publisher.store).put, []
+            def put(self, key, data, *more):
+                if not told:
+                    told.append(os.kill(os.getpid(), signal.SIGUSR1))
+                return real(self, key, data, *more)
+            type(store).put = put
+            inner = []
+            signal.signal(signal.SIGUSR1, lambda *_: inner.append(output.publish()))
+            assert output.publish() and inner == [True], output.recorder.failed
+    """)

@@ -44,7 +44,8 @@ class Publisher:
 
     def forked(self) -> None:
         """This is a child now: nobody else sends."""
-        self._busy, self._publishing = threading.Lock(), threading.Lock()
+        # a signal handler that completes a run may stop the thread that holds them
+        self._busy, self._publishing = threading.RLock(), threading.RLock()
 
     @property
     def where(self) -> str:
@@ -126,16 +127,17 @@ class Publisher:
 
     def _send_segments(self, folder: RunFolder) -> bool:
         """Send what has grown; whether a lot was sent of one that may grow further."""
-        if self._sizes is None:
-            self._sizes = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
+        sizes = self._sizes
+        if sizes is None:
+            sizes = self._sizes = {e.key: e.size for e in self.store.list(f"{self.prefix}/{JOURNAL}")}
         much = False
         for path in _segments(folder):
             key = f"{self.prefix}/{JOURNAL}/{path.name}"
-            if path.stat().st_size > self._sizes.get(key, 0):
+            if path.stat().st_size > sizes.get(key, 0):
                 data = whole(path.read_bytes())
-                if len(data) > self._sizes.get(key, 0):
+                if len(data) > sizes.get(key, 0):
                     self.store.put(key, data)
-                    self._sizes[key] = len(data)
+                    sizes[key] = len(data)
                     much = much or len(data) > _MUCH
         return much
 
