@@ -163,7 +163,8 @@ class Uploader:
                     self._wake.ring()
         finally:
             self._busy.release()  # first: who is started from now on takes over
-            self._thread = None
+            if self._thread is threading.current_thread():
+                self._thread = None
             if self._wake.rung:  # rung while it was leaving
                 self._start()
 

@@ -140,7 +140,9 @@ class JournalWriter(Losses):
         # open now, while nobody writes
         before, now_open, after = bool(self._writing), self._open_path(), bool(self._writing)
         free = [] if before or after else [path for path in paths if path != now_open]
-        self._paths = [path for path in self._paths if path not in free]
+        for path in free:
+            with contextlib.suppress(ValueError):  # another thread closes it, too
+                self._paths.remove(path)
         return free
 
     def _open_path(self) -> Path | None:
