@@ -11,6 +11,7 @@ ZFS).
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import time
