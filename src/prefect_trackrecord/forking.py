@@ -1,4 +1,4 @@
-"""Locks that a child made by fork gets anew: it has none of the threads that may hold its parent's."""
+"""What a child made by fork gets anew, locks above all: it has none of the threads that may hold its parent's."""
 
 from __future__ import annotations
 
@@ -7,10 +7,24 @@ import threading
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Protocol
 
 Lock = AbstractContextManager[Any]
-_alive: weakref.WeakSet[ProcessLock] = weakref.WeakSet()
+
+
+class Forked(Protocol):
+    """What a child made by fork takes over from its parent, and must not use as it is."""
+
+    def forked(self) -> None:
+        """This is a child now."""
+
+
+_alive: weakref.WeakSet[Forked] = weakref.WeakSet()
+
+
+def tell_of_forks(one: Forked) -> None:
+    """Call its `forked` in each child, as long as it lives."""
+    _alive.add(one)
 
 
 class ProcessLock:
@@ -22,10 +36,10 @@ class ProcessLock:
 
     def __init__(self, make: Callable[[], Lock] = threading.Lock) -> None:
         self._make = make
-        self.renew()
-        _alive.add(self)
+        self.forked()
+        tell_of_forks(self)
 
-    def renew(self) -> None:
+    def forked(self) -> None:
         """This is a child now."""
         self._current = self._make()
 
@@ -35,8 +49,8 @@ class ProcessLock:
 
 
 def _forked() -> None:
-    for lock in list(_alive):
-        lock.renew()
+    for one in list(_alive):
+        one.forked()
 
 
 if hasattr(os, "register_at_fork"):

@@ -156,7 +156,7 @@ def test_a_failed_files_page_says_what_is_known_of_it_by_now(monkeypatch):
         pages[more["task_run_id"]] = data
         return str(more["task_run_id"])
 
-    def update(_prefect: Any, known: str, data: str, _about: str) -> bool:
+    def update(_prefect: Any, known: str, data: str, *_more: Any) -> bool:
         updated.append(known)
         pages[known] = data
         return True

@@ -177,6 +177,42 @@ async def test_a_generator_flow_gets_the_state_of_a_partial_success(history, is_
     assert run.state == state
 
 
+def of_kind(kind, work):
+    """A function of that kind that does the work."""
+    if kind == "sync":
+
+        def fn():
+            work()
+    elif kind == "async":
+
+        async def fn():
+            work()
+    elif kind == "generator":
+
+        def fn():
+            work()
+            yield 1
+    else:
+
+        async def fn():
+            work()
+            yield 1
+
+    return fn
+
+
+async def called(kind, tracked):
+    """Call a flow of that kind, to its end."""
+    if kind == "sync":
+        tracked()
+    elif kind == "async":
+        await tracked()
+    elif kind == "generator":
+        list(tracked())
+    else:
+        assert [one async for one in tracked()]
+
+
 @pytest.mark.parametrize("mended", [True, False])
 @pytest.mark.parametrize("kind", ["sync", "async", "generator", "async generator"])
 async def test_a_flow_that_failed_by_its_files_is_tried_again(history, kind, mended):
@@ -197,35 +233,9 @@ async def test_a_flow_that_failed_by_its_files_is_tried_again(history, kind, men
         item("a", "good", return_state=True)
         item("b", bad(), return_state=True)
 
-    if kind == "sync":
-
-        def fn():
-            work()
-    elif kind == "async":
-
-        async def fn():
-            work()
-    elif kind == "generator":
-
-        def fn():
-            work()
-            yield 1
-    else:
-
-        async def fn():
-            work()
-            yield 1
-
-    tracked = track(partial="failed")(flow(fn, retries=1))
+    tracked = track(partial="failed")(flow(of_kind(kind, work), retries=1))
     with contextlib.nullcontext() if mended else pytest.raises(Exception, match="1 of 2 files failed"):
-        if kind == "sync":
-            tracked()
-        elif kind == "async":
-            await tracked()
-        elif kind == "generator":
-            list(tracked())
-        else:
-            assert [one async for one in tracked()]
+        await called(kind, tracked)
     assert len(attempts) == 2
     (run,) = history.list_runs()
     expected = "Completed" if mended else "PartialSuccess"
@@ -252,27 +262,8 @@ async def test_a_later_attempt_that_completes_in_part_does_not_raise_what_an_ear
         if len(attempts) == 1:
             raise OSError("once")
 
-    if kind == "async":
-
-        async def fn():
-            work()
-    elif kind == "generator":
-
-        def fn():
-            work()
-            yield 1
-    else:
-
-        def fn():
-            work()
-
-    tracked = track(partial="completed")(flow(fn, retries=1))
-    if kind == "async":
-        await tracked()
-    elif kind == "generator":
-        list(tracked())
-    else:
-        tracked()
+    tracked = track(partial="completed")(flow(of_kind(kind, work), retries=1))
+    await called(kind, tracked)
     assert len(attempts) == 2
     (run,) = history.list_runs()
     assert run.state == "PartialSuccess"

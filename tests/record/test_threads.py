@@ -225,6 +225,19 @@ def test_an_interruption_in_the_middle_of_a_trace(folder, run, monkeypatch, at):
     assert [trace.action for trace in entry.traces] == ["Initialize record", "interrupted", "afterwards"]
 
 
+def overtake(older, at, go, record, newer):
+    """Let the older thread come so far, then trace and do the newer work, which may have to wait for it."""
+    older.start()
+    assert at.wait(10)
+    record.log_trace("last")
+    thread = threading.Thread(target=newer)
+    thread.start()
+    thread.join(0.5)
+    go.set()
+    older.join(10)
+    thread.join(10)
+
+
 def test_an_older_page_is_not_put_over_a_newer_one(folder, run, monkeypatch):
     configure_records_tracing(folder)
     record = Invoice(id="one")
@@ -239,15 +252,7 @@ def test_an_older_page_is_not_put_over_a_newer_one(folder, run, monkeypatch):
 
     monkeypatch.setattr(outputs, "render", slow)
     older = threading.Thread(target=output._write_page)
-    older.start()
-    assert at.wait(10)
-    record.log_trace("last")
-    newer = threading.Thread(target=output.finish)
-    newer.start()
-    newer.join(0.5)
-    go.set()
-    older.join(10)
-    newer.join(10)
+    overtake(older, at, go, record, output.finish)
     assert "last" in (run / "records_report.html").read_text()
 
 
@@ -286,15 +291,7 @@ def test_two_that_publish_a_run(monkeypatch, tmp_path):
 
     monkeypatch.setattr(type(store), "put", slow)
     older = threading.Thread(target=output.publish)
-    older.start()
-    assert at.wait(10)
-    record.log_trace("last")
-    newer = threading.Thread(target=output.publish)
-    newer.start()
-    newer.join(0.5)
-    go.set()
-    older.join(10)
-    newer.join(10)
+    overtake(older, at, go, record, output.publish)
     assert b"last" in store.get(f"{output.publisher.prefix}/records_logs.json").data
     tracker.complete()
 

@@ -174,10 +174,11 @@ def _put(
     known: str | None,
     kind: str = "markdown",
     metadata: dict[str, str] | None = None,
+    task_run_id: str | None = None,
 ) -> str:
     if known is not None and posting.update(prefect, known, data, about, metadata):
         return known
-    return posting.create(prefect, run.run_id, key, data, about, kind=kind, metadata=metadata)
+    return posting.create(prefect, run.run_id, key, data, about, kind=kind, task_run_id=task_run_id, metadata=metadata)
 
 
 def _show_files(
@@ -201,10 +202,7 @@ def _show_files(
         if made and time.monotonic() > deadline:
             break
         made += 1
-        if name in shown:
-            posting.update(prefect, shown[name], data, about)
-        else:
-            shown[name] = posting.create(prefect, run.run_id, key, data, about, task_run_id=row.task_run_id)
+        shown[name] = _put(prefect, run, key, data, about, shown.get(name), task_run_id=row.task_run_id)
         texts[name] = data
 
 

@@ -6,11 +6,11 @@ own; one that still holds the old writer writes just as well.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 
 from prefect_trackrecord.documents.collecting import let_go
+from prefect_trackrecord.forking import ProcessLock
 from prefect_trackrecord.journal.writer import JournalWriter
 
 _MOST = 256
@@ -24,17 +24,13 @@ class OpenWriters:
 
     def __init__(self) -> None:
         self._writers: dict[Key, JournalWriter] = {}
-        self.forked()
-
-    def forked(self) -> None:
-        """This is a child now: a lock that some thread held at the fork stays locked for ever."""
-        self._lock = threading.RLock()  # a signal handler may complete a run while one is made
+        self._lock = ProcessLock(threading.RLock)  # a signal handler may complete a run while one is made
 
     def of(self, key: Key, make: Callable[[], JournalWriter]) -> JournalWriter:
         """The one writer of a run, made where there is none."""
         found = self._writers.get(key)
         if found is None:
-            with self._lock:
+            with self._lock():
                 found = self._writers.get(key)
                 if found is None:
                     self._tidy()
@@ -68,5 +64,3 @@ def most_open() -> int:
 
 
 writers = OpenWriters()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=writers.forked)

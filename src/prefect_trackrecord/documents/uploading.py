@@ -19,6 +19,7 @@ from prefect_trackrecord.documents import layout
 from prefect_trackrecord.documents.bell import Bell
 from prefect_trackrecord.documents.collecting import bring, closed, let_go, send
 from prefect_trackrecord.errors import StoreError
+from prefect_trackrecord.forking import tell_of_forks
 from prefect_trackrecord.journal.reader import whole
 from prefect_trackrecord.journal.spool_writer import SpoolWriter
 from prefect_trackrecord.store._budget import pressing
@@ -29,7 +30,6 @@ _MUCH = 256 << 10
 _HELD = 1 << 20
 _IDLE = 30.0
 _AGAIN = 5.0
-_alive: weakref.WeakSet[Uploader] = weakref.WeakSet()
 
 
 class Uploader:
@@ -45,7 +45,7 @@ class Uploader:
         self._store, self._pause, self._patience = store, pause, patience
         self._writers: dict[SpoolWriter, None] = {}  # in their order
         self.forked()
-        _alive.add(self)
+        tell_of_forks(self)
 
     def forked(self) -> None:
         """This is a child now: thread, locks and what was uploaded are the parent's."""
@@ -267,12 +267,3 @@ class Uploader:
         writer.segments.pop(path, None)
         self._sent.pop(path, None)
         closed.discard(path)
-
-
-def _forked() -> None:
-    for uploader in list(_alive):
-        uploader.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)

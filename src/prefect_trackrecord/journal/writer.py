@@ -13,13 +13,12 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from prefect_trackrecord.events import Event, TrackingFailed, encode
+from prefect_trackrecord.forking import tell_of_forks
 from prefect_trackrecord.journal import segments
 from prefect_trackrecord.journal.losses import Losses, lost_by
 
@@ -27,7 +26,6 @@ _IDLE = 180.0
 
 
 OnTrouble = Callable[[str], None] | None
-_alive: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
 
 class JournalWriter(Losses):
@@ -60,7 +58,7 @@ class JournalWriter(Losses):
         self.diverted: str | None = None
         self.used = time.monotonic()
         self.forked()
-        _alive.add(self)
+        tell_of_forks(self)
 
     def forked(self) -> None:
         """This is a child now: its segments are its own, and what its parent has lost is the parent's to tell."""
@@ -220,12 +218,3 @@ def _cause(exc: Exception) -> str:
     if isinstance(exc, OSError) and exc.strerror:
         return exc.strerror.lower()
     return f"{type(exc).__name__}: {exc}"
-
-
-def _forked() -> None:
-    for writer in list(_alive):
-        writer.forked()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
